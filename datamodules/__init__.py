@@ -1,0 +1,8 @@
+"""DataModules: one file each."""
+
+from datamodules.base import ClusteringDataModule, Samples
+from datamodules.digits import DigitsDataModule
+from datamodules.mnist import MNISTDataModule
+from datamodules.synthetic import SyntheticDataModule
+
+__all__ = ["ClusteringDataModule", "DigitsDataModule", "MNISTDataModule", "Samples", "SyntheticDataModule"]

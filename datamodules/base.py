@@ -1,0 +1,222 @@
+"""What every DataModule of this project shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.loader import BatchLoader
+from datamodules.scaling import Scaling, ScalingName
+from lightning_dc.batch import UNLABELLED
+from lightning_dc.errors import InputError
+
+Array = NDArray[Any] | Tensor
+
+
+class Samples(NamedTuple):
+    """Data as a user has them.
+
+    Attributes:
+        x: samples, (N, *input_shape), numbers.
+        y: class of each sample, (N,), integers, -1 where unknown; None without labels.
+    """
+
+    x: Array
+    y: Array | None = None
+
+
+class ClusteringDataModule(pl.LightningDataModule, ABC):
+    """Samples in memory, in whole batches, on any number of processes.
+
+    A DataModule derives from it and writes :meth:`load`; with data that are split into training and test set, also
+    :meth:`load_test`. Labels are optional, and only ever used to evaluate.
+
+    Args:
+        batch_size: samples in a training batch, over all processes.
+        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature) or ``none``; learned on
+            the training samples, kept in the checkpoint and applied to whatever a checkpoint is applied to.
+        val_fraction: share of the training samples that is held out for validation.
+        keep_on_device: hold the samples on the accelerator.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 256,
+        scaling: ScalingName = "rms",
+        val_fraction: float = 0.0,
+        keep_on_device: bool = False,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size} must be at least 1")
+        if scaling not in ("rms", "standard", "none"):
+            raise InputError(f"scaling={scaling!r} is unknown; choose from rms, standard, none")
+        if not 0.0 <= val_fraction < 1.0:
+            raise InputError(f"val_fraction={val_fraction} is a share of the samples and must lie in [0, 1)")
+        self.batch_size = batch_size
+        self.scaling_name: ScalingName = scaling
+        self.val_fraction = val_fraction
+        self.keep_on_device = keep_on_device
+        self.seed = torch.initial_seed()
+        self._train: _Checked | None = None
+        self._test: _Checked | None = None
+        self._scaling: Scaling | None = None
+
+    # ---- what a DataModule says ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def load(self) -> Samples:
+        """All samples, or those of the training set where :meth:`load_test` has others."""
+
+    def load_test(self) -> Samples | None:
+        """Samples of the test set; None if there is none."""
+        return None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample. It loads the data, unless a subclass knows better."""
+        return tuple(self._training_samples().x.shape[1:])
+
+    # ---- Lightning's hooks -----------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        self._training_samples()
+        if self._test is None:
+            test = self.load_test()
+            self._test = None if test is None else _Checked.of(test, f"{type(self).__name__}.load_test()")
+
+    def train_dataloader(self) -> BatchLoader:
+        return self._loader(self._training_samples(), self._training_rows(), shuffle=True)
+
+    def val_dataloader(self) -> BatchLoader | list[Any]:
+        """The held-out samples, or else the test set; the whole data set where there is neither, but not while fitting.
+
+        While fitting, a callback evaluates the training set at every refresh, so a second pass would add nothing.
+        """
+        samples = self._training_samples()
+        if self.val_fraction > 0:
+            return self._loader(samples, self._held_out_rows(), shuffle=False)
+        if self._test is not None:
+            return self._loader(self._test, None, shuffle=False)
+        fitting = self.trainer is not None and self.trainer.state.fn == "fit"
+        return [] if fitting else self._loader(samples, None, shuffle=False)
+
+    def test_dataloader(self) -> BatchLoader:
+        """The test set; the whole data set where there is none."""
+        return self._loader(self._test or self._training_samples(), None, shuffle=False)
+
+    def predict_dataloader(self) -> BatchLoader:
+        """All samples of :meth:`load`, in its order, and then those of :meth:`load_test`."""
+        samples = self._training_samples()
+        if self._test is not None:
+            samples = _Checked.join(samples, self._test)
+        return self._loader(samples, None, shuffle=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._scaling is None else {"scaling": self._scaling.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "scaling" in state_dict:
+            self._scaling = Scaling(**state_dict["scaling"])
+
+    # ---- the inside ------------------------------------------------------------------------------------------------
+
+    def _training_samples(self) -> _Checked:
+        if self._train is None:
+            self._train = _Checked.of(self.load(), f"{type(self).__name__}.load()")
+        return self._train
+
+    def _order(self) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed % (1 << 63))
+        return torch.randperm(len(self._training_samples().x), generator=generator)
+
+    def _held_out_rows(self) -> Tensor:
+        order = self._order()
+        return order[: max(1, round(self.val_fraction * len(order)))].sort().values
+
+    def _training_rows(self) -> Tensor | None:
+        if self.val_fraction == 0:
+            return None
+        order = self._order()
+        return order[max(1, round(self.val_fraction * len(order))) :].sort().values
+
+    def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
+        x, y = samples
+        if rows is not None:
+            x, y = x[rows], None if y is None else y[rows]
+        if self._scaling is None:
+            training_rows = self._training_rows()
+            training = self._training_samples().x
+            training = training if training_rows is None else training[training_rows]
+            self._scaling = Scaling.learn(self.scaling_name, training)
+        if self.keep_on_device and self.trainer is not None:
+            device = self.trainer.strategy.root_device
+            x, y = x.to(device), None if y is None else y.to(device)
+        dtype = torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32
+        return BatchLoader(
+            x,
+            y,
+            scaling=self._scaling,
+            batch_size=self.batch_size if shuffle else max(self.batch_size, 1024),
+            shuffle=shuffle,
+            seed=self.seed,
+            sample_ids=rows,
+            dtype=dtype,
+        )
+
+
+class _Checked(NamedTuple):
+    """Samples as tensors, checked."""
+
+    x: Tensor
+    y: Tensor | None
+
+    @classmethod
+    def of(cls, samples: Samples, source: str) -> _Checked:
+        if not isinstance(samples, Samples):
+            raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
+        x = _as_tensor(samples.x, f"x of {source}")
+        if x.ndim < 2 or len(x) == 0:
+            raise InputError(f"x of {source} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
+        if samples.y is None:
+            return cls(x, None)
+        y = _as_tensor(samples.y, f"y of {source}")
+        if y.shape != x.shape[:1]:
+            raise InputError(
+                f"y of {source} has shape {tuple(y.shape)}, but x has {len(x)} samples; give one label each"
+            )
+        if y.dtype.is_floating_point and not torch.equal(y, y.round()):
+            raise InputError(f"y of {source} holds {y.dtype} values that are no integers; number the classes from 0")
+        y = y.to(torch.int64)
+        if int(y.min()) < UNLABELLED:
+            raise InputError(f"y of {source} holds {int(y.min())}; number the classes from 0, with -1 for unknown")
+        return cls(x, y)
+
+    @classmethod
+    def join(cls, first: _Checked, second: _Checked) -> _Checked:
+        y = None if first.y is None or second.y is None else torch.cat([first.y, second.y])
+        return cls(torch.cat([first.x, second.x]), y)
+
+
+def _as_tensor(array: Array, name: str) -> Tensor:
+    if isinstance(array, Tensor):
+        return array.detach()
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} has dtype {array.dtype}; give numbers")
+    if array.dtype in (np.uint16, np.uint32, np.uint64):
+        array = array.astype(np.int64)
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def _runs_in_float64(trainer: pl.Trainer | None) -> bool:
+    return trainer is not None and str(trainer.precision).startswith("64")

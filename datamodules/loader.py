@@ -1,0 +1,107 @@
+"""Whole batches from tensors in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.scaling import Scaling
+from lightning_dc.batch import Batch
+from lightning_dc.distributed import world
+from lightning_dc.randomness import mix_seed
+
+
+class BatchLoader:
+    """Yields whole batches by indexing tensors: no workers, no collation, no copy of single samples.
+
+    It shards itself over processes: rank r gets rows ``r, r + W, ...`` of each global batch in training, and batches
+    ``r, r + W, ...`` in evaluation, where every sample comes exactly once. Order depends on seed and epoch alone, and
+    the position within an epoch is state, so that a run resumes in the middle of an epoch.
+
+    Args:
+        x: samples, (N, *input_shape); integers stay integers until they are in a batch.
+        y: labels, (N,), int64; None for none.
+        scaling: scales a batch of samples.
+        batch_size: samples in a batch over all processes.
+        shuffle: training order; False is evaluation.
+        seed: seed of the order.
+        sample_ids: id of each sample in its source, (N,); None numbers them.
+        dtype: floating type of a batch.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        *,
+        scaling: Scaling,
+        batch_size: int,
+        shuffle: bool,
+        seed: int = 0,
+        sample_ids: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.x = x
+        self.y = y
+        self.scaling = scaling
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.dtype = dtype
+        self.n_samples = len(x)
+        self.sample_ids = torch.arange(len(x)) if sample_ids is None else sample_ids
+        if shuffle:
+            self.sampler = self  # Lightning calls sampler.set_epoch
+        self._epoch = 0
+        self._start = 0
+        self._position = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        n_batches = -(-self.n_samples // self.batch_size)
+        if self.shuffle:
+            return n_batches
+        rank, world_size = world()
+        return len(range(rank, n_batches, world_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._training_batches() if self.shuffle else self._evaluation_batches()
+
+    def read(self, start: int, stop: int) -> Batch:
+        """Samples ``start .. stop - 1`` in index order."""
+        stop = min(stop, self.n_samples)
+        index = torch.arange(start, stop, device=self.x.device)
+        y = None if self.y is None else self.y[start:stop]
+        return Batch(self.scaling(self.x[start:stop].to(self.dtype)), y, index)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position within the epoch, and the seed of the order."""
+        return {"position": self._position, "seed": self.seed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved position."""
+        self._start = state["position"] % len(self)
+        self.seed = state["seed"]
+
+    def _training_batches(self) -> Iterator[Batch]:
+        rank, world_size = world()
+        start, self._start = self._start, 0
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, self._epoch))
+        order = torch.randperm(self.n_samples, generator=generator).to(self.x.device)
+        for position in range(start, len(self)):
+            members = order[position * self.batch_size : (position + 1) * self.batch_size]
+            own = members[rank::world_size]
+            self._position = position + 1
+            y = None if self.y is None else self.y.index_select(0, own)
+            yield Batch(self.scaling(self.x.index_select(0, own).to(self.dtype)), y, own, len(members))
+
+    def _evaluation_batches(self) -> Iterator[Batch]:
+        rank, world_size = world()
+        for start in range(rank * self.batch_size, self.n_samples, world_size * self.batch_size):
+            yield self.read(start, start + self.batch_size)

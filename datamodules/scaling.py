@@ -1,0 +1,81 @@
+"""Scaling of inputs, learned on the training set."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lightning_dc.errors import InputError
+
+ScalingName = Literal["rms", "standard", "none"]
+
+
+class Scaling:
+    """An affine map of the features.
+
+    Args:
+        shift: what is subtracted, () or one value a feature.
+        factor: what the result is multiplied by, () or one value a feature.
+    """
+
+    def __init__(self, shift: Tensor, factor: Tensor) -> None:
+        self.shift = shift
+        self.factor = factor
+
+    @classmethod
+    def learn(cls, name: ScalingName, x: Tensor) -> Scaling:
+        """Learn a scaling from training samples.
+
+        Args:
+            name: ``rms`` multiplies all by one number so that the mean of ||x||^2 / d is 1 (DEC, section 5);
+                ``standard`` gives every feature mean 0 and variance 1; ``none`` leaves the samples as they are.
+            x: samples, (N, *input_shape).
+
+        Raises:
+            InputError: values that are not finite, or that do not differ.
+
+        Example:
+            >>> Scaling.learn("rms", torch.tensor([[3.0, 4.0], [0.0, 5.0]]))(torch.tensor([5.0]) * 2**-0.5)
+            tensor([1.])
+        """
+        chunks = torch.split(x, 8192)
+        total = torch.zeros(x.shape[1:], dtype=torch.float64)
+        squares = torch.zeros(x.shape[1:], dtype=torch.float64)
+        for i, chunk in enumerate(chunks):
+            wide = chunk.double()
+            total += wide.sum(0)
+            squares += wide.square().sum(0)
+            if not torch.isfinite(squares).all():
+                _refuse_not_finite(wide, first=i * 8192)
+        mean = total / len(x)
+        variance = (squares / len(x) - mean.square()).clamp_min(0.0)
+        constant = variance <= 1e-12 * (squares / len(x))
+        if constant.all():
+            raise InputError("every feature of x is constant, so all samples are the same; check how x is read")
+        if name == "none":
+            return cls(torch.zeros(()), torch.ones(()))
+        if name == "rms":
+            return cls(torch.zeros(()), (squares.sum() / len(x) / squares.numel()).rsqrt().float())
+        if constant.any():
+            raise InputError(
+                f"{int(constant.sum())} features of x are constant (the first is number "
+                f"{int(constant.flatten().int().argmax())}), so scaling='standard' would divide by 0; drop them or use "
+                "scaling='rms'"
+            )
+        return cls(mean.float(), variance.rsqrt().float())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scale samples, (B, *input_shape), floating; same dtype."""
+        return (x - self.shift.to(x)).mul_(self.factor.to(x)) if self.shift.ndim else x * self.factor.to(x)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Shift and factor."""
+        return {"shift": self.shift, "factor": self.factor}
+
+
+def _refuse_not_finite(chunk: Tensor, first: int) -> None:
+    rows = (~torch.isfinite(chunk)).flatten(1).any(1).nonzero()[:, 0]
+    if len(rows):
+        raise InputError(f"x holds NaN or infinite values, first in row {first + int(rows[0])}; remove or impute them")

@@ -1,0 +1,70 @@
+"""Gaussian clusters in a few informative features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datamodules.base import ClusteringDataModule, Samples
+from datamodules.scaling import ScalingName
+from lightning_dc.errors import InputError
+
+
+class SyntheticDataModule(ClusteringDataModule):
+    """Gaussian clusters in a few informative features, and noise in the others.
+
+    Cluster centres are drawn from N(0, separation^2) in the informative features, samples from a unit Gaussian around
+    their centre; the other features are standard Gaussian noise (the data of torch-deeptype's example). The informative
+    features come first, as in scikit-learn's ``make_classification(shuffle=False)``.
+
+    Args:
+        n_samples: number of samples N.
+        n_features: number of features.
+        n_informative: how many of them tell clusters apart.
+        n_clusters: number of clusters; sizes differ by at most one.
+        separation: standard deviation of the centres' coordinates.
+        random_state: seed of the data.
+        batch_size: samples in a training batch, over all processes.
+        scaling: see :class:`~datamodules.ClusteringDataModule`.
+        val_fraction: share of the samples that is held out for validation.
+        keep_on_device: hold the samples on the accelerator.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        n_samples: int = 1000,
+        n_features: int = 20,
+        n_informative: int = 5,
+        n_clusters: int = 4,
+        separation: float = 5.0,
+        random_state: int = 0,
+        batch_size: int = 256,
+        scaling: ScalingName = "rms",
+        val_fraction: float = 0.0,
+        keep_on_device: bool = False,
+    ) -> None:
+        super().__init__(batch_size, scaling, val_fraction, keep_on_device)
+        if not 1 <= n_informative <= n_features:
+            raise InputError(f"n_informative={n_informative} must lie between 1 and n_features={n_features}")
+        if not 1 <= n_clusters <= n_samples:
+            raise InputError(f"n_clusters={n_clusters} must lie between 1 and n_samples={n_samples}")
+        self.n_samples = n_samples
+        self.n_features = n_features
+        self.n_informative = n_informative
+        self.n_clusters = n_clusters
+        self.separation = separation
+        self.random_state = random_state
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.n_features,)
+
+    def load(self) -> Samples:
+        random = np.random.default_rng(self.random_state)
+        centres = random.normal(scale=self.separation, size=(self.n_clusters, self.n_informative))
+        y = random.permutation(np.arange(self.n_samples) % self.n_clusters)
+        x = random.normal(size=(self.n_samples, self.n_features))
+        x[:, : self.n_informative] += centres[y]
+        return Samples(x, y)

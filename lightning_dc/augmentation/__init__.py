@@ -1,0 +1,6 @@
+"""Augmentations: batched, on the device."""
+
+from lightning_dc.augmentation.augmentation import Augmentation
+from lightning_dc.augmentation.random_affine import RandomAffine
+
+__all__ = ["Augmentation", "RandomAffine"]

@@ -1,0 +1,94 @@
+"""What every loader yields and every method takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from lightning_dc.errors import InputError
+
+UNLABELLED = -1
+"""The label of a sample whose class is not known."""
+
+
+class Batch(NamedTuple):
+    """Samples with their place in the data set.
+
+    Attributes:
+        x: inputs, (B, *input_shape), float.
+        y: class labels, (B,), int64, ``-1`` where unknown; None without labels. Never used in training by an
+            unsupervised method.
+        index: place of each sample in its data set, (B,), int64, unique over an epoch.
+        n_global: samples in the batch over all processes; None means this process has them all.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index
+    n_global: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of samples in the batch over all processes."""
+        return len(self.index) if self.n_global is None else self.n_global
+
+
+@runtime_checkable
+class SampleLoader(Protocol):
+    """A loader of whole batches that can also be read in index order.
+
+    Attributes:
+        n_samples: number of samples in the data set, over all processes.
+        sample_ids: the id each sample had in its source, (N,), int64.
+    """
+
+    n_samples: int
+    sample_ids: Tensor
+
+    def read(self, start: int, stop: int) -> Batch:
+        """Samples ``start .. stop - 1`` of the data set, in index order."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def __len__(self) -> int: ...
+
+
+def as_batch(batch: object) -> Batch:
+    """Accept what a user's own ``DataLoader`` yields.
+
+    Args:
+        batch: a :class:`Batch`, a mapping with keys ``x``, ``index`` and optionally ``y``, or a sequence
+            ``(x, y, index)``.
+
+    Returns:
+        The batch, with integer labels and indices.
+
+    Raises:
+        InputError: the batch has another form, or its parts differ in length.
+
+    Example:
+        >>> as_batch({"x": torch.zeros(2, 3), "index": torch.tensor([4, 7])}).size
+        2
+    """
+    if not isinstance(batch, Batch):
+        if isinstance(batch, Mapping) and {"x", "index"} <= batch.keys():
+            batch = Batch(batch["x"], batch.get("y"), batch["index"])
+        elif isinstance(batch, (tuple, list)) and len(batch) == 3:
+            batch = Batch(*batch)
+        else:
+            raise InputError(
+                f"a training batch must hold each sample's index, got {type(batch).__name__}; yield a "
+                "lightning_dc.Batch, (x, y, index) or {'x': ..., 'index': ...}"
+            )
+    if len(batch.x) != len(batch.index) or (batch.y is not None and len(batch.y) != len(batch.index)):
+        n_labels = None if batch.y is None else len(batch.y)
+        raise InputError(
+            f"x, y and index of a batch differ in length ({len(batch.x)}, {n_labels}, {len(batch.index)}); "
+            "yield one label and one index a sample"
+        )
+    if batch.index.dtype != torch.int64:
+        batch = batch._replace(index=batch.index.to(torch.int64))
+    return batch

@@ -1,0 +1,21 @@
+"""Callbacks: when things happen."""
+
+from lightning_dc.callbacks.centroid_initialization import CentroidInitialization
+from lightning_dc.callbacks.label_change_stop import LabelChangeStop
+from lightning_dc.callbacks.loss_logger import LossLogger
+from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
+from lightning_dc.callbacks.prediction_writer import PredictionWriter
+from lightning_dc.callbacks.progress_bar import ClusteringProgressBar
+from lightning_dc.callbacks.run_summary import RunSummary
+from lightning_dc.callbacks.target_refresh import TargetDistributionRefresh
+
+__all__ = [
+    "CentroidInitialization",
+    "ClusteringProgressBar",
+    "LabelChangeStop",
+    "LossLogger",
+    "PhaseScheduler",
+    "PredictionWriter",
+    "RunSummary",
+    "TargetDistributionRefresh",
+]

@@ -1,0 +1,49 @@
+"""Stop on convergence of the assignments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info
+
+from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.errors import InputError
+from lightning_dc.training import ClusteringModule
+
+
+class LabelChangeStop(Callback):
+    """Ends a phase when fewer than ``tolerance`` of the labels have changed between two refreshes (DEC, section 3.1.2).
+
+    The decision follows from assignments that are the same on all processes.
+
+    Args:
+        tolerance: share of labels; the paper has 0.001. 0 never stops.
+    """
+
+    def __init__(self, tolerance: float) -> None:
+        if not 0.0 <= tolerance < 1.0:
+            raise InputError(f"tolerance={tolerance} is a share of the labels and must lie in [0, 1)")
+        self.tolerance = tolerance
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_if_converged(clustering_module(pl_module))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._stop_if_converged(clustering_module(pl_module))
+
+    def _stop_if_converged(self, module: ClusteringModule) -> None:
+        assignments = module.assignments
+        if assignments is None or assignments.changed is None or module.phases_over:
+            return
+        # Level-triggered: the refresh belongs to this very step and phase.
+        current = assignments.step == module.global_step and module.progress.step > 0
+        if current and assignments.changed < self.tolerance:
+            rank_zero_info(
+                f"Phase {module.phase.name!r} has converged: {assignments.changed:.3%} of the labels changed "
+                f"(tolerance {self.tolerance:.3%})"
+            )
+            module.begin_next_phase()

@@ -1,0 +1,59 @@
+"""Losses, weights and rates in the logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.distributed import sum_, world
+from lightning_dc.errors import InputError
+from lightning_dc.training import ClusteringModule
+
+
+class LossLogger(Callback):
+    """Logs the loss, each of its terms and their weights, learning rate and phase every ``log_every_n_steps`` steps.
+
+    Losses add up on the device in between: a call of ``self.log`` in every step costs more than the step of a small
+    model. What is logged is their mean since the last log, over all processes.
+
+    Raises:
+        InputError: the loss is no longer a finite number.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._n_steps = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        module = clustering_module(pl_module)
+        if self._sums.keys() != outputs.keys():  # another phase
+            self._sums = {name: torch.zeros_like(value) for name, value in outputs.items()}
+            self._n_steps = 0
+        for name, value in outputs.items():
+            self._sums[name] += value
+        self._n_steps += 1
+        if module.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._log(module)
+
+    def _log(self, module: ClusteringModule) -> None:
+        means = sum_(torch.stack([*self._sums.values()])) / (self._n_steps * world()[1])
+        values = dict(zip([f"train/{name}" for name in self._sums], means.tolist(), strict=True))
+        if not torch.isfinite(means).all():
+            raise InputError(
+                f"the loss of phase {module.phase.name!r} is {values['train/loss']} at step {module.global_step}; "
+                "lower the learning rate of its optimizer, or look for huge values in the inputs"
+            )
+        values |= {f"weight/{name}": weight for name, weight in module.phase.loss_weights(module.progress).items()}
+        optimizer = module.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        values["train/lr"] = optimizer.param_groups[0]["lr"]
+        values["phase"] = float(module.phase_index)
+        module.log_dict(values, on_step=True, on_epoch=False)
+        self._sums = {}

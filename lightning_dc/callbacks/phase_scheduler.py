@@ -1,0 +1,65 @@
+"""Phases of a fit."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.errors import InputError
+from lightning_dc.training import ClusteringModule, record, training_loader
+
+
+class PhaseScheduler(Callback):
+    """Moves a method through its phases, with a fresh optimizer in each, and stops the trainer after the last.
+
+    It asks "is the current phase over at this step?" when training starts (or resumes) and after every step, instead of
+    counting events, so that a run that resumes from any checkpoint switches at the same step as one never interrupted.
+    It also sets learning rate and momentum to what the phase's schedules say. It must come after the callbacks that
+    end phases.
+
+    Attributes:
+        seconds: wall-clock seconds spent in each phase, by name; kept over a resume.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._clock = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = clustering_module(pl_module)
+        n_samples, n_clusters = training_loader(module).n_samples, module.head.n_clusters
+        if n_samples < n_clusters:
+            raise InputError(f"n_clusters={n_clusters} is more than the {n_samples} samples; choose fewer clusters")
+        if module.phases_over:
+            trainer.should_stop = True
+        self._clock = time.perf_counter()
+        self._advance(module)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        clustering_module(pl_module).set_rates()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._advance(clustering_module(pl_module))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": dict(self.seconds)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = dict(state_dict["seconds"])
+
+    def _advance(self, module: ClusteringModule) -> None:
+        now = time.perf_counter()
+        if not module.phases_over:
+            self.seconds[module.phase.name] = self.seconds.get(module.phase.name, 0.0) + now - self._clock
+        self._clock = now
+        if not module.phases_over and module.progress.step >= module.progress.n_steps:
+            module.begin_next_phase()
+            record(module, {"phase": float(module.phase_index)})

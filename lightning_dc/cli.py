@@ -1,0 +1,196 @@
+"""The command line: LightningCLI with links, shipped configurations and checkpoints that give way to flags."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+import datamodules  # noqa: F401 - makes the short names of the DataModules known
+from lightning_dc.callbacks import ClusteringProgressBar, PredictionWriter, RunSummary
+from lightning_dc.errors import InputError
+from lightning_dc.predictions import check_writable_folder
+from lightning_dc.shipped import find_config
+from lightning_dc.training import ClusteringModule
+
+_LINKED = "input_shape"
+_CKPT_PATH = "ckpt_path"
+
+
+class RunConfig(SaveConfigCallback):
+    """Saves the effective configuration in the run's folder, and never writes into the folder of another run."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        folder = trainer.log_dir  # on every rank: it is a broadcast
+        if folder is not None and not self.already_saved:
+            check_writable_folder(Path(folder).parent, "trainer.logger.init_args.save_dir")
+            exists = trainer.strategy.broadcast((Path(folder) / self.config_filename).exists())
+            if exists and self.config[_CKPT_PATH] is None:
+                raise InputError(
+                    f"the run {folder!r} exists; choose another trainer.logger.init_args.version, or continue it with "
+                    "--ckpt_path"
+                )
+            self.overwrite = True
+        super().setup(trainer, pl_module, stage)
+
+
+class ClusteringCLI(LightningCLI):
+    """LightningCLI for methods and DataModules of deep clustering."""
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self._args = list(args)
+        super().__init__(
+            ClusteringModule,
+            pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=RunConfig,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                "max_epochs": -1,
+                "logger": {
+                    "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                    "init_args": {"save_dir": "runs", "name": "run", "default_hp_metric": False},
+                },
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+            },
+            args=self._args,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments(f"data.{_LINKED}", f"model.init_args.{_LINKED}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)  # Lightning's own warns when a process has arguments, too
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            parser.add_lightning_class_args(RunSummary, "summary")
+        if subcommand == "predict":
+            parser.add_lightning_class_args(PredictionWriter, "output")
+            parser.set_defaults({"output.path": "predictions.parquet", "return_predictions": False})
+        return parser
+
+    def _parse_ckpt_path(self) -> None:
+        """Take the model from the checkpoint, under whatever was said on the command line.
+
+        Lightning lets the checkpoint override flags. Here the order is: configuration files, then the checkpoint, then
+        flags.
+        """
+        subcommand = self.config.get("subcommand")
+        path = self.config[subcommand].get(_CKPT_PATH) if subcommand else None
+        if path is None or path in ("best", "last", "hpc"):
+            return
+        hparams = _read_hyperparameters(Path(path))
+        class_path = hparams.pop("_class_path", None)
+        model = {"class_path": class_path, "init_args": {k: v for k, v in hparams.items() if not k.startswith("_")}}
+        model["init_args"].pop(_LINKED, None)
+        named = self.config[subcommand].get("model")
+        if class_path is None or (named is not None and named.class_path != class_path):
+            return  # on_load_checkpoint says what is wrong
+        configs, flags = _split_configs(self._args[1:])
+        from_checkpoint = yaml.safe_dump({"model": model})
+        self.config = self.parser.parse_args([self._args[0], *configs, "--config", from_checkpoint, *flags])
+
+    def before_instantiate_classes(self) -> None:
+        if self.subcommand != "fit":
+            self.save_config_callback = None
+        if self.subcommand == "predict":
+            self.config[self.subcommand]["trainer"]["logger"] = False
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        trainer = self._get(self.config_init, "trainer")
+        callbacks = trainer.get("callbacks") or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        if trainer.get("enable_progress_bar") is not False:
+            callbacks.append(ClusteringProgressBar())
+        if self.subcommand != "fit":
+            callbacks = [callback for callback in callbacks if not isinstance(callback, ModelCheckpoint)]
+            kwargs["enable_checkpointing"] = False
+        elif trainer.get("enable_checkpointing") is not False and not any(
+            isinstance(callback, ModelCheckpoint) for callback in callbacks
+        ):
+            # One file, replaced in one move at the end of each epoch.
+            callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
+        return super().instantiate_trainer(**{**kwargs, "callbacks": callbacks})
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run ``lightning-dc``.
+
+    Args:
+        args: arguments after the program's name; None takes those of the process.
+
+    Raises:
+        SystemExit: with code 2 after a user's slip, which is printed in one line.
+    """
+    _quieten()
+    try:
+        ClusteringCLI(_with_shipped_configs(sys.argv[1:] if args is None else args))
+    except InputError as error:
+        sys.stderr.write(f"lightning-dc: error: {error}\n")
+        raise SystemExit(2) from None
+
+
+def _with_shipped_configs(args: Sequence[str]) -> list[str]:
+    """Replace bare names of shipped configurations by their paths."""
+    resolved: list[str] = []
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        if resolved and resolved[-1] in ("--config", "-c"):
+            resolved.append(str(find_config(arg)))
+        elif name == "--config" and equals:
+            resolved += ["--config", str(find_config(value))]
+        else:
+            resolved.append(arg)
+    return resolved
+
+
+def _split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Configuration files, and everything else."""
+    configs: list[str] = []
+    flags: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        if arg in ("--config", "-c"):
+            configs += [arg, next(rest)]
+        else:
+            flags.append(arg)
+    return configs, flags
+
+
+def _read_hyperparameters(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"ckpt_path={str(path)!r} is no file; give the path of a checkpoint")
+    try:
+        checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        return dict(checkpoint["hyper_parameters"])
+    except Exception as error:
+        raise InputError(f"ckpt_path={str(path)!r} can't be read as a checkpoint ({type(error).__name__})") from error
+
+
+def _quieten() -> None:
+    """Leave out what a user can do nothing about."""
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    for message in (
+        ".*smaller than the logging interval.*",
+        ".*Total length of `list` across ranks is zero.*",  # no validation set
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in str(record.msg)
+    )

@@ -1,0 +1,34 @@
+"""Pure tensor maths: no modules, no Lightning."""
+
+from lightning_dc.functional.assignment import (
+    assignment_entropy,
+    size_statistics,
+    soft_frequencies,
+    squared_distances,
+    student_t_assignment,
+    target_distribution,
+)
+from lightning_dc.functional.contingency import (
+    adjusted_rand_index,
+    agreement_scores,
+    clustering_accuracy,
+    contingency_table,
+    normalized_mutual_information,
+)
+from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
+
+__all__ = [
+    "adjusted_rand_index",
+    "agreement_scores",
+    "assignment_entropy",
+    "clustering_accuracy",
+    "contingency_table",
+    "kl_divergence",
+    "mean_squared_error",
+    "normalized_mutual_information",
+    "size_statistics",
+    "soft_frequencies",
+    "squared_distances",
+    "student_t_assignment",
+    "target_distribution",
+]

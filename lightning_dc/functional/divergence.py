@@ -1,0 +1,40 @@
+"""Losses a sample: every function returns one value a row, so that the mean over a global batch is exact."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
+    """KL(P || Q) of each row in nats, eq. 2 of the DEC paper (https://arxiv.org/abs/1511.06335).
+
+    Args:
+        p: target distribution, (B, K), rows sum to 1; zeros contribute nothing.
+        q: soft assignments, (B, K), positive, rows sum to 1.
+
+    Returns:
+        Divergences, (B,).
+
+    Example:
+        >>> kl_divergence(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+        tensor([0.6931])
+    """
+    return (torch.xlogy(p, p) - p * q.log()).sum(1)
+
+
+def mean_squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Squared reconstruction error of each sample, averaged over its features.
+
+    Args:
+        x: inputs, (B, ...).
+        x_hat: reconstructions, same shape.
+
+    Returns:
+        Errors, (B,).
+
+    Example:
+        >>> mean_squared_error(torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]))
+        tensor([5.])
+    """
+    return (x_hat - x).square().flatten(1).mean(1)

@@ -1,0 +1,32 @@
+"""What a method needs of a clustering head."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from lightning_dc.errors import InputError
+
+
+class ClusteringHead(nn.Module, ABC):
+    """Turns embeddings into soft assignments.
+
+    Args:
+        n_clusters: number of clusters K, at least 2.
+        latent_dim: width of the embedding, D.
+
+    Raises:
+        InputError: fewer than two clusters.
+    """
+
+    def __init__(self, n_clusters: int, latent_dim: int) -> None:
+        super().__init__()
+        if n_clusters < 2:
+            raise InputError(f"n_clusters={n_clusters} must be at least 2; a single cluster needs no training")
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """Soft assignments of embeddings, (B, D) to (B, K), rows sum to 1, float32 at least."""

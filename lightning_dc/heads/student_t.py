@@ -1,0 +1,41 @@
+"""The head of DEC."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_dc.errors import InputError
+from lightning_dc.functional import student_t_assignment
+from lightning_dc.heads.head import ClusteringHead
+
+
+class StudentTHead(ClusteringHead):
+    """Soft assignment by a Student-t kernel around trained centroids (DEC, https://arxiv.org/abs/1511.06335, eq. 1).
+
+    Distances are computed in float32 (float64 for such embeddings), whatever the precision of the run.
+
+    Args:
+        n_clusters: number of clusters K.
+        latent_dim: width of the embedding, D.
+        nu: degrees of freedom of the kernel (the paper's alpha), positive.
+
+    Attributes:
+        centroids: (K, D), a parameter that is only ever written in place. It starts at zero: a
+            ``CentroidInitialization`` callback sets it.
+
+    Raises:
+        InputError: ``nu`` is not positive.
+    """
+
+    def __init__(self, n_clusters: int, latent_dim: int, nu: float = 1.0) -> None:
+        super().__init__(n_clusters, latent_dim)
+        if nu <= 0:
+            raise InputError(f"nu={nu} must be positive; the DEC paper uses 1")
+        self.nu = nu
+        self.centroids = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.to(torch.promote_types(z.dtype, torch.float32))
+            return student_t_assignment(z, self.centroids.to(z.dtype), self.nu)

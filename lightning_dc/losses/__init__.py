@@ -1,0 +1,7 @@
+"""Loss terms."""
+
+from lightning_dc.losses.kl_target import KLTarget
+from lightning_dc.losses.reconstruction import Reconstruction
+from lightning_dc.losses.term import LossTerm, StepQuantities
+
+__all__ = ["KLTarget", "LossTerm", "Reconstruction", "StepQuantities"]

@@ -1,0 +1,40 @@
+"""What a loss term reads and returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class StepQuantities(Protocol):
+    """Quantities of one training step; each is computed when a loss term first asks for it."""
+
+    @property
+    def x(self) -> Tensor:
+        """What is to be reconstructed, (B, ...)."""
+
+    @property
+    def x_hat(self) -> Tensor:
+        """Reconstruction of ``x``, same shape."""
+
+    @property
+    def z(self) -> Tensor:
+        """Embedding, (B, D)."""
+
+    @property
+    def q(self) -> Tensor:
+        """Soft assignments, (B, K)."""
+
+    @property
+    def p(self) -> Tensor:
+        """Target distribution, (B, K), no gradient."""
+
+
+class LossTerm(nn.Module, ABC):
+    """One named term of a loss."""
+
+    @abstractmethod
+    def forward(self, step: StepQuantities) -> Tensor:
+        """Loss of each sample, (B,), or of the model as a whole, (): the method averages the former."""

@@ -1,0 +1,104 @@
+"""Deep Embedded Clustering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning.pytorch.callbacks import Callback
+
+from lightning_dc.augmentation import Augmentation
+from lightning_dc.callbacks import (
+    CentroidInitialization,
+    LabelChangeStop,
+    LossLogger,
+    PhaseScheduler,
+    TargetDistributionRefresh,
+)
+from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
+from lightning_dc.heads import StudentTHead
+from lightning_dc.losses import KLTarget, Reconstruction
+from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
+
+
+class DEC(ClusteringModule):
+    """DEC (Xie, Girshick and Farhadi 2016, https://arxiv.org/abs/1511.06335).
+
+    An autoencoder is pretrained, layer by layer (``layerwise``) and as a whole (``pretraining``); k-means over the
+    embeddings of the whole training set places the centroids; then encoder and centroids are trained to bring the
+    soft assignments Q closer to the target distribution P (``clustering``). P comes from the whole training set, and
+    training stops when hardly any label changes between two refreshes of it.
+
+    With an augmentation, P comes from the clean samples and Q from augmented ones (DEC-DA, Guo et al. 2018,
+    https://proceedings.mlr.press/v95/guo18b.html). ``clustering.trainable=[head]`` is the paper's "DEC w/o backprop".
+
+    Args:
+        input_shape: shape of one sample.
+        n_clusters: number of clusters K.
+        autoencoder: builds the autoencoder from ``input_shape``.
+        nu: degrees of freedom of the Student-t kernel (the paper's alpha).
+        augmentation: random transform of training batches; None for none.
+        layerwise: greedy pretraining of *each* layer; its length is that of one layer.
+        pretraining: training of the whole autoencoder.
+        clustering: training of encoder and centroids.
+        refresh_every_n_steps: steps between two refreshes of P (140 to 160 for MNIST, 20 to 30 for 10,000 samples).
+        tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
+        n_init: restarts of k-means.
+        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers.
+
+    Raises:
+        InputError: an argument out of range.
+
+    Example:
+        >>> model = DEC(input_shape=(64,), n_clusters=10)
+        >>> [phase.name for phase in model.phases]
+        ['pretraining', 'clustering']
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_clusters: int,
+        autoencoder: AutoencoderFactory = MLPAutoencoder,
+        nu: float = 1.0,
+        augmentation: Augmentation | None = None,
+        layerwise: PhaseConfig = PhaseConfig(loss_weights={"reconstruction": 1.0}, dropout=0.2),
+        pretraining: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0}),
+        clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"kl": 1.0}),
+        refresh_every_n_steps: int = 140,
+        tolerance: float = 0.001,
+        n_init: int = 20,
+        keep_target_table: bool = True,
+    ) -> None:
+        network = autoencoder(input_shape)
+        head = StudentTHead(n_clusters, network.latent_dim, nu)
+        super().__init__(network, head, {"reconstruction": Reconstruction(), "kl": KLTarget()}, augmentation)
+        self.layerwise = layerwise
+        self.pretraining = pretraining
+        self.clustering = clustering
+        self._callbacks: list[Callback] = [
+            CentroidInitialization(n_init),
+            TargetDistributionRefresh(refresh_every_n_steps, keep_table=keep_target_table),
+            LabelChangeStop(tolerance),
+            LossLogger(),
+            PhaseScheduler(),
+        ]
+        self.save_hyperparameters()
+        self.set_phases()
+
+    def configure_phases(self) -> list[Phase]:
+        whole = ("encoder", "decoder")
+        layers = range(self.autoencoder.n_layers or 1)
+        return [
+            *(Phase(f"layer {layer + 1}", self.layerwise, whole, layer=layer) for layer in layers),
+            Phase("pretraining", self.pretraining, tuple(self.pretraining.trainable or whole)),
+            Phase(
+                "clustering",
+                self.clustering,
+                tuple(self.clustering.trainable or ("encoder", "head")),
+                initializes_centroids=True,
+            ),
+        ]
+
+    def configure_callbacks(self) -> list[Callback]:
+        attached = self.trainer.callbacks  # type: ignore[attr-defined]
+        return [callback for callback in self._callbacks if callback not in attached]

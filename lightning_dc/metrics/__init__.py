@@ -1,0 +1,6 @@
+"""Metrics of clusterings."""
+
+from lightning_dc.metrics.assignment_statistics import AssignmentStatistics
+from lightning_dc.metrics.cluster_agreement import ClusterAgreement
+
+__all__ = ["AssignmentStatistics", "ClusterAgreement"]

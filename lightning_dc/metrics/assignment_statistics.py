@@ -1,0 +1,38 @@
+"""What soft assignments tell without labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lightning_dc.functional import assignment_entropy, size_statistics
+
+
+class AssignmentStatistics(Metric):
+    """Mean entropy of soft assignments (nats), extremes of the cluster sizes, number of empty clusters.
+
+    Args:
+        n_clusters: K.
+    """
+
+    full_state_update = False
+    entropy: Tensor
+    sizes: Tensor
+
+    def __init__(self, n_clusters: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("entropy", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sizes", default=torch.zeros(n_clusters, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, q: Tensor) -> None:
+        """Count a batch of soft assignments, (B, K), rows sum to 1."""
+        if len(q):
+            self.entropy += assignment_entropy(q) * len(q)
+            self.sizes += torch.bincount(q.argmax(1), minlength=len(self.sizes))
+
+    def compute(self) -> dict[str, float]:
+        """``entropy`` (nats), ``smallest`` and ``largest`` share, ``empty`` clusters."""
+        return {"entropy": float(self.entropy / self.sizes.sum().clamp_min(1)), **size_statistics(self.sizes)}

@@ -1,0 +1,85 @@
+"""Files of cluster assignments."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from lightning_dc.errors import InputError
+
+_ENDINGS = (".parquet", ".npz")
+
+
+def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Check, before any work is done, that a file of predictions can be written.
+
+    Args:
+        path: the file, ``.parquet`` or ``.npz``.
+        overwrite: an existing file may be replaced.
+
+    Raises:
+        InputError: another ending, a file that exists, or a folder that can't be written.
+    """
+    path = Path(path)
+    if path.suffix not in _ENDINGS:
+        raise InputError(f"output={str(path)!r} must end in {' or '.join(_ENDINGS)}")
+    if path.exists() and not overwrite:
+        raise InputError(f"output={str(path)!r} exists; choose another name or add --output.overwrite true")
+    check_writable_folder(path.parent, "output")
+    return path
+
+
+def check_writable_folder(folder: Path, argument: str) -> None:
+    """Create a folder where needed, and check that files can be written there.
+
+    Raises:
+        InputError: they can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{argument}: the folder {str(folder)!r} can't be written ({error.strerror}); choose another one"
+        ) from error
+
+
+def write_predictions(path: Path, index: Tensor, z: Tensor, q: Tensor) -> None:
+    """Write predictions; the file appears whole or not at all.
+
+    Args:
+        path: ``.parquet`` (columns ``index``, ``cluster``, ``confidence``, ``q_0`` ..., ``z_0`` ...) or ``.npz``
+            (arrays ``index``, ``cluster``, ``confidence``, ``q``, ``z``).
+        index: place of each sample in its data, (N,).
+        z: embeddings, (N, D).
+        q: soft assignments, (N, K).
+    """
+    confidence, cluster = q.max(1)
+    columns = {
+        "index": index.cpu().numpy(),
+        "cluster": cluster.to(dtype=index.dtype).cpu().numpy(),
+        "confidence": confidence.cpu().numpy(),
+    }
+    tables = {"q": q.cpu().numpy(), "z": z.cpu().numpy()}
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if path.suffix == ".npz":
+                np.savez_compressed(file, allow_pickle=False, **columns, **tables)
+            else:
+                import pyarrow
+                from pyarrow import parquet
+
+                for letter, table in tables.items():
+                    columns |= {f"{letter}_{j}": table[:, j] for j in range(table.shape[1])}
+                parquet.write_table(pyarrow.table(columns), file)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

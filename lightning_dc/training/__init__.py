@@ -1,0 +1,24 @@
+"""The training machinery that all methods share."""
+
+from lightning_dc.training.full_pass import CHUNK_SIZE, FullAssignment, assign_all, embed_all, training_loader
+from lightning_dc.training.module import ClusteringModule
+from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
+from lightning_dc.training.record import record
+from lightning_dc.training.step import TrainingStep
+from lightning_dc.training.target import Assignments, TargetDistribution
+
+__all__ = [
+    "CHUNK_SIZE",
+    "PARTS",
+    "Assignments",
+    "ClusteringModule",
+    "FullAssignment",
+    "Phase",
+    "PhaseConfig",
+    "TargetDistribution",
+    "TrainingStep",
+    "assign_all",
+    "embed_all",
+    "record",
+    "training_loader",
+]

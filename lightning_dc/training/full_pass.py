@@ -1,0 +1,160 @@
+"""Passes over the whole training set, the same on any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightning_dc.batch import Batch, SampleLoader, as_batch
+from lightning_dc.distributed import sum_, world
+from lightning_dc.errors import InputError
+from lightning_dc.training.module import ClusteringModule
+
+CHUNK_SIZE = 4096
+"""Samples encoded at a time. A constant: results must not depend on batch size or number of processes."""
+
+
+class FullAssignment(NamedTuple):
+    """Assignments of the whole training set.
+
+    Attributes:
+        frequencies: soft cluster frequencies, (K,), float64.
+        entropy: mean entropy of the soft assignments, nats, scalar.
+        labels: most likely cluster of each sample, (N,), int32.
+        y: class of each sample, (N,), int64; None without labels.
+        q: soft assignments, (N, K); None unless asked for.
+    """
+
+    frequencies: Tensor
+    entropy: Tensor
+    labels: Tensor
+    y: Tensor | None
+    q: Tensor | None
+
+
+def embed_all(module: ClusteringModule, loader: SampleLoader) -> Tensor:
+    """Embeddings of the whole training set, (N, D), float32 at least, on every process."""
+    table: Tensor | None = None
+    for start, _, z in _chunks(module, loader):
+        if table is None:
+            table = z.new_zeros(loader.n_samples, z.shape[1])
+        table[start : start + len(z)] = z
+    if table is None:  # more processes than chunks
+        table = torch.zeros(loader.n_samples, module.head.latent_dim, device=module.device, dtype=module.wide_dtype)
+    return sum_(table)
+
+
+def assign_all(module: ClusteringModule, loader: SampleLoader, *, keep_q: bool) -> FullAssignment:
+    """Assign the whole training set.
+
+    Chunk c belongs to rank c mod W, and every row and every chunk's sum has one owner: the result is the same, to the
+    last bit, for any number of processes.
+
+    Args:
+        module: the model.
+        loader: its training data.
+        keep_q: also return the (N, K) table.
+    """
+    n_samples, n_clusters = loader.n_samples, module.head.n_clusters
+    n_chunks = -(-n_samples // CHUNK_SIZE)
+    options: dict[str, Any] = {"device": module.device}
+    sums = torch.zeros(n_chunks, n_clusters + 1, dtype=torch.float64, **options)
+    labels = torch.zeros(n_samples, dtype=torch.int32, **options)
+    classes = torch.zeros(n_samples, dtype=torch.int64, **options)
+    table = torch.zeros(n_samples, n_clusters, dtype=module.wide_dtype, **options) if keep_q else None
+    labelled = torch.zeros(1, dtype=torch.int64, **options)
+    for start, batch, z in _chunks(module, loader):
+        q = module.head(z)
+        rows = slice(start, start + len(q))
+        sums[start // CHUNK_SIZE, :-1] = q.sum(0, dtype=torch.float64)
+        sums[start // CHUNK_SIZE, -1] = torch.special.entr(q.double()).sum()
+        labels[rows] = q.argmax(1).to(torch.int32)
+        if batch.y is not None:
+            classes[rows] = batch.y
+            labelled.fill_(1)
+        if table is not None:
+            table[rows] = q
+    for tensor in (sums, labels, classes, labelled):
+        sum_(tensor)
+    total = sums.sum(0)
+    return FullAssignment(
+        frequencies=total[:-1],
+        entropy=total[-1] / n_samples,
+        labels=labels,
+        y=classes if labelled.item() else None,
+        q=None if table is None else sum_(table),
+    )
+
+
+def training_loader(module: ClusteringModule) -> SampleLoader:
+    """The loader of the run's training data, as one that can be read in index order.
+
+    Raises:
+        InputError: it cannot be, or it can't be shared between processes.
+    """
+    loader = module.trainer.train_dataloader
+    if isinstance(loader, SampleLoader):
+        return loader
+    if not isinstance(loader, DataLoader) or not hasattr(loader.dataset, "__len__"):
+        raise InputError(
+            f"the training loader is a {type(loader).__name__}; give a ClusteringDataModule or a DataLoader over a "
+            "data set with a length"
+        )
+    if world()[1] > 1:
+        raise InputError(
+            "a DataLoader can't be shared exactly between processes; use a ClusteringDataModule with strategy "
+            f"'{type(module.trainer.strategy).__name__}', or one process"
+        )
+    return _DataLoaderReader(loader)
+
+
+class _DataLoaderReader:
+    """Reads the data set of a user's DataLoader in index order."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+        self.n_samples = len(cast(Any, loader.dataset))
+        self.sample_ids = torch.arange(self.n_samples)
+
+    def read(self, start: int, stop: int) -> Batch:
+        samples = [self._loader.dataset[i] for i in range(start, min(stop, self.n_samples))]
+        batch = as_batch(self._loader.collate_fn(samples))
+        if not torch.equal(batch.index.cpu(), self.sample_ids[start:stop]):
+            raise InputError("index of a sample must be its place in the data set, 0 to N - 1; return it as given")
+        return batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(as_batch, self._loader)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+
+def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[int, Batch, Tensor]]:
+    """First index, batch and embedding of each chunk that this process owns."""
+    rank, world_size = world()
+    strategy, precision = module.trainer.strategy, module.trainer.precision_plugin
+    for start in range(rank * CHUNK_SIZE, loader.n_samples, world_size * CHUNK_SIZE):
+        with torch.no_grad(), _evaluating(module):
+            batch = strategy.batch_to_device(loader.read(start, start + CHUNK_SIZE), module.device)
+            batch = precision.convert_input(batch)
+            with precision.forward_context():
+                z = module.embed(batch.x)
+            yield start, batch, z
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every submodule gets its own flag back."""
+    flags = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, flag in flags.items():
+            child.training = flag

@@ -1,0 +1,70 @@
+"""Constructor arguments as plain configuration, so that a checkpoint can rebuild its model."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_dc.augmentation import Augmentation
+from lightning_dc.errors import InputError
+from lightning_dc.schedules import Schedule
+
+
+def as_config(value: Any, name: str = "value") -> Any:
+    """Describe an argument in primitives, in the form that the command line reads.
+
+    Args:
+        value: numbers, strings, lists, mappings, dataclasses, classes, ``functools.partial`` of a class, functions
+            that can be imported, schedules and augmentations.
+        name: what error messages call it.
+
+    Returns:
+        Numbers, strings, lists and dictionaries; components as ``{"class_path": ..., "init_args": ...}``.
+
+    Raises:
+        InputError: the value can't be described, a lambda for example.
+
+    Example:
+        >>> as_config(functools.partial(dict, lr=0.1))
+        {'class_path': 'builtins.dict', 'init_args': {'lr': 0.1}}
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: as_config(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [as_config(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, type):
+        return {"class_path": _import_path(value, name)}
+    if isinstance(value, functools.partial) and not value.args:
+        return {"class_path": _import_path(value.func, name), "init_args": as_config(value.keywords, name)}
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {field.name: as_config(getattr(value, field.name), f"{name}.{field.name}") for field in fields}
+    if isinstance(value, (Schedule, Augmentation)):
+        arguments = inspect.signature(type(value)).parameters
+        init_args = {argument: as_config(getattr(value, argument), f"{name}.{argument}") for argument in arguments}
+        return {"class_path": _import_path(type(value), name), "init_args": init_args}
+    if inspect.isfunction(value):
+        return _import_path(value, name)
+    raise _not_described(value, name)
+
+
+def _import_path(value: Callable[..., Any], name: str) -> str:
+    path = f"{value.__module__}.{value.__qualname__}"
+    if "<" in path:
+        raise _not_described(value, name)
+    return path
+
+
+def _not_described(value: Any, name: str) -> InputError:
+    return InputError(
+        f"{name} is {value!r}, which no checkpoint can describe; "
+        "give a class, or functools.partial(Class, argument=...)"
+    )

@@ -1,0 +1,300 @@
+"""The LightningModule that all methods share."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
+from torch import Tensor, nn
+
+from lightning_dc.augmentation import Augmentation
+from lightning_dc.batch import as_batch
+from lightning_dc.distributed import world
+from lightning_dc.encoders import Autoencoder
+from lightning_dc.errors import InputError
+from lightning_dc.heads import ClusteringHead
+from lightning_dc.losses import LossTerm
+from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement
+from lightning_dc.randomness import mix_seed
+from lightning_dc.schedules import Progress
+from lightning_dc.training.hyperparameters import as_config
+from lightning_dc.training.phase import Phase
+from lightning_dc.training.step import LayerStep, TrainingStep
+from lightning_dc.training.target import Assignments, TargetDistribution
+
+_CHECKPOINT_KEY = "lightning_dc"
+
+
+class ClusteringModule(pl.LightningModule, ABC):
+    """An autoencoder, a clustering head and loss terms, trained through phases.
+
+    A method derives from it, builds the parts, and says what its phases (:meth:`configure_phases`) and callbacks
+    (``configure_callbacks``) are. It calls ``save_hyperparameters()`` in its ``__init__``.
+
+    Args:
+        autoencoder: encoder and decoder.
+        head: clustering head.
+        losses: loss terms by name; phases weight them.
+        augmentation: random transform of training batches; None for none.
+
+    Attributes:
+        phases: all phases of the run, in order, the empty ones left out.
+        phase_index: the current one; ``len(phases)`` when all are over.
+        phase_start_step: global step at which it began.
+        target: target distribution, kept by a callback.
+        assignments: latest assignments of the training set, kept by a callback.
+        seed: seed of everything random in training: what ``seed_everything`` was given.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        head: ClusteringHead,
+        losses: Mapping[str, LossTerm],
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        super().__init__()
+        if augmentation is not None:
+            augmentation.check(autoencoder.input_shape)
+        self.autoencoder = autoencoder
+        self.head = head
+        self.losses = nn.ModuleDict(losses)
+        self.augmentation = augmentation
+        self.seed = torch.initial_seed()
+        self.phases: tuple[Phase, ...] = ()
+        self.phase_index = 0
+        self.phase_start_step = 0
+        self.target: TargetDistribution | None = None
+        self.assignments: Assignments | None = None
+        self.agreement = ClusterAgreement()
+        self.certainty = AssignmentStatistics(head.n_clusters)
+        self._base_rates: list[dict[str, float]] = []
+
+    # ---- what a method says ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def configure_phases(self) -> Sequence[Phase]:
+        """All phases of the method, in order."""
+
+    def set_phases(self) -> None:
+        """Check and take the phases of :meth:`configure_phases`; a method calls it at the end of its ``__init__``."""
+        phases = tuple(phase for phase in self.configure_phases() if not phase.is_empty)
+        for phase in phases:
+            unknown = set(phase.config.loss_weights) - set(self.losses)
+            if unknown or not phase.config.loss_weights:
+                raise InputError(
+                    f"loss_weights of phase {phase.name!r} name {sorted(unknown) or 'no term'}; "
+                    f"choose from {', '.join(self.losses)}"
+                )
+            if phase.layer is not None and self.autoencoder.n_layers == 0:
+                raise InputError(
+                    f"{type(self.autoencoder).__name__} has no layer-wise pretraining; set layerwise.max_epochs to 0"
+                )
+        if not phases:
+            raise InputError("every phase has length 0, so there is nothing to train; set max_epochs of one of them")
+        self.phases = phases
+
+    # ---- phases ----------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> Phase:
+        """The current phase; the last one when all are over."""
+        return self.phases[min(self.phase_index, len(self.phases) - 1)]
+
+    @property
+    def phases_over(self) -> bool:
+        """All phases are over."""
+        return self.phase_index >= len(self.phases)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch."""
+        return -(-int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
+
+    @property
+    def progress(self) -> Progress:
+        """Where the current phase stands."""
+        return Progress(self.global_step - self.phase_start_step, self.phase.n_steps(self.steps_per_epoch))
+
+    def begin_next_phase(self) -> None:
+        """End the current phase at this step: the next one gets a fresh optimizer; after the last the trainer stops."""
+        self.phase_index += 1
+        self.phase_start_step = self.global_step
+        if self.phases_over:
+            self.trainer.should_stop = True
+        else:
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        phase = self.phase
+        if phase.layer is not None:
+            parameters = self.autoencoder.layer_parameters(phase.layer)
+        else:
+            parts = {"encoder": self.autoencoder.encoder, "decoder": self.autoencoder.decoder, "head": self.head}
+            parameters = [parameter for part in phase.trainable for parameter in parts[part].parameters()]
+        factor = phase.config.bias_lr_factor
+        if factor == 1.0:
+            optimizer = phase.config.optimizer(parameters)
+        else:
+            weights = [parameter for parameter in parameters if parameter.ndim > 1]
+            biases = [parameter for parameter in parameters if parameter.ndim <= 1]
+            optimizer = phase.config.optimizer([{"params": weights}, {"params": biases}])
+            optimizer.param_groups[1]["lr"] *= factor
+        keys = ("lr", "momentum")
+        self._base_rates = [{key: group[key] for key in keys if key in group} for group in optimizer.param_groups]
+        return optimizer
+
+    def set_rates(self) -> None:
+        """Set learning rate and momentum to what the phase's schedules say at this step."""
+        config, progress = self.phase.config, self.progress
+        schedules = {"lr": config.lr_schedule, "momentum": config.momentum_schedule}
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        for group, base in zip(optimizer.param_groups, self._base_rates, strict=True):
+            for key, rate in base.items():
+                schedule = schedules[key]
+                group[key] = rate if schedule is None else rate * schedule(progress)
+
+    # ---- inference -------------------------------------------------------------------------------------------------
+
+    @property
+    def wide_dtype(self) -> torch.dtype:
+        """Precision of embeddings, assignments and targets: float32, or float64 in a float64 run."""
+        return torch.promote_types(next(self.head.parameters()).dtype, torch.float32)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embed samples, (B, *input_shape) to (B, D), float32 at least."""
+        return self.autoencoder.encode(x).to(self.wide_dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Soft assignments of samples, (B, *input_shape) to (B, K), rows sum to 1."""
+        return self.head(self.embed(x))  # type: ignore[no-any-return]
+
+    def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """Index, embedding and soft assignments of a batch.
+
+        Returns:
+            ``index`` (B,), ``z`` (B, D), ``q`` (B, K).
+        """
+        batch = as_batch(batch)
+        z = self.embed(batch.x)
+        return {"index": batch.index, "z": z, "q": self.head(z)}
+
+    # ---- training --------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Any, batch_idx: int) -> STEP_OUTPUT:
+        """The weighted sum of the phase's loss terms, averaged over the global batch.
+
+        Returns:
+            ``loss`` and, detached, each of its terms by name.
+        """
+        batch = as_batch(batch)
+        rank, world_size = world()
+        # For random modules of a user's encoder; what is ours draws from the step's own generator.
+        self._seed_default_generators(mix_seed(self.seed, self.global_step, rank))
+        step = (TrainingStep if self.phase.layer is None else LayerStep)(self, batch)
+        terms: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=batch.x.device)
+        for name, weight in self.phase.loss_weights(self.progress).items():
+            term = self.losses[name](step)
+            if term.ndim:  # one value a sample: DDP's mean over ranks then is the mean over the global batch
+                term = term.sum() * (world_size / batch.size)
+            terms[name] = term.detach()
+            loss = loss + weight * term
+        if world_size > 1:
+            loss = loss + 0.0 * sum(parameter.flatten()[0] for parameter in self.parameters())
+        return {"loss": loss, **terms}
+
+    def on_fit_end(self) -> None:
+        self._seed_default_generators(self.seed)
+
+    def _seed_default_generators(self, seed: int) -> None:
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 100 times as long
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    # ---- evaluation ------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def _evaluate(self, batch: Any) -> None:
+        batch = as_batch(batch)
+        q = self(batch.x)
+        self.certainty.update(q)
+        if batch.y is not None:
+            self.agreement.update(q.argmax(1), batch.y)
+
+    def _log_metrics(self, prefix: str) -> None:
+        metrics = self.certainty.compute() | (self.agreement.compute() if self.agreement.is_labelled else {})
+        self.log_dict({f"{prefix}/{name}": value for name, value in metrics.items()})
+        self.certainty.reset()
+        self.agreement.reset()
+
+    # ---- checkpoints -----------------------------------------------------------------------------------------------
+
+    def save_hyperparameters(self, *args: Any, **kwargs: Any) -> None:
+        """As Lightning's, with components described in primitives: the checkpoint alone rebuilds the model."""
+        frame = inspect.currentframe()
+        assert frame is not None
+        kwargs.setdefault("frame", frame.f_back)
+        super().save_hyperparameters(*args, **kwargs)
+        if "_instantiator" in self.hparams:  # the command line has described them already
+            return
+        described = as_config(dict(self.hparams), type(self).__name__)
+        described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        self.hparams.clear()
+        self.hparams.update(described)
+        self._hparams_initial = self._to_hparams_dict(described)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_CHECKPOINT_KEY] = {
+            "method": type(self).__name__,
+            "input_shape": list(self.autoencoder.input_shape),
+            "n_clusters": self.head.n_clusters,
+            "phases": [phase.name for phase in self.phases],
+            "phase_index": self.phase_index,
+            "phase_start_step": self.phase_start_step,
+            "seed": self.seed,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint.get(_CHECKPOINT_KEY)
+        if state is None:
+            raise InputError("ckpt_path names a checkpoint that lightning_dc has not written; give one of its own")
+        own = {
+            "method": type(self).__name__,
+            "input_shape": list(self.autoencoder.input_shape),
+            "n_clusters": self.head.n_clusters,
+        }
+        for key, value in own.items():
+            if state[key] != value:
+                raise InputError(
+                    f"ckpt_path names a checkpoint with {key}={state[key]}, but this run has {key}={value}; "
+                    "use the configuration that wrote it"
+                )
+        fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if fitting and state["phases"] != [p.name for p in self.phases]:
+            raise InputError(
+                f"ckpt_path names a checkpoint of a run with phases {state['phases']}, but this run has "
+                f"{[phase.name for phase in self.phases]}; resume with the same phases"
+            )
+        self.phase_index = state["phase_index"]
+        self.phase_start_step = state["phase_start_step"]
+        self.seed = state["seed"]

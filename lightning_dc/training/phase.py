@@ -1,0 +1,95 @@
+"""Phases as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+
+from lightning_dc.errors import InputError
+from lightning_dc.schedules import Progress, Schedule
+
+PARTS = ("encoder", "decoder", "head")
+"""The parts of a model that a phase can train."""
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """What a user can say of a phase.
+
+    Args:
+        max_epochs: length in epochs; 0 leaves the phase out.
+        max_steps: length in optimizer steps; None means that ``max_epochs`` counts.
+        optimizer: builds the optimizer from the parameters that the phase trains.
+        lr_schedule: factor of the optimizer's learning rate over the phase; None is constant.
+        momentum_schedule: factor of the optimizer's momentum (SGD) over the phase; None is constant.
+        bias_lr_factor: factor of the learning rate of biases; Caffe, and so the DEC code, has 2.
+        loss_weights: weight of each loss term, a number or a schedule; a term that is not named is not computed.
+        trainable: parts that train, of ``encoder``, ``decoder`` and ``head``; None leaves it to the method.
+        dropout: probability of zeroing a hidden activation, as noise for a denoising autoencoder.
+        augment: apply the model's augmentation.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    max_epochs: int = 0
+    max_steps: int | None = None
+    optimizer: OptimizerCallable = torch.optim.Adam
+    lr_schedule: Schedule | None = None
+    momentum_schedule: Schedule | None = None
+    bias_lr_factor: float = 1.0
+    loss_weights: Mapping[str, float | Schedule] = field(default_factory=dict)
+    trainable: Sequence[str] | None = None
+    dropout: float = 0.0
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_epochs < 0 or (self.max_steps is not None and self.max_steps < 0):
+            raise InputError(
+                f"max_epochs={self.max_epochs} and max_steps={self.max_steps} of a phase must not be negative; "
+                "0 leaves the phase out"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise InputError(f"dropout={self.dropout} of a phase must lie in [0, 1)")
+        unknown = set(self.trainable or ()) - set(PARTS)
+        if unknown:
+            raise InputError(f"trainable names {sorted(unknown)}, which no model has; choose from {', '.join(PARTS)}")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a fit.
+
+    Attributes:
+        name: shown in logs and tables; unique in a method.
+        config: what the user said of it.
+        trainable: parts that train.
+        layer: layer of the autoencoder that is trained alone, for greedy layer-wise pretraining.
+        initializes_centroids: k-means over the whole training set sets the centroids when the phase begins.
+    """
+
+    name: str
+    config: PhaseConfig
+    trainable: tuple[str, ...]
+    layer: int | None = None
+    initializes_centroids: bool = False
+
+    def n_steps(self, steps_per_epoch: int) -> int:
+        """Length in optimizer steps."""
+        config = self.config
+        return config.max_epochs * steps_per_epoch if config.max_steps is None else config.max_steps
+
+    @property
+    def is_empty(self) -> bool:
+        """The phase has no step."""
+        return self.n_steps(1) == 0
+
+    def loss_weights(self, progress: Progress) -> dict[str, float]:
+        """Weight of each loss term at this point."""
+        return {
+            name: weight(progress) if isinstance(weight, Schedule) else float(weight)
+            for name, weight in self.config.loss_weights.items()
+        }

@@ -1,0 +1,101 @@
+"""Quantities of one training step, computed when first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lightning_dc.batch import Batch
+from lightning_dc.encoders import Corruption, LayerReconstruction
+from lightning_dc.errors import InputError
+from lightning_dc.randomness import StepRandom
+
+if TYPE_CHECKING:
+    from lightning_dc.training.module import ClusteringModule
+
+
+class TrainingStep:
+    """What the loss terms of a step may read.
+
+    A quantity that no active term reads is never computed: clustering without a reconstruction term does not run the
+    decoder. A part that the phase does not train is run without gradients.
+
+    Args:
+        module: the model.
+        batch: the batch of this process.
+    """
+
+    def __init__(self, module: ClusteringModule, batch: Batch) -> None:
+        self.batch = batch
+        self._module = module
+        self._phase = module.phase
+        self._random = StepRandom(module.seed, module.global_step, batch.size, batch.x.device)
+
+    @cached_property
+    def view(self) -> Tensor:
+        """What the encoder sees, (B, *input_shape): the input, augmented if the phase augments."""
+        augmentation = self._module.augmentation
+        if augmentation is None or not self._phase.config.augment:
+            return self.batch.x
+        return augmentation(self.batch.x, self._random)
+
+    @property
+    def x(self) -> Tensor:
+        """What is to be reconstructed, (B, ...)."""
+        return self.view
+
+    @cached_property
+    def z(self) -> Tensor:
+        """Embedding, (B, D)."""
+        with self._gradient("encoder"):
+            return self._module.autoencoder.encode(self.view, self._corruption)
+
+    @property
+    def x_hat(self) -> Tensor:
+        """Reconstruction of ``x``, same shape."""
+        return self._module.autoencoder.decode(self.z, self._corruption)
+
+    @cached_property
+    def q(self) -> Tensor:
+        """Soft assignments, (B, K)."""
+        return self._module.head(self.z)  # type: ignore[no-any-return]
+
+    @cached_property
+    def p(self) -> Tensor:
+        """Target distribution, (B, K)."""
+        if self._module.target is None:
+            raise InputError(
+                f"phase {self._phase.name!r} needs a target distribution; add a TargetDistributionRefresh callback"
+            )
+        return self._module.target.rows(self.batch.index, self.q)
+
+    @property
+    def _corruption(self) -> Corruption | None:
+        p = self._phase.config.dropout
+        return None if p == 0.0 else lambda hidden: self._random.dropout(hidden, p)
+
+    def _gradient(self, part: str) -> torch.set_grad_enabled:
+        return torch.set_grad_enabled(torch.is_grad_enabled() and part in self._phase.trainable)
+
+
+class LayerStep(TrainingStep):
+    """A step of greedy layer-wise pretraining: ``x`` and ``x_hat`` are those of one layer."""
+
+    @property
+    def x(self) -> Tensor:
+        return self._pair.target
+
+    @property
+    def x_hat(self) -> Tensor:
+        return self._pair.reconstruction
+
+    @cached_property
+    def _pair(self) -> LayerReconstruction:
+        layer, p = self._phase.layer, self._phase.config.dropout
+        assert layer is not None
+        return self._module.autoencoder.reconstruct_layer(
+            self.view, layer, lambda hidden: self._random.dropout(hidden, p)
+        )
