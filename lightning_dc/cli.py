@@ -77,6 +77,7 @@ class ClusteringCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
         if subcommand == "predict":

@@ -63,7 +63,7 @@ class MLPAutoencoder(Autoencoder):
 
     def decode(self, z: Tensor, corrupt: Corruption | None = None) -> Tensor:
         x_hat: Tensor = self.decoder(z, corrupt)
-        return x_hat.unflatten(1, self.input_shape)
+        return x_hat.reshape(len(z), *self.input_shape)
 
     def reconstruct_layer(self, x: Tensor, layer: int, corrupt: Corruption) -> LayerReconstruction:
         """Dropout acts on the layer's input and output, but neither on the raw data nor on the embedding."""

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_dc.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small tensors are faster on one thread; no test leaves random state or filters behind."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    with warnings.catch_warnings():
+        yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(state)
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """Folder of real data, or a skip."""
+    folder = os.environ.get("LIGHTNING_DC_DATA")
+    if not folder:
+        pytest.skip("LIGHTNING_DC_DATA does not name a folder of real data (mnist/)")
+    return Path(folder)
+
+
+class CommandLine:
+    """Calls ``lightning-dc`` in this process, in a folder of its own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *args: object) -> str:
+        """Run; returns what it printed."""
+        main([str(arg) for arg in args])
+        captured = self._capsys.readouterr()
+        return captured.out + captured.err
+
+    def fails(self, *args: object) -> str:
+        """Run, expecting a user's slip; returns the one line that says so."""
+        with pytest.raises(SystemExit) as error:
+            main([str(arg) for arg in args])
+        assert error.value.code == 2
+        message = self._capsys.readouterr().err
+        assert "Traceback" not in message
+        lines = [line for line in message.splitlines() if line.startswith("lightning-dc: error: ")]
+        assert len(lines) == 1, message
+        return lines[0]
+
+
+@pytest.fixture
+def lightning_dc_cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandLine:
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(capsys)

@@ -1,0 +1,177 @@
+"""Fits that are killed, resumed and spread over processes, each in forked processes of its own.
+
+Usage: python exactness_scenarios.py FOLDER: writes one result a scenario, NAME.pt, into FOLDER.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import distributed as dist
+
+from datamodules import ClusteringDataModule, Samples
+from lightning_dc import DEC, MLPAutoencoder, PhaseConfig
+from lightning_dc.augmentation import RandomAffine
+from lightning_dc.schedules import OneCycle
+
+STEPS_PER_EPOCH = 16  # 1003 samples in batches of 64: the last batch is smaller, and odd
+KILLS = {
+    "mid_epoch": ("step", 59),
+    "at_a_refresh": ("step", 55),  # 7 steps into clustering: killed before the refresh that is due
+    "last_batch": ("step", 64),
+    "epoch_end": ("epoch", 64),
+    "last_batch_at_a_phase_boundary": ("step", 48),
+    "epoch_end_at_a_phase_boundary": ("epoch", 48),
+    "mid_epoch_layerwise": ("step", 9),
+}
+
+
+class RandomImages(ClusteringDataModule):
+    """1003 images of 4 x 5 pixels around five centres."""
+
+    def load(self) -> Samples:
+        generator = torch.Generator().manual_seed(0)
+        centres = torch.randn(5, 1, 4, 5, generator=generator, dtype=torch.float64) * 2
+        y = torch.randint(5, (1003,), generator=generator)
+        return Samples(centres[y] + torch.randn(1003, 1, 4, 5, generator=generator, dtype=torch.float64), y)
+
+
+class Kill(pl.Callback):
+    """Saves a checkpoint and ends the process as a kill would."""
+
+    def __init__(self, when: str, step: int, path: Path) -> None:
+        self.when, self.step, self.path = when, step, path
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self._kill(trainer, "step")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._kill(trainer, "epoch")
+
+    def _kill(self, trainer: pl.Trainer, when: str) -> None:
+        if when == self.when and trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+            trainer.strategy.barrier()
+            os._exit(0)
+
+
+def model(tolerance: float = 0.0) -> DEC:
+    adam = functools.partial(torch.optim.Adam, lr=1e-2)
+    sgd = functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)
+    reconstruction = {"reconstruction": 1.0}
+    return DEC(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
+        augmentation=RandomAffine(),
+        layerwise=PhaseConfig(max_epochs=1, loss_weights=reconstruction, dropout=0.2, optimizer=sgd),
+        pretraining=PhaseConfig(
+            max_epochs=1, loss_weights=reconstruction, dropout=0.1, optimizer=adam, lr_schedule=OneCycle()
+        ),
+        clustering=PhaseConfig(max_epochs=3, loss_weights={"kl": 1.0}, optimizer=sgd),
+        refresh_every_n_steps=7,
+        tolerance=tolerance,
+        n_init=3,
+    )
+
+
+def fit(path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tol: float) -> None:
+    pl.seed_everything(3, verbose=False)
+    method = model(tol)
+    trainer = pl.Trainer(
+        max_epochs=-1,
+        accelerator="cpu",
+        devices=world_size,
+        strategy=DDPStrategy(process_group_backend="gloo") if world_size > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        callbacks=[] if kill is None else [kill],
+    )
+    trainer.fit(method, RandomImages(batch_size=64), ckpt_path=ckpt_path)
+    weights = torch.cat([parameter.detach().flatten() for parameter in method.parameters()])
+    weights_of_all = [weights.clone() for _ in range(world_size)]
+    if world_size > 1:
+        dist.all_gather(weights_of_all, weights)
+    if trainer.is_global_zero:
+        assert method.assignments is not None
+        result = {
+            "weights": weights,
+            "ranks_agree": all(torch.equal(weights, other) for other in weights_of_all),
+            "labels": method.assignments.labels,
+            "frequencies": method.target.frequencies if method.target is not None else None,
+            "steps": trainer.global_step,
+        }
+        torch.save(result, path)
+
+
+def run(
+    folder: Path,
+    name: str,
+    world_size: int,
+    precision: str = "32-true",
+    kill: tuple[str, int] | None = None,
+    resume: str | None = None,
+    tolerance: float = 0.0,
+) -> None:
+    """One scenario in ``world_size`` forked processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = []
+    for rank in range(world_size):
+        child = os.fork()
+        if child == 0:
+            try:
+                if world_size > 1:
+                    os.environ |= {
+                        "MASTER_ADDR": "127.0.0.1",
+                        "MASTER_PORT": str(port),
+                        "RANK": str(rank),
+                        "LOCAL_RANK": str(rank),
+                        "WORLD_SIZE": str(world_size),
+                        "LOCAL_WORLD_SIZE": str(world_size),
+                        "GROUP_RANK": "0",
+                        "TORCHELASTIC_RUN_ID": "test",
+                    }
+                killer = None if kill is None else Kill(*kill, folder / f"{name}.ckpt")
+                ckpt_path = None if resume is None else folder / f"{resume}.ckpt"
+                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance)
+                os._exit(0)
+            except BaseException as error:
+                sys.stderr.write(f"{name}, rank {rank}: {error!r}\n")
+                os._exit(1)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if any(codes):
+        raise SystemExit(f"{name} failed with exit codes {codes}")
+
+
+def main(folder: Path) -> None:
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    for world_size in (1, 2):
+        run(folder, f"whole_{world_size}", world_size)
+        for name, kill in KILLS.items():
+            run(folder, f"{name}_{world_size}_killed", world_size, kill=kill)
+            run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed")
+        run(folder, f"float64_{world_size}", world_size, precision="64-true")
+        run(folder, f"tolerance_{world_size}", world_size, tolerance=0.02)
+    run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
+    run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")
+    run(folder, "from_2_to_1", 1, resume="mid_epoch_2_killed")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,77 @@
+"""The same run killed and resumed, and on one process and two, is the same run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.distributed.exactness_scenarios import KILLS, STEPS_PER_EPOCH
+
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
+
+Results = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("exactness")
+    script = Path(__file__).with_name("exactness_scenarios.py")
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)], env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.pt")}
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("kill", KILLS)
+def test_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, world_size: int) -> None:
+    whole, resumed = results[f"whole_{world_size}"], results[f"{kill}_{world_size}"]
+    assert resumed["steps"] == whole["steps"] == 6 * STEPS_PER_EPOCH
+    assert torch.equal(resumed["weights"], whole["weights"])
+    assert torch.equal(resumed["labels"], whole["labels"])
+    assert torch.equal(resumed["frequencies"], whole["frequencies"])
+
+
+def test_two_processes_equal_one_in_float64(results: Results) -> None:
+    one, two = results["float64_1"], results["float64_2"]
+    assert one["weights"].dtype == torch.float64
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
+    assert torch.equal(two["labels"], one["labels"])
+    torch.testing.assert_close(two["frequencies"], one["frequencies"], rtol=0, atol=1e-9)
+
+
+def test_two_processes_equal_one_in_float32(results: Results) -> None:
+    one, two = results["whole_1"], results["whole_2"]
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-4)
+    assert (two["labels"] != one["labels"]).sum() == 0
+
+
+def test_weights_are_the_same_on_all_ranks(results: Results) -> None:
+    assert all(result["ranks_agree"] for result in results.values())
+
+
+def test_a_checkpoint_of_two_processes_resumes_on_one(results: Results) -> None:
+    torch.testing.assert_close(results["from_2_to_1"]["weights"], results["whole_1"]["weights"], rtol=0, atol=1e-4)
+    assert torch.equal(results["from_2_to_1"]["labels"], results["whole_1"]["labels"])
+
+
+def test_the_stop_on_label_change_comes_at_the_same_step_everywhere(results: Results) -> None:
+    stopped = results["tolerance_1"]["steps"]
+    assert 3 * STEPS_PER_EPOCH < stopped < 6 * STEPS_PER_EPOCH
+    assert (stopped - 3 * STEPS_PER_EPOCH) % 7 == 0  # at a refresh, with no step after it
+    assert results["tolerance_2"]["steps"] == stopped
+    assert results["tolerance_resumed"]["steps"] == stopped
+    assert torch.equal(results["tolerance_resumed"]["weights"], results["tolerance_1"]["weights"])
+
+
+def test_training_has_moved_the_weights(results: Results) -> None:
+    assert not torch.equal(results["whole_1"]["weights"], results["tolerance_1"]["weights"])
