@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -93,6 +94,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         if self._test is None:
             test = self.load_test()
             self._test = None if test is None else _Checked.of(test, f"{type(self).__name__}.load_test()")
+            if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
+                raise InputError(
+                    f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
+                    f"load() those of shape {tuple(self._training_samples().x.shape[1:])}"
+                )
 
     def train_dataloader(self) -> BatchLoader:
         return self._loader(self._training_samples(), self._training_rows(), shuffle=True)
@@ -108,7 +114,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         if self._test is not None:
             return self._loader(self._test, None, shuffle=False)
         fitting = self.trainer is not None and self.trainer.state.fn == "fit"
-        return [] if fitting else self._loader(samples, None, shuffle=False)
+        if not fitting:
+            return self._loader(samples, None, shuffle=False)
+        # An empty list is Lightning's way to say that there is no validation; it warns all the same.
+        warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
+        return []
 
     def test_dataloader(self) -> BatchLoader:
         """The test set; the whole data set where there is none."""
@@ -139,15 +149,22 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         generator = torch.Generator().manual_seed(self.seed % (1 << 63))
         return torch.randperm(len(self._training_samples().x), generator=generator)
 
+    def _n_held_out(self) -> int:
+        n_samples = len(self._training_samples().x)
+        n_held_out = max(1, round(self.val_fraction * n_samples))
+        if n_held_out == n_samples:
+            raise InputError(
+                f"val_fraction={self.val_fraction} leaves none of {n_samples} samples to train on; lower it"
+            )
+        return n_held_out
+
     def _held_out_rows(self) -> Tensor:
-        order = self._order()
-        return order[: max(1, round(self.val_fraction * len(order)))].sort().values
+        return self._order()[: self._n_held_out()].sort().values
 
     def _training_rows(self) -> Tensor | None:
         if self.val_fraction == 0:
             return None
-        order = self._order()
-        return order[max(1, round(self.val_fraction * len(order))) :].sort().values
+        return self._order()[self._n_held_out() :].sort().values
 
     def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
         x, y = samples
@@ -209,12 +226,15 @@ class _Checked(NamedTuple):
 
 def _as_tensor(array: Array, name: str) -> Tensor:
     if isinstance(array, Tensor):
+        if array.is_complex():
+            raise InputError(f"{name} has dtype {array.dtype}; give numbers")
         return array.detach()
     array = np.asarray(array)
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} has dtype {array.dtype}; give numbers")
     if array.dtype in (np.uint16, np.uint32, np.uint64):
         array = array.astype(np.int64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 

@@ -38,4 +38,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     expected = header + math.prod(shape)
     if n_dims == 0 or len(content) != expected:
         raise InputError(f"{path}: holds {len(content)} bytes, but its header {shape} needs {expected}; get it again")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    except ValueError as error:  # more dimensions, or longer empty ones, than an array can have
+        raise InputError(f"{path}: its header {shape} describes no array ({error}); get it again") from error

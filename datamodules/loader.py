@@ -86,7 +86,7 @@ class BatchLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved position."""
-        self._start = state["position"] % len(self)
+        self._start = self._position = state["position"] % len(self)
         self.seed = state["seed"]
 
     def _training_batches(self) -> Iterator[Batch]:

@@ -111,7 +111,8 @@ class MNISTDataModule(ClusteringDataModule):
 
         reasons = []
         for mirror in self.mirrors:
-            fetcher = pooch.create(self.folder, mirror, registry={name: CHECKSUMS[name]}, retry_if_failed=2)
+            address = mirror.rstrip("/") + "/"
+            fetcher = pooch.create(self.folder, address, registry={name: CHECKSUMS[name]}, retry_if_failed=2)
             try:
                 fetcher.fetch(name, progressbar=True)  # to a temporary file, moved into place once it is verified
                 return

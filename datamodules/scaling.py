@@ -41,30 +41,34 @@ class Scaling:
             tensor([1.])
         """
         chunks = torch.split(x, 8192)
+        origin = x[0].double()  # sums from a sample on: no cancellation for features far from 0
         total = torch.zeros(x.shape[1:], dtype=torch.float64)
+        deviations = torch.zeros(x.shape[1:], dtype=torch.float64)
         squares = torch.zeros(x.shape[1:], dtype=torch.float64)
         for i, chunk in enumerate(chunks):
             wide = chunk.double()
-            total += wide.sum(0)
             squares += wide.square().sum(0)
             if not torch.isfinite(squares).all():
                 _refuse_not_finite(wide, first=i * 8192)
-        mean = total / len(x)
-        variance = (squares / len(x) - mean.square()).clamp_min(0.0)
-        constant = variance <= 1e-12 * (squares / len(x))
+            wide = wide - origin
+            total += wide.sum(0)
+            deviations += wide.square().sum(0)
+        mean = origin + total / len(x)
+        variance = (deviations / len(x) - (total / len(x)).square()).clamp_min(0.0)
+        constant = variance <= 1e-12 * (deviations / len(x))
         if constant.all():
             raise InputError("every feature of x is constant, so all samples are the same; check how x is read")
         if name == "none":
             return cls(torch.zeros(()), torch.ones(()))
         if name == "rms":
-            return cls(torch.zeros(()), (squares.sum() / len(x) / squares.numel()).rsqrt().float())
+            return cls(torch.zeros(()), (squares.sum() / len(x) / squares.numel()).rsqrt())
         if constant.any():
             raise InputError(
                 f"{int(constant.sum())} features of x are constant (the first is number "
                 f"{int(constant.flatten().int().argmax())}), so scaling='standard' would divide by 0; drop them or use "
                 "scaling='rms'"
             )
-        return cls(mean.float(), variance.rsqrt().float())
+        return cls(mean, variance.rsqrt())
 
     def __call__(self, x: Tensor) -> Tensor:
         """Scale samples, (B, *input_shape), floating; same dtype."""

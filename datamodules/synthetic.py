@@ -50,6 +50,8 @@ class SyntheticDataModule(ClusteringDataModule):
             raise InputError(f"n_informative={n_informative} must lie between 1 and n_features={n_features}")
         if not 1 <= n_clusters <= n_samples:
             raise InputError(f"n_clusters={n_clusters} must lie between 1 and n_samples={n_samples}")
+        if separation < 0 or random_state < 0:
+            raise InputError(f"separation={separation} and random_state={random_state} must not be negative")
         self.n_samples = n_samples
         self.n_features = n_features
         self.n_informative = n_informative

@@ -67,7 +67,8 @@ def as_batch(batch: object) -> Batch:
         The batch, with integer labels and indices.
 
     Raises:
-        InputError: the batch has another form, or its parts differ in length.
+        InputError: the batch has another form, its parts are no tensors or differ in length, or its labels or
+            indices are no integers.
 
     Example:
         >>> as_batch({"x": torch.zeros(2, 3), "index": torch.tensor([4, 7])}).size
@@ -83,12 +84,18 @@ def as_batch(batch: object) -> Batch:
                 f"a training batch must hold each sample's index, got {type(batch).__name__}; yield a "
                 "lightning_dc.Batch, (x, y, index) or {'x': ..., 'index': ...}"
             )
+    for name, part in (("x", batch.x), ("y", batch.y), ("index", batch.index)):
+        if not isinstance(part, Tensor) and not (name == "y" and part is None):
+            raise InputError(f"{name} of a batch must be a tensor, got {type(part).__name__}; convert it in the loader")
+        if name != "x" and part is not None and (part.ndim != 1 or part.is_floating_point()):
+            raise InputError(
+                f"{name} of a batch must hold one integer a sample, got {part.dtype} of shape {tuple(part.shape)}"
+            )
     if len(batch.x) != len(batch.index) or (batch.y is not None and len(batch.y) != len(batch.index)):
         n_labels = None if batch.y is None else len(batch.y)
         raise InputError(
             f"x, y and index of a batch differ in length ({len(batch.x)}, {n_labels}, {len(batch.index)}); "
             "yield one label and one index a sample"
         )
-    if batch.index.dtype != torch.int64:
-        batch = batch._replace(index=batch.index.to(torch.int64))
-    return batch
+    y = None if batch.y is None else batch.y.to(torch.int64)
+    return batch._replace(y=y, index=batch.index.to(torch.int64))

@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 from lightning_dc.callbacks import ClusteringProgressBar, PredictionWriter, RunSummary
@@ -27,23 +27,6 @@ _LINKED = "input_shape"
 _CKPT_PATH = "ckpt_path"
 
 
-class RunConfig(SaveConfigCallback):
-    """Saves the effective configuration in the run's folder, and never writes into the folder of another run."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        folder = trainer.log_dir  # on every rank: it is a broadcast
-        if folder is not None and not self.already_saved:
-            check_writable_folder(Path(folder).parent, "trainer.logger.init_args.save_dir")
-            exists = trainer.strategy.broadcast((Path(folder) / self.config_filename).exists())
-            if exists and self.config[_CKPT_PATH] is None:
-                raise InputError(
-                    f"the run {folder!r} exists; choose another trainer.logger.init_args.version, or continue it with "
-                    "--ckpt_path"
-                )
-            self.overwrite = True
-        super().setup(trainer, pl_module, stage)
-
-
 class ClusteringCLI(LightningCLI):
     """LightningCLI for methods and DataModules of deep clustering."""
 
@@ -54,7 +37,7 @@ class ClusteringCLI(LightningCLI):
             pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            save_config_callback=RunConfig,
+            save_config_kwargs={"overwrite": True},  # before_fit has seen that there is none, or that it is resumed
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
@@ -112,6 +95,22 @@ class ClusteringCLI(LightningCLI):
         if self.subcommand == "predict":
             self.config[self.subcommand]["trainer"]["logger"] = False
 
+    def before_fit(self) -> None:
+        """Refuse to write where nothing can be written, and into the folder of another run."""
+        if self.trainer.global_rank != 0 or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for logger in self.trainer.loggers:
+            if logger.save_dir is not None:
+                check_writable_folder(Path(logger.save_dir), "trainer.logger.init_args.save_dir")
+        folder = self.trainer.log_dir
+        if folder is None or self._get(self.config, _CKPT_PATH) is not None:
+            return
+        if (Path(folder) / "config.yaml").exists():
+            raise InputError(
+                f"the run {folder!r} exists; choose another trainer.logger.init_args.version, or continue it with "
+                "--ckpt_path"
+            )
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = self._get(self.config_init, "trainer")
         callbacks = trainer.get("callbacks") or []
@@ -141,9 +140,19 @@ def main(args: Sequence[str] | None = None) -> None:
     _quieten()
     try:
         ClusteringCLI(_with_shipped_configs(sys.argv[1:] if args is None else args))
-    except InputError as error:
-        sys.stderr.write(f"lightning-dc: error: {error}\n")
+    except Exception as error:
+        slip = _input_error(error)
+        if slip is None:
+            raise
+        sys.stderr.write(f"lightning-dc: error: {slip}\n")
         raise SystemExit(2) from None
+
+
+def _input_error(error: BaseException | None) -> InputError | None:
+    """The user's slip behind an error; jsonargparse wraps what constructors raise."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _with_shipped_configs(args: Sequence[str]) -> list[str]:
@@ -188,7 +197,8 @@ def _quieten() -> None:
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in (
         ".*smaller than the logging interval.*",
-        ".*Total length of `list` across ranks is zero.*",  # no validation set
+        ".*callbacks used to create the checkpoint need to be provided.*",  # only fit has use for them
+        ".*The dirpath has changed.*",  # a resumed run has a folder of its own
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,15 +23,26 @@ def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
         overwrite: an existing file may be replaced.
 
     Raises:
-        InputError: another ending, a file that exists, or a folder that can't be written.
+        InputError: another ending, a file that exists, a folder, or a folder that can't be written.
     """
+    check_prediction_ending(path, "output")
     path = Path(path)
-    if path.suffix not in _ENDINGS:
-        raise InputError(f"output={str(path)!r} must end in {' or '.join(_ENDINGS)}")
+    if path.is_dir():
+        raise InputError(f"output={str(path)!r} is a folder; choose another name")
     if path.exists() and not overwrite:
         raise InputError(f"output={str(path)!r} exists; choose another name or add --output.overwrite true")
     check_writable_folder(path.parent, "output")
     return path
+
+
+def check_prediction_ending(path: str | Path, argument: str) -> None:
+    """Check that a file of predictions has an ending that names its format.
+
+    Raises:
+        InputError: another ending than ``.parquet`` or ``.npz``.
+    """
+    if Path(path).suffix not in _ENDINGS:
+        raise InputError(f"{argument}={str(path)!r} must end in {' or '.join(_ENDINGS)}")
 
 
 def check_writable_folder(folder: Path, argument: str) -> None:
@@ -60,17 +72,17 @@ def write_predictions(path: Path, index: Tensor, z: Tensor, q: Tensor) -> None:
         q: soft assignments, (N, K).
     """
     confidence, cluster = q.max(1)
-    columns = {
+    columns: dict[str, Any] = {
         "index": index.cpu().numpy(),
         "cluster": cluster.to(dtype=index.dtype).cpu().numpy(),
         "confidence": confidence.cpu().numpy(),
     }
-    tables = {"q": q.cpu().numpy(), "z": z.cpu().numpy()}
+    tables: dict[str, Any] = {"q": q.cpu().numpy(), "z": z.cpu().numpy()}
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             if path.suffix == ".npz":
-                np.savez_compressed(file, allow_pickle=False, **columns, **tables)
+                np.savez_compressed(file, **columns, **tables)
             else:
                 import pyarrow
                 from pyarrow import parquet

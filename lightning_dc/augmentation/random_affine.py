@@ -14,7 +14,7 @@ from lightning_dc.randomness import StepRandom
 
 
 class RandomAffine(Augmentation):
-    """Random rotation about the centre, then a random shift, bilinear, zeros outside the image.
+    """Random shift, then a random rotation about the centre, bilinear, zeros outside the image.
 
     The augmentation of DEC-DA (Guo et al. 2018, https://proceedings.mlr.press/v95/guo18b.html): shifts of at most a
     tenth of the image, rotations of at most 10 degrees, both uniform.

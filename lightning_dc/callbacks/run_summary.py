@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.functional import agreement_scores, contingency_table
-from lightning_dc.predictions import write_predictions
+from lightning_dc.predictions import check_prediction_ending, write_predictions
 from lightning_dc.training import ClusteringModule, assign_all, embed_all, record, training_loader
 
 
@@ -25,6 +25,7 @@ class RunSummary(Callback):
     """
 
     def __init__(self, file_name: str = "clusters.parquet") -> None:
+        check_prediction_ending(file_name, "summary.file_name")
         self.file_name = file_name
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

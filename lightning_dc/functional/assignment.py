@@ -38,8 +38,8 @@ def student_t_assignment(z: Tensor, centroids: Tensor, nu: float = 1.0) -> Tenso
         >>> student_t_assignment(torch.zeros(1, 2), torch.tensor([[0.0, 0.0], [0.0, 3.0]]))
         tensor([[0.9091, 0.0909]])
     """
-    kernel = (1.0 + squared_distances(z, centroids) / nu).pow(-(nu + 1.0) / 2.0)
-    return kernel / kernel.sum(1, keepdim=True)
+    # A softmax of the kernel's logarithm: a power of a large nu underflows for points far from every centroid.
+    return torch.softmax(torch.log1p(squared_distances(z, centroids) / nu) * (-(nu + 1.0) / 2.0), 1)
 
 
 def soft_frequencies(q: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def normalized_mutual_information(table: Counts) -> float:
     filled = joint > 0
     outer = np.outer(rows, columns)
     mutual = float((joint[filled] * np.log(joint[filled] / outer[filled])).sum())
-    return max(0.0, 2.0 * mutual / entropies)
+    return min(1.0, max(0.0, 2.0 * mutual / entropies))
 
 
 def adjusted_rand_index(table: Counts) -> float:

@@ -11,7 +11,7 @@ def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
 
     Args:
         p: target distribution, (B, K), rows sum to 1; zeros contribute nothing.
-        q: soft assignments, (B, K), positive, rows sum to 1.
+        q: soft assignments, (B, K), rows sum to 1; zeros count as the smallest normal number.
 
     Returns:
         Divergences, (B,).
@@ -20,7 +20,7 @@ def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
         >>> kl_divergence(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
         tensor([0.6931])
     """
-    return (torch.xlogy(p, p) - p * q.log()).sum(1)
+    return (torch.xlogy(p, p) - p * q.clamp_min(torch.finfo(q.dtype).tiny).log()).sum(1)
 
 
 def mean_squared_error(x: Tensor, x_hat: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def kmeans(
     with torch.autocast(x.device.type, enabled=False):
         seeds = kmeans_plusplus(centred, n_clusters, n_init=n_init, generator=generator)
         centroids, n_iterations = _lloyd(centred, seeds, max_iterations, threshold)
-        inertias = _assign(centred, centroids).inertia
+        inertias = torch.stack([_inertia(centred, restart) for restart in centroids])
         best = int(inertias.argmin())
         labels = _label(centred, centroids[best])
     return KMeansResult(centroids[best] + mean, labels, float(inertias[best]), int(n_iterations[best]))
@@ -115,7 +115,6 @@ def kmeans_plusplus(x: Tensor, n_clusters: int, *, n_init: int = 1, generator: t
 class _Assignment(NamedTuple):
     sums: Tensor  # (R, K, D), float64
     counts: Tensor  # (R, K), float64
-    inertia: Tensor  # (R,), float64
 
 
 def _distances_to(x: Tensor, norms: Tensor, index: Tensor) -> Tensor:
@@ -137,7 +136,6 @@ def _assign(x: Tensor, centroids: Tensor) -> _Assignment:
     n_restarts, n_clusters, n_features = centroids.shape
     sums = torch.zeros(n_restarts * n_clusters, n_features, device=x.device, dtype=torch.float64)
     counts = torch.zeros(n_restarts * n_clusters, device=x.device, dtype=torch.float64)
-    inertia = torch.zeros(n_restarts, device=x.device, dtype=torch.float64)
     for chunk in torch.split(x, _chunk_rows(centroids)):
         scores = _score(chunk, centroids)
         nearest = scores.amin(1)
@@ -147,14 +145,24 @@ def _assign(x: Tensor, centroids: Tensor) -> _Assignment:
         one_hot = one_hot.flatten(0, 1)
         sums += one_hot @ chunk
         counts += one_hot.sum(1)
-        inertia += nearest.add_(chunk.square().sum(1)).clamp_min_(0.0).sum(1, dtype=torch.float64)
-    return _Assignment(sums.view_as(centroids), counts.view(n_restarts, n_clusters), inertia)
+    return _Assignment(sums.view_as(centroids), counts.view(n_restarts, n_clusters))
 
 
 def _label(x: Tensor, centroids: Tensor) -> Tensor:
     """Nearest of the centroids (K, D) for each sample, (N,)."""
     restart = centroids.unsqueeze(0)
     return torch.cat([_score(chunk, restart)[0].argmin(0) for chunk in torch.split(x, _chunk_rows(restart))])
+
+
+def _inertia(x: Tensor, centroids: Tensor) -> Tensor:
+    """Sum of squared distances to the nearest of the centroids (K, D), (), float64.
+
+    From differences, without the cancellation of an expansion: it chooses between restarts.
+    """
+    inertia = torch.zeros((), device=x.device, dtype=torch.float64)
+    for chunk in torch.split(x, _chunk_rows(centroids.unsqueeze(0))):
+        inertia += (chunk - centroids[_label(chunk, centroids)]).square().sum(dtype=torch.float64)
+    return inertia
 
 
 def _farthest(x: Tensor, centroids: Tensor, n: int) -> Tensor:

@@ -42,8 +42,8 @@ def as_config(value: Any, name: str = "value") -> Any:
         return [as_config(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, type):
         return {"class_path": _import_path(value, name)}
-    if isinstance(value, functools.partial) and not value.args:
-        return {"class_path": _import_path(value.func, name), "init_args": as_config(value.keywords, name)}
+    if isinstance(value, functools.partial):
+        return {"class_path": _import_path(_called(value, name), name), "init_args": as_config(value.keywords, name)}
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
         return {field.name: as_config(getattr(value, field.name), f"{name}.{field.name}") for field in fields}
@@ -54,6 +54,15 @@ def as_config(value: Any, name: str = "value") -> Any:
     if inspect.isfunction(value):
         return _import_path(value, name)
     raise _not_described(value, name)
+
+
+def _called(value: functools.partial[Any], name: str) -> Callable[..., Any]:
+    """What a partial calls; jsonargparse makes partials of a helper of its own that takes the class last."""
+    if value.args and value.func.__module__.startswith("jsonargparse."):
+        return value.args[-1]  # type: ignore[no-any-return]
+    if value.args:
+        raise _not_described(value, name)
+    return value.func
 
 
 def _import_path(value: Callable[..., Any], name: str) -> str:

@@ -139,13 +139,14 @@ class ClusteringModule(pl.LightningModule, ABC):
             parts = {"encoder": self.autoencoder.encoder, "decoder": self.autoencoder.decoder, "head": self.head}
             parameters = [parameter for part in phase.trainable for parameter in parts[part].parameters()]
         factor = phase.config.bias_lr_factor
-        if factor == 1.0:
-            optimizer = phase.config.optimizer(parameters)
-        else:
-            weights = [parameter for parameter in parameters if parameter.ndim > 1]
-            biases = [parameter for parameter in parameters if parameter.ndim <= 1]
-            optimizer = phase.config.optimizer([{"params": weights}, {"params": biases}])
-            optimizer.param_groups[1]["lr"] *= factor
+        weights = [parameter for parameter in parameters if parameter.ndim > 1 or factor == 1.0]
+        biases = [parameter for parameter in parameters if parameter.ndim <= 1 and factor != 1.0]
+        try:
+            optimizer = phase.config.optimizer([{"params": group} for group in (weights, biases) if group])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"optimizer of phase {phase.name!r}: {error}") from error
+        for group in optimizer.param_groups[1:]:
+            group["lr"] *= factor
         keys = ("lr", "momentum")
         self._base_rates = [{key: group[key] for key in keys if key in group} for group in optimizer.param_groups]
         return optimizer

@@ -1,0 +1,97 @@
+"""Scaling of inputs against scikit-learn's scalers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from datamodules.scaling import Scaling
+from lightning_dc.errors import InputError
+
+
+def samples(n: int = 50, shape: tuple[int, ...] = (4,)) -> torch.Tensor:
+    x = np.random.default_rng(0).normal(3.0, 2.0, (n, *shape))
+    return torch.from_numpy(x * np.linspace(1, 10, math.prod(shape)).reshape(shape))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 3, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+def test_rms_makes_the_mean_squared_norm_equal_the_dimension(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = samples(shape=shape).abs().to(dtype)
+    scaled = Scaling.learn("rms", x)(x.double())
+    norms = np.linalg.norm(scaled.flatten(1).numpy(), axis=1)
+    assert (norms**2).mean() / math.prod(shape) == pytest.approx(1.0, rel=1e-6)
+    torch.testing.assert_close(scaled / scaled[0, ...].flatten()[0], x.double() / x.double()[0, ...].flatten()[0])
+
+
+@pytest.mark.parametrize("n_samples", [2, 50, 20_000])
+def test_standard_equals_sklearns(n_samples: int) -> None:
+    x = samples(n_samples)
+    scaled = Scaling.learn("standard", x)(x)
+    np.testing.assert_allclose(scaled, StandardScaler().fit_transform(x.numpy()), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1e5, 1e9])
+def test_standard_equals_sklearns_far_from_zero(offset: float) -> None:
+    x = samples() + offset
+    factor = Scaling.learn("standard", x).factor
+    np.testing.assert_allclose(factor, 1 / StandardScaler().fit(x.numpy()).scale_, rtol=1e-5)
+
+
+def test_standard_scales_each_pixel_of_an_image() -> None:
+    x = samples(shape=(1, 3, 5))
+    scaled = Scaling.learn("standard", x)(x)
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(scaled.var(0, correction=0), 1, rtol=1e-5)
+
+
+def test_none_changes_nothing() -> None:
+    x = samples()
+    assert torch.equal(Scaling.learn("none", x)(x), x)
+
+
+@pytest.mark.parametrize("name", ["rms", "standard", "none"])
+def test_a_batch_keeps_its_dtype_and_its_source(name: str) -> None:
+    x = samples().float()
+    before = x.clone()
+    assert Scaling.learn(name, x)(x).dtype == torch.float32
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("name", ["rms", "standard", "none"])
+def test_state_is_all_that_a_scaling_has(name: str) -> None:
+    x = samples()
+    scaling = Scaling.learn(name, x)
+    assert torch.equal(Scaling(**scaling.state_dict())(x), scaling(x))
+    assert all(isinstance(value, torch.Tensor) for value in scaling.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("row", [0, 7, 8191, 8192, 8999])
+@pytest.mark.parametrize("name", ["rms", "standard", "none"])
+def test_values_that_are_not_finite_are_refused_with_their_row(name: str, row: int, value: float) -> None:
+    x = torch.rand(9000, 2, generator=torch.Generator().manual_seed(0))
+    x[row, 1] = value
+    x[8999, 0] = value
+    with pytest.raises(InputError, match=f"NaN or infinite values, first in row {row};"):
+        Scaling.learn(name, x)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+@pytest.mark.parametrize("name", ["rms", "standard", "none"])
+def test_samples_that_are_all_the_same_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match="every feature of x is constant"):
+        Scaling.learn(name, torch.full((30, 3), value))
+
+
+def test_standard_refuses_constant_features_and_names_the_first() -> None:
+    x = samples()
+    x[:, [1, 3]] = 0.1
+    with pytest.raises(InputError, match=r"2 features of x are constant \(the first is number 1\)"):
+        Scaling.learn("standard", x)
+    scaled = Scaling.learn("rms", x)(x)
+    assert float(scaled.square().sum(1).mean() / 4) == pytest.approx(1.0)

@@ -1,0 +1,31 @@
+"""The reconstruction error against torch's mean squared error."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from lightning_dc.losses import Reconstruction
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 1, 3, 4)])
+def test_mean_over_a_batch_is_torchs(shape: tuple[int, ...]) -> None:
+    x, x_hat = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    loss = Reconstruction()(SimpleNamespace(x=x, x_hat=x_hat))
+    assert loss.shape == (6,)
+    torch.testing.assert_close(loss.mean(), functional.mse_loss(x_hat, x))
+    torch.testing.assert_close(loss[2], functional.mse_loss(x_hat[2], x[2]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"), [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64,) * 2]
+)
+def test_errors_are_summed_in_float32_at_least(dtype: torch.dtype, expected: torch.dtype) -> None:
+    x, x_hat = torch.rand(2, 3, 1000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    loss = Reconstruction()(SimpleNamespace(x=x, x_hat=x_hat.to(torch.bfloat16)))
+    assert loss.dtype == expected
+    exact = functional.mse_loss(x_hat.to(torch.bfloat16).double(), x.double(), reduction="none").mean(1)
+    torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=0)

@@ -1,0 +1,317 @@
+"""DEC against a training loop written from the paper, and its promises."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datamodules import ClusteringDataModule, Samples
+from lightning_dc import DEC, InputError, MLPAutoencoder, PhaseConfig
+from lightning_dc.randomness import mix_seed
+from lightning_dc.schedules import Linear, StepDecay
+
+SGD = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+RECONSTRUCTION = {"reconstruction": 1.0}
+
+
+class Blobs(ClusteringDataModule):
+    """150 samples of 6 features around 3 centres, in float64."""
+
+    def __init__(self, y: str = "true", batch_size: int = 40) -> None:
+        super().__init__(batch_size=batch_size)
+        self.y = y
+
+    def load(self) -> Samples:
+        random = np.random.default_rng(0)
+        y = np.arange(150) % 3
+        x = random.normal(scale=3, size=(3, 6))[y] + random.normal(size=(150, 6))
+        labels = {"true": y, "permuted": random.permutation(y), "none": None, "unknown": np.full(150, -1)}
+        return Samples(x, labels[self.y])
+
+
+def dec(**kwargs: Any) -> DEC:
+    pl.seed_everything(0, verbose=False)
+    defaults: dict[str, Any] = {
+        "input_shape": (6,),
+        "n_clusters": 3,
+        "autoencoder": functools.partial(MLPAutoencoder, hidden_dims=[8], latent_dim=2),
+        "layerwise": PhaseConfig(max_epochs=0, loss_weights=RECONSTRUCTION),
+        "pretraining": PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=SGD),
+        "clustering": PhaseConfig(max_epochs=4, loss_weights={"kl": 1.0}, optimizer=SGD),
+        "refresh_every_n_steps": 3,
+        "tolerance": 0.0,
+        "n_init": 3,
+    }
+    return DEC(**{**defaults, **kwargs})
+
+
+def trainer(tmp_path: Path, *callbacks: pl.Callback, **kwargs: Any) -> pl.Trainer:
+    options: dict[str, Any] = {
+        "max_epochs": -1,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": tmp_path,
+        "callbacks": list(callbacks),
+    }
+    return pl.Trainer(**{**options, **kwargs})
+
+
+def weights(module: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+class Observe(pl.Callback):
+    """Keeps the weights, the phase and the learning rate before each step."""
+
+    def __init__(self) -> None:
+        self.weights: list[dict[str, Tensor]] = []
+        self.phases: list[str] = []
+        self.rates: list[tuple[float, float]] = []
+
+    def on_before_zero_grad(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
+        self.weights.append({name: value.detach().clone() for name, value in pl_module.named_parameters()})
+        self.phases.append(pl_module.phase.name)
+        group = optimizer.param_groups[0]
+        self.rates.append((group["lr"], group.get("momentum", 0.0)))
+
+
+def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> None:
+    """SGD on the reconstruction, then KL(P || Q) with a global P every 3 steps; float64, tolerance 1e-10."""
+    model = dec()
+    initial = {name: value.detach().clone().double() for name, value in model.named_parameters()}
+    observe = Observe()
+    data = Blobs()
+    trainer(tmp_path, observe, precision="64-true").fit(model, data)
+
+    # The same in plain NumPy-like torch. Encoder: 6-8-2, decoder: 2-8-6, ReLU inside only.
+    x = torch.as_tensor(data.load().x)
+    x = x / x.square().mean().sqrt()
+    p = {name: value.clone().requires_grad_() for name, value in initial.items()}
+    steps = -(-150 // 40)
+
+    def encode(batch: Tensor) -> Tensor:
+        hidden = torch.relu(batch @ p["autoencoder.encoder.0.weight"].T + p["autoencoder.encoder.0.bias"])
+        return hidden @ p["autoencoder.encoder.1.weight"].T + p["autoencoder.encoder.1.bias"]
+
+    def decode(z: Tensor) -> Tensor:
+        hidden = torch.relu(z @ p["autoencoder.decoder.0.weight"].T + p["autoencoder.decoder.0.bias"])
+        return hidden @ p["autoencoder.decoder.1.weight"].T + p["autoencoder.decoder.1.bias"]
+
+    def assign(batch: Tensor) -> Tensor:
+        distances = torch.cdist(encode(batch), p["head.centroids"], compute_mode="donot_use_mm_for_euclid_dist")
+        kernel = 1 / (1 + distances**2)
+        return kernel / kernel.sum(1, keepdim=True)
+
+    velocity = {name: torch.zeros_like(value) for name, value in p.items()}
+
+    def step(loss: Tensor, names: list[str]) -> None:
+        for name, gradient in zip(names, torch.autograd.grad(loss, [p[name] for name in names]), strict=True):
+            velocity[name] = 0.9 * velocity[name] + gradient
+            p[name].data -= 0.1 * velocity[name]
+
+    autoencoder = [name for name in p if name.startswith("autoencoder")]
+    encoder_and_head = [name for name in p if "encoder.encoder" in name or name.startswith("head")]
+    target = torch.empty(0)
+    for epoch in range(6):
+        order = torch.randperm(150, generator=torch.Generator().manual_seed(mix_seed(0, epoch)))
+        if epoch == 2:
+            # k-means is tested by itself: take its centroids, and check that they are those of the embeddings.
+            start = observe.weights[2 * steps]["head.centroids"]
+            p["head.centroids"].data.copy_(start)
+            velocity = {name: torch.zeros_like(value) for name, value in p.items()}
+        for i in range(steps):
+            rows = order[i * 40 : (i + 1) * 40]
+            if epoch < 2:
+                batch = x[rows]
+                step(((decode(encode(batch)) - batch) ** 2).mean(), autoencoder)
+                continue
+            if ((epoch - 2) * steps + i) % 3 == 0:
+                with torch.no_grad():
+                    q = assign(x)
+                    weight = q**2 / q.sum(0)
+                    target = weight / weight.sum(1, keepdim=True)
+            q = assign(x[rows])
+            step((target[rows] * (target[rows] / q).log()).sum(1).mean(), encoder_and_head)
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(value, p[name].detach(), rtol=0, atol=1e-10, msg=name)
+
+
+def test_centroids_start_as_the_means_of_their_clusters(tmp_path: Path) -> None:
+    model = dec(clustering=PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=SGD))
+    observe = Observe()
+    data = Blobs()
+    trainer(tmp_path, observe).fit(model, data)
+    before = dec()
+    before.load_state_dict(observe.weights[-1], strict=False)
+    z = before.embed(data.train_dataloader().read(0, 150).x)
+    centroids = observe.weights[-1]["head.centroids"]
+    labels = torch.cdist(z, centroids).argmin(1)
+    for k in range(3):
+        torch.testing.assert_close(centroids[k], z[labels == k].mean(0), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("y", ["permuted", "none", "unknown"])
+def test_labels_are_never_used_in_training(tmp_path: Path, y: str) -> None:
+    fitted = []
+    for labels in ("true", y):
+        model = dec()
+        trainer(tmp_path).fit(model, Blobs(labels))
+        fitted.append(weights(model))
+    assert torch.equal(*fitted)
+
+
+def test_dec_without_backprop_trains_centroids_only(tmp_path: Path) -> None:
+    config = PhaseConfig(max_epochs=3, loss_weights={"kl": 1.0}, optimizer=SGD, trainable=["head"])
+    model, observe = dec(clustering=config), Observe()
+    trainer(tmp_path, observe).fit(model, Blobs())
+    first, last = observe.weights[observe.phases.index("clustering")], dict(model.named_parameters())
+    assert not torch.equal(first["head.centroids"], last["head.centroids"])
+    for name in first:
+        if not name.startswith("head"):
+            assert torch.equal(first[name], last[name]), name
+
+
+def test_layers_train_one_by_one(tmp_path: Path) -> None:
+    model = dec(layerwise=PhaseConfig(max_epochs=1, loss_weights=RECONSTRUCTION, dropout=0.2, optimizer=SGD))
+    observe = Observe()
+    trainer(tmp_path, observe).fit(model, Blobs())
+    assert list(dict.fromkeys(observe.phases)) == ["layer 1", "layer 2", "pretraining", "clustering"]
+    start, second = observe.weights[0], observe.weights[observe.phases.index("layer 2")]
+    whole = observe.weights[observe.phases.index("pretraining")]
+    moved = {name for name in start if not torch.equal(start[name], second[name])}
+    assert moved == {f"autoencoder.{part}.{kind}" for part in ("encoder.0", "decoder.1") for kind in ("weight", "bias")}
+    moved = {name for name in start if not torch.equal(second[name], whole[name])}
+    assert moved == {f"autoencoder.{part}.{kind}" for part in ("encoder.1", "decoder.0") for kind in ("weight", "bias")}
+
+
+def test_rates_follow_the_schedules_of_the_phase(tmp_path: Path) -> None:
+    config = PhaseConfig(
+        max_steps=6,
+        loss_weights=RECONSTRUCTION,
+        optimizer=SGD,
+        lr_schedule=StepDecay(every_n_steps=2, factor=0.1),
+        momentum_schedule=Linear(0.0, 1.0, n_steps=4),
+    )
+    model, observe = dec(pretraining=config), Observe()
+    trainer(tmp_path, observe).fit(model, Blobs())
+    expected = [(0.1, 0.0), (0.1, 0.225), (0.01, 0.45), (0.01, 0.675), (0.001, 0.9), (0.001, 0.9), (0.1, 0.9)]
+    np.testing.assert_allclose(observe.rates[:7], expected, rtol=1e-12)
+
+
+def test_biases_learn_faster_where_asked(tmp_path: Path) -> None:
+    plain = functools.partial(torch.optim.SGD, lr=0.1)
+    ends = []
+    for factor in (1.0, 2.0):
+        config = PhaseConfig(max_steps=1, loss_weights=RECONSTRUCTION, optimizer=plain, bias_lr_factor=factor)
+        model = dec(pretraining=config)
+        observe = Observe()
+        trainer(tmp_path, observe).fit(model, Blobs())
+        ends.append((observe.weights[0], observe.weights[1]))
+    (start, once), (_, twice) = ends
+    bias, weight = "autoencoder.decoder.1.bias", "autoencoder.decoder.1.weight"
+    torch.testing.assert_close(twice[bias] - start[bias], 2 * (once[bias] - start[bias]))
+    assert torch.equal(twice[weight], once[weight])
+
+
+def test_frequencies_alone_give_the_target_of_the_current_assignments(tmp_path: Path) -> None:
+    """With a refresh before every step both modes are the same mathematics."""
+    fitted = []
+    for keep in (True, False):
+        model = dec(refresh_every_n_steps=1, keep_target_table=keep)
+        trainer(tmp_path).fit(model, Blobs())
+        assert model.target is not None
+        assert (model.target.table is None) is not keep
+        fitted.append(weights(model))
+    torch.testing.assert_close(*fitted, rtol=0, atol=1e-5)
+
+
+def test_clustering_recovers_separated_blobs(tmp_path: Path) -> None:
+    model = dec(pretraining=PhaseConfig(max_epochs=60, loss_weights=RECONSTRUCTION))
+    run = trainer(tmp_path)
+    run.fit(model, Blobs())
+    scores = run.validate(model, Blobs(), verbose=False)[0]
+    assert scores["val/acc"] > 0.97
+
+
+def test_a_users_own_dataloader(tmp_path: Path) -> None:
+    data = Blobs()
+    x, y = data.train_dataloader().read(0, 150)[:2]
+    assert y is not None
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(x, y, torch.arange(150)), batch_size=40, shuffle=True
+    )
+    model = dec()
+    trainer(tmp_path).fit(model, loader)
+    assert model.assignments is not None
+    assert model.assignments.labels.shape == (150,)
+    wrong = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y, torch.arange(150) + 1), batch_size=40)
+    with pytest.raises(InputError, match="index of a sample must be its place"):
+        trainer(tmp_path).fit(dec(), wrong)
+    plain = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x), batch_size=40)
+    with pytest.raises(InputError, match="must hold each sample's index"):
+        trainer(tmp_path).fit(dec(), plain)
+
+
+@pytest.mark.parametrize("base", [DEC, pl.LightningModule])
+def test_a_model_built_in_python_loads_from_its_checkpoint(tmp_path: Path, base: type[pl.LightningModule]) -> None:
+    model = dec(
+        pretraining=PhaseConfig(
+            max_epochs=2,
+            loss_weights={"reconstruction": Linear(0.5, 1.0)},
+            optimizer=SGD,
+            lr_schedule=StepDecay(every_n_steps=3),
+        )
+    )
+    run = trainer(tmp_path)
+    run.fit(model, Blobs())
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = base.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    assert type(loaded) is DEC
+    assert torch.equal(weights(loaded), weights(model))
+    assert loaded.phases[0].config.lr_schedule is not None
+    assert loaded.phases[0].n_steps(4) == model.phases[0].n_steps(4)
+    x = Blobs().train_dataloader().read(0, 150).x
+    assert torch.equal(loaded(x), model(x))
+
+
+def test_what_no_checkpoint_can_describe_is_refused() -> None:
+    with pytest.raises(InputError, match=r"DEC.autoencoder is <function .*partial"):
+        dec(autoencoder=lambda shape: MLPAutoencoder(shape))
+
+
+def test_a_second_fit_of_a_finished_model_does_nothing(tmp_path: Path) -> None:
+    model = dec()
+    run = trainer(tmp_path)
+    run.fit(model, Blobs())
+    before, steps = weights(model), run.global_step
+    run.save_checkpoint(tmp_path / "end.ckpt")
+    again = dec()
+    rerun = trainer(tmp_path)
+    rerun.fit(again, Blobs(), ckpt_path=tmp_path / "end.ckpt", weights_only=True)
+    assert torch.equal(weights(again), before)
+    assert rerun.global_step == steps
+
+
+def test_gradient_accumulation_counts_optimizer_steps(tmp_path: Path) -> None:
+    model, observe = dec(), Observe()
+    run = trainer(tmp_path, observe, accumulate_grad_batches=2)
+    run.fit(model, Blobs())
+    assert run.global_step == 6 * 2  # four batches an epoch, two steps
+    assert model.phases_over
+
+
+def test_a_loss_that_is_no_number_is_reported(tmp_path: Path) -> None:
+    huge = functools.partial(torch.optim.SGD, lr=1e30)
+    model = dec(pretraining=PhaseConfig(max_epochs=20, loss_weights=RECONSTRUCTION, optimizer=huge))
+    with pytest.raises(InputError, match=r"loss of phase 'pretraining' is .*lower the learning rate"):
+        trainer(tmp_path, log_every_n_steps=2).fit(model, Blobs())

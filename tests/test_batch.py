@@ -1,0 +1,120 @@
+"""What as_batch accepts and refuses."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_dc.batch import Batch, SampleLoader, as_batch
+from lightning_dc.errors import InputError
+
+X, Y, INDEX = torch.zeros(2, 3), torch.tensor([5, -1]), torch.tensor([4, 7])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Batch(X, Y, INDEX),
+        (X, Y, INDEX),
+        [X, Y, INDEX],
+        {"x": X, "y": Y, "index": INDEX},
+        {"x": X, "y": Y, "index": INDEX, "name": ["a", "b"]},
+        MappingProxyType({"x": X, "y": Y, "index": INDEX}),
+    ],
+    ids=lambda form: type(form).__name__,
+)
+def test_a_labelled_form_is_accepted(form: object) -> None:
+    batch = as_batch(form)
+    assert isinstance(batch, Batch)
+    assert batch.x is X
+    assert torch.equal(batch.y, Y)
+    assert torch.equal(batch.index, INDEX)
+    assert batch.size == 2
+
+
+@pytest.mark.parametrize(
+    "form",
+    [Batch(X, None, INDEX), (X, None, INDEX), [X, None, INDEX], {"x": X, "index": INDEX}],
+    ids=lambda form: type(form).__name__,
+)
+def test_an_unlabelled_form_is_accepted(form: object) -> None:
+    batch = as_batch(form)
+    assert batch.y is None
+    assert torch.equal(batch.index, INDEX)
+
+
+def test_a_batch_keeps_its_global_size() -> None:
+    batch = as_batch(Batch(X, Y, INDEX, n_global=5))
+    assert batch.n_global == 5
+    assert batch.size == 5
+
+
+def test_no_sample_of_a_global_batch_is_a_batch_of_that_size() -> None:
+    assert as_batch(Batch(X[:0], Y[:0], INDEX[:0], n_global=1)).size == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+def test_labels_and_indices_become_int64(dtype: torch.dtype) -> None:
+    batch = as_batch((X, torch.tensor([5, 1], dtype=dtype), INDEX.to(dtype)))
+    assert batch.y.dtype == batch.index.dtype == torch.int64
+    assert batch.y.tolist() == [5, 1]
+    assert batch.index.tolist() == [4, 7]
+
+
+class Pairs(Dataset[dict[str, Any]]):
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return {"x": torch.full((3,), float(i)), "y": 10 * i, "index": i}
+
+
+def test_a_users_own_dataloader_is_accepted() -> None:
+    batches = [as_batch(batch) for batch in DataLoader(Pairs(), batch_size=2)]
+    assert [batch.index.tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
+    assert [batch.y.tolist() for batch in batches] == [[0, 10], [20, 30], [40]]
+    assert not isinstance(DataLoader(Pairs()), SampleLoader)
+
+
+@pytest.mark.parametrize(
+    "form", [X, (X, Y), [X], (X, Y, INDEX, INDEX), {"x": X, "y": Y}, {"index": INDEX}, "abc", None, 3], ids=repr
+)
+def test_another_form_is_refused_with_what_to_yield(form: object) -> None:
+    with pytest.raises(InputError, match=rf"got {type(form).__name__}; yield a lightning_dc\.Batch"):
+        as_batch(form)
+
+
+@pytest.mark.parametrize(
+    ("form", "lengths"),
+    [
+        ((X, Y, INDEX[:1]), r"\(2, 2, 1\)"),
+        ((X, Y[:1], INDEX), r"\(2, 1, 2\)"),
+        ((X[:1], None, INDEX), r"\(1, None, 2\)"),
+        (Batch(X[:1], Y, INDEX), r"\(1, 2, 2\)"),
+    ],
+)
+def test_parts_of_different_lengths_are_refused(form: object, lengths: str) -> None:
+    with pytest.raises(InputError, match=f"differ in length {lengths}"):
+        as_batch(form)
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (([[0.0]], None, torch.tensor([0])), "x of a batch must be a tensor, got list"),
+        ((X, Y, [4, 7]), "index of a batch must be a tensor, got list"),
+        ((X, [1, 2], INDEX), "y of a batch must be a tensor, got list"),
+        ((X, Y, None), "index of a batch must be a tensor, got NoneType"),
+        ((X, Y.float(), INDEX), r"y of a batch must hold one integer a sample, got torch\.float32"),
+        ((X, Y, INDEX.float()), r"index of a batch must hold one integer a sample, got torch\.float32"),
+        ((X, torch.zeros(2, 4, dtype=torch.int64), INDEX), r"y of a batch .* of shape \(2, 4\)"),
+        ((X, None, torch.tensor(3)), r"index of a batch .* of shape \(\)"),
+    ],
+)
+def test_parts_that_are_no_integer_tensors_are_refused(form: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_batch(form)
