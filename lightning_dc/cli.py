@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 import torch
@@ -27,6 +28,18 @@ _LINKED = "input_shape"
 _CKPT_PATH = "ckpt_path"
 
 
+class OneLineParser(LightningArgumentParser):
+    """Says what is wrong in one line, without the usage of three hundred options before it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
+        lines = [line.strip() for line in message.splitlines()]
+        kept = [line for line in lines if line and not re.match(noise, line)]
+        short = re.sub(r"\. Got value: Namespace\(.*", "", " ".join(kept))
+        sys.stderr.write(f"lightning-dc: error: {short} (see lightning-dc fit --help, or --model.help DEC)\n")
+        raise SystemExit(2)
+
+
 class ClusteringCLI(LightningCLI):
     """LightningCLI for methods and DataModules of deep clustering."""
 
@@ -38,6 +51,7 @@ class ClusteringCLI(LightningCLI):
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},  # before_fit has seen that there is none, or that it is resumed
+            parser_class=OneLineParser,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={

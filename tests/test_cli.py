@@ -167,8 +167,6 @@ def test_flags_beat_the_checkpoint_and_the_checkpoint_beats_config_files(lightni
 def test_configs_and_flags_are_composed(
     lightning_dc_cli: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lightning_dc_cli: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     (tmp_path / "more.yaml").write_text("model: {init_args: {nu: 3.0, clustering: {max_epochs: 7}}}\n")
     arguments = ("--config", "dec_digits", "--config=more.yaml", "--model.refresh_every_n_steps=9", "--print_config")
     with pytest.raises(SystemExit) as error:

@@ -169,10 +169,17 @@ def test_outputs_that_exist_or_can_not_be_written(lightning_dc_cli: CommandLine,
     assert "can't be written" in lightning_dc_cli.fails(*DIGITS, logger, "/proc/runs")
 
 
-def test_jsonargparse_names_an_unknown_key(lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as error:
-        lightning_dc_cli(*DIGITS, "--model.n_clusterz=3")
-    assert error.value.code == 2
-    message = capsys.readouterr().err
-    assert "n_clusterz" in message
-    assert "Traceback" not in message
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--model.n_clusterz=3", "Option 'n_clusterz' is not accepted"),
+        ("--model.n_clusters=many", "\"n_clusters\": Expected a <class 'int'>. Got value: many"),
+        ("--model.autoencoder.hidden_dim=[3]", "Option 'hidden_dim' is not accepted"),
+        ("--model=NoSuchMethod", "NoSuchMethod"),
+        ("--trainer.no_such=1", "unrecognized arguments: --trainer.no_such=1"),
+    ],
+)
+def test_errors_of_the_parser_are_one_line_too(lightning_dc_cli: CommandLine, flag: str, expected: str) -> None:
+    message = lightning_dc_cli.fails(*DIGITS, flag)
+    assert expected in message
+    assert len(message) < 400

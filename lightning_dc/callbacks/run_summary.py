@@ -8,13 +8,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.functional import agreement_scores, contingency_table
 from lightning_dc.predictions import check_prediction_ending, write_predictions
-from lightning_dc.training import ClusteringModule, assign_all, embed_all, record, training_loader
+from lightning_dc.training import ClusteringModule, assign_all, record, training_loader
 
 
 class RunSummary(Callback):
@@ -30,12 +30,13 @@ class RunSummary(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        if not module.phases_over or trainer.fast_dev_run:  # type: ignore[attr-defined]  # stopped from outside: the checkpoint is what there is
+        if module.assignments is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_info(f"Training has stopped in phase {module.phase.name!r}, before there were clusters")
             return
         loader = training_loader(module)
-        full = assign_all(module, loader, keep_q=True)
-        z = embed_all(module, loader)
+        full = assign_all(module, loader, keep_q=True, keep_z=True)
         assert full.q is not None
+        assert full.z is not None
         sizes = torch.bincount(full.labels, minlength=module.head.n_clusters)
         scores = {}
         if full.y is not None and bool((full.y >= 0).any()):
@@ -46,7 +47,7 @@ class RunSummary(Callback):
         if trainer.is_global_zero and folder is not None:
             path = Path(folder) / self.file_name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_predictions(path, loader.sample_ids, z, full.q)
+            write_predictions(path, loader.sample_ids, full.z, full.q)
             self._print(trainer, module, scores, sizes.tolist(), float(full.entropy), path)
 
     @rank_zero_only
@@ -66,6 +67,8 @@ class RunSummary(Callback):
         if module.assignments is not None and module.assignments.changed is not None:
             rows.append(("labels changed", f"{module.assignments.changed:.3%} at the last refresh"))
         rows.append(("cluster sizes", _fold(sizes)))
+        if not module.phases_over:
+            rows.append(("stopped early", f"in phase {module.phase.name!r}"))
         scheduler = next(
             callback
             for callback in trainer.callbacks  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from lightning_dc.batch import Batch, SampleLoader, as_batch
 from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
+from lightning_dc.functional import assignment_entropy, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
 
 CHUNK_SIZE = 4096
@@ -28,6 +29,7 @@ class FullAssignment(NamedTuple):
         labels: most likely cluster of each sample, (N,), int32.
         y: class of each sample, (N,), int64; None without labels.
         q: soft assignments, (N, K); None unless asked for.
+        z: embeddings, (N, D); None unless asked for.
     """
 
     frequencies: Tensor
@@ -35,21 +37,20 @@ class FullAssignment(NamedTuple):
     labels: Tensor
     y: Tensor | None
     q: Tensor | None
+    z: Tensor | None
 
 
 def embed_all(module: ClusteringModule, loader: SampleLoader) -> Tensor:
     """Embeddings of the whole training set, (N, D), float32 at least, on every process."""
-    table: Tensor | None = None
-    for start, _, z in _chunks(module, loader):
-        if table is None:
-            table = z.new_zeros(loader.n_samples, z.shape[1])
-        table[start : start + len(z)] = z
-    if table is None:  # more processes than chunks
-        table = torch.zeros(loader.n_samples, module.head.latent_dim, device=module.device, dtype=module.wide_dtype)
+    table = _table(module, loader.n_samples, module.head.latent_dim)
+    for rows, _, z in _chunks(module, loader):
+        table[rows] = z
     return sum_(table)
 
 
-def assign_all(module: ClusteringModule, loader: SampleLoader, *, keep_q: bool) -> FullAssignment:
+def assign_all(
+    module: ClusteringModule, loader: SampleLoader, *, keep_q: bool = False, keep_z: bool = False
+) -> FullAssignment:
     """Assign the whole training set.
 
     Chunk c belongs to rank c mod W, and every row and every chunk's sum has one owner: the result is the same, to the
@@ -58,36 +59,41 @@ def assign_all(module: ClusteringModule, loader: SampleLoader, *, keep_q: bool) 
     Args:
         module: the model.
         loader: its training data.
-        keep_q: also return the (N, K) table.
+        keep_q: also return the (N, K) table of soft assignments.
+        keep_z: also return the (N, D) table of embeddings.
     """
-    n_samples, n_clusters = loader.n_samples, module.head.n_clusters
-    n_chunks = -(-n_samples // CHUNK_SIZE)
-    options: dict[str, Any] = {"device": module.device}
-    sums = torch.zeros(n_chunks, n_clusters + 1, dtype=torch.float64, **options)
-    labels = torch.zeros(n_samples, dtype=torch.int32, **options)
-    classes = torch.zeros(n_samples, dtype=torch.int64, **options)
-    table = torch.zeros(n_samples, n_clusters, dtype=module.wide_dtype, **options) if keep_q else None
-    labelled = torch.zeros(1, dtype=torch.int64, **options)
-    for start, batch, z in _chunks(module, loader):
-        q = module.head(z)
-        rows = slice(start, start + len(q))
-        sums[start // CHUNK_SIZE, :-1] = q.sum(0, dtype=torch.float64)
-        sums[start // CHUNK_SIZE, -1] = torch.special.entr(q.double()).sum()
+    n_samples, n_clusters, device = loader.n_samples, module.head.n_clusters, module.device
+    sums = torch.zeros(-(-n_samples // CHUNK_SIZE), n_clusters + 1, dtype=torch.float64, device=device)
+    labels = torch.zeros(n_samples, dtype=torch.int32, device=device)
+    classes = torch.zeros(n_samples, dtype=torch.int64, device=device)
+    labelled = torch.zeros(1, dtype=torch.int64, device=device)
+    q_table = _table(module, n_samples, n_clusters) if keep_q else None
+    z_table = _table(module, n_samples, module.head.latent_dim) if keep_z else None
+    for rows, batch, z in _chunks(module, loader):
+        with torch.no_grad():
+            q = module.head(z)
+        chunk = rows.start // CHUNK_SIZE
+        sums[chunk, :-1] = soft_frequencies(q)
+        sums[chunk, -1] = assignment_entropy(q) * len(q)
         labels[rows] = q.argmax(1).to(torch.int32)
         if batch.y is not None:
             classes[rows] = batch.y
             labelled.fill_(1)
-        if table is not None:
-            table[rows] = q
-    for tensor in (sums, labels, classes, labelled):
-        sum_(tensor)
+        if q_table is not None:
+            q_table[rows] = q
+        if z_table is not None:
+            z_table[rows] = z
+    for tensor in (sums, labels, classes, labelled, q_table, z_table):
+        if tensor is not None:
+            sum_(tensor)
     total = sums.sum(0)
     return FullAssignment(
         frequencies=total[:-1],
         entropy=total[-1] / n_samples,
         labels=labels,
         y=classes if labelled.item() else None,
-        q=None if table is None else sum_(table),
+        q=q_table,
+        z=z_table,
     )
 
 
@@ -135,17 +141,22 @@ class _DataLoaderReader:
         return len(self._loader)
 
 
-def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[int, Batch, Tensor]]:
-    """First index, batch and embedding of each chunk that this process owns."""
+def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
+    return torch.zeros(n_rows, n_columns, dtype=module.wide_dtype, device=module.device)
+
+
+def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch, Tensor]]:
+    """Rows, batch and embedding of each chunk that this process owns."""
     rank, world_size = world()
     strategy, precision = module.trainer.strategy, module.trainer.precision_plugin
     for start in range(rank * CHUNK_SIZE, loader.n_samples, world_size * CHUNK_SIZE):
+        rows = slice(start, min(start + CHUNK_SIZE, loader.n_samples))
         with torch.no_grad(), _evaluating(module):
-            batch = strategy.batch_to_device(loader.read(start, start + CHUNK_SIZE), module.device)
+            batch = strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
             batch = precision.convert_input(batch)
             with precision.forward_context():
                 z = module.embed(batch.x)
-            yield start, batch, z
+        yield rows, batch, z
 
 
 @contextmanager

@@ -33,6 +33,10 @@ def indices(batches: Iterable[Batch]) -> list[list[int]]:
     return [batch.index.tolist() for batch in batches]
 
 
+def flat(batches: Iterable[Batch]) -> list[int]:
+    return [i for own in indices(batches) for i in own]
+
+
 @pytest.fixture
 def set_world(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     def set_(rank: int, world_size: int) -> None:
@@ -52,7 +56,7 @@ def assert_belongs_together(batch: Batch) -> None:
 def test_every_sample_comes_once_with_its_label(batch_size: int, shuffle: bool) -> None:
     data = loader(shuffle=shuffle, batch_size=batch_size)
     batches = list(data)
-    assert sorted(sum(indices(batches), [])) == list(range(N_SAMPLES))
+    assert sorted(flat(batches)) == list(range(N_SAMPLES))
     assert len(batches) == len(data) == -(-N_SAMPLES // batch_size)
     assert {len(batch.index) for batch in batches[:-1]} <= {batch_size}
     for batch in batches:
@@ -60,7 +64,7 @@ def test_every_sample_comes_once_with_its_label(batch_size: int, shuffle: bool) 
 
 
 def test_evaluation_keeps_the_order() -> None:
-    assert sum(indices(loader(shuffle=False)), []) == list(range(N_SAMPLES))
+    assert flat(loader(shuffle=False)) == list(range(N_SAMPLES))
 
 
 def test_training_batches_know_their_global_size() -> None:

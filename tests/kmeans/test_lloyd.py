@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
+from sklearn.cluster import kmeans_plusplus as sklearn_kmeans_plusplus
 from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
@@ -227,15 +228,14 @@ def test_autocast_does_not_lower_the_precision() -> None:
     assert torch.equal(result.centroids, expected.centroids)
 
 
-def test_a_sample_between_two_centroids_goes_to_the_lower_number() -> None:
-    x = torch.tensor([[-1.0], [0.0], [1.0], [-1.0], [1.0]])
-    result = kmeans(x, 2, max_iterations=0, n_init=8, generator=seeded())
-    assert result.centroids.tolist() in ([[-1.0], [1.0]], [[1.0], [-1.0]], [[0.0], [-1.0]])
-    symmetric = torch.tensor([[-1.0], [1.0], [-1.0], [1.0], [0.0], [0.0]])
-    for seed in range(5):
-        result = kmeans(symmetric, 6, n_init=1, generator=seeded(seed))
-        distances = cdist(symmetric.numpy(), result.centroids.numpy())
-        np.testing.assert_array_equal(result.labels.numpy(), distances.argmin(1))
+def test_a_sample_between_two_centroids_goes_to_the_lower_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.tensor([[-1.0], [0.0], [1.0], [0.0]])
+    monkeypatch.setattr(lloyd, "kmeans_plusplus", lambda *_, **__: torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]]))
+    seeds_only = kmeans(x, 2, max_iterations=0)
+    assert seeds_only.labels.tolist() == [1, 0, 0, 0]
+    assert seeds_only.inertia == 2.0
+    once = kmeans(x, 2, max_iterations=1)  # the samples at 0 move one centroid, not both
+    torch.testing.assert_close(once.centroids, torch.tensor([[1 / 3], [-1.0]]))
 
 
 @pytest.mark.parametrize("n_empty", [1, 2])
@@ -281,6 +281,25 @@ def test_seeding_finds_every_separated_blob() -> None:
     seeds = kmeans_plusplus(torch.from_numpy(x), 4, n_init=10, generator=seeded())
     for restart in seeds.numpy():
         assert {int(y[np.where((x == seed).all(1))[0][0]]) for seed in restart} == {0, 1, 2, 3}
+
+
+def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
+    x = uniform().astype(np.float64)
+    seeds = kmeans_plusplus(torch.from_numpy(x), 12, n_init=60, generator=seeded()).numpy()
+    ours = np.mean([cdist(x, own, "sqeuclidean").min(1).sum() for own in seeds])
+    theirs, of_one_candidate = (
+        np.mean(
+            [
+                cdist(x, sklearn_kmeans_plusplus(x, 12, random_state=i, n_local_trials=n)[0], "sqeuclidean")
+                .min(1)
+                .sum()
+                for i in range(60)
+            ]
+        )
+        for n in (None, 1)
+    )
+    assert ours == pytest.approx(theirs, rel=0.02)
+    assert ours < 0.97 * of_one_candidate
 
 
 @pytest.mark.parametrize(
