@@ -111,8 +111,7 @@ class MNISTDataModule(ClusteringDataModule):
 
         reasons = []
         for mirror in self.mirrors:
-            address = mirror.rstrip("/") + "/"
-            fetcher = pooch.create(self.folder, address, registry={name: CHECKSUMS[name]}, retry_if_failed=2)
+            fetcher = pooch.create(self.folder, mirror, registry={name: CHECKSUMS[name]}, retry_if_failed=2)
             try:
                 fetcher.fetch(name, progressbar=True)  # to a temporary file, moved into place once it is verified
                 return

@@ -28,7 +28,9 @@ class PhaseConfig:
         bias_lr_factor: factor of the learning rate of biases; Caffe, and so the DEC code, has 2.
         loss_weights: weight of each loss term, a number or a schedule; a term that is not named is not computed.
         trainable: parts that train, of ``encoder``, ``decoder`` and ``head``; None leaves it to the method.
-        dropout: probability of zeroing a hidden activation, as noise for a denoising autoencoder.
+        input_dropout: probability of zeroing an input, the masking noise of a denoising autoencoder (Vincent et al.
+            2010, https://jmlr.org/papers/v11/vincent10a.html); what is reconstructed has no noise.
+        dropout: probability of zeroing a hidden activation.
         augment: apply the model's augmentation.
 
     Raises:
@@ -43,6 +45,7 @@ class PhaseConfig:
     bias_lr_factor: float = 1.0
     loss_weights: Mapping[str, float | Schedule] = field(default_factory=dict)
     trainable: Sequence[str] | None = None
+    input_dropout: float = 0.0
     dropout: float = 0.0
     augment: bool = True
 
@@ -52,8 +55,9 @@ class PhaseConfig:
                 f"max_epochs={self.max_epochs} and max_steps={self.max_steps} of a phase must not be negative; "
                 "0 leaves the phase out"
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise InputError(f"dropout={self.dropout} of a phase must lie in [0, 1)")
+        for name in ("input_dropout", "dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise InputError(f"{name}={getattr(self, name)} of a phase must lie in [0, 1)")
         unknown = set(self.trainable or ()) - set(PARTS)
         if unknown:
             raise InputError(f"trainable names {sorted(unknown)}, which no model has; choose from {', '.join(PARTS)}")

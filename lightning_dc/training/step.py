@@ -50,8 +50,9 @@ class TrainingStep:
     @cached_property
     def z(self) -> Tensor:
         """Embedding, (B, D)."""
+        noisy = self._random.dropout(self.view, self._phase.config.input_dropout)
         with self._gradient("encoder"):
-            return self._module.autoencoder.encode(self.view, self._corruption)
+            return self._module.autoencoder.encode(noisy, self._corruption)
 
     @property
     def x_hat(self) -> Tensor:

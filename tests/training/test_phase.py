@@ -25,6 +25,7 @@ def test_weights_are_numbers_or_schedules() -> None:
         ({"max_epochs": -1}, "max_epochs=-1"),
         ({"max_steps": -2}, "max_steps=-2"),
         ({"dropout": 1.0}, "dropout=1.0"),
+        ({"input_dropout": -0.1}, "input_dropout=-0.1"),
         ({"trainable": ["head", "tail"]}, "tail"),
     ],
 )
