@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.loader import BatchLoader
-from datamodules.scaling import Scaling, ScalingName
+from datamodules.scaling import Scaling, ScalingName, check_finite
 from lightning_dc.batch import UNLABELLED
 from lightning_dc.errors import InputError
 
 Array = NDArray[Any] | Tensor
+_MOST_CLASSES = 10_000  # whatever the number of samples: a larger label is an id
 
 
 class Samples(NamedTuple):
@@ -132,9 +133,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return self._loader(samples, None, shuffle=False)
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self._scaling is None else {"scaling": self._scaling.state_dict()}
+        state: dict[str, Any] = {"seed": self.seed}  # of the order and of the split
+        return state if self._scaling is None else {**state, "scaling": self._scaling.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seed = state_dict["seed"]
         if "scaling" in state_dict:
             self._scaling = Scaling(**state_dict["scaling"])
 
@@ -204,6 +207,7 @@ class _Checked(NamedTuple):
         x = _as_tensor(samples.x, f"x of {source}")
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"x of {source} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
+        check_finite(x, f"x of {source}")
         if samples.y is None:
             return cls(x, None)
         y = _as_tensor(samples.y, f"y of {source}")
@@ -216,6 +220,8 @@ class _Checked(NamedTuple):
         y = y.to(torch.int64)
         if int(y.min()) < UNLABELLED:
             raise InputError(f"y of {source} holds {int(y.min())}; number the classes from 0, with -1 for unknown")
+        if int(y.max()) >= max(len(x), _MOST_CLASSES):
+            raise InputError(f"y of {source} holds {int(y.max())}, which is no class; number the classes from 0")
         return cls(x, y)
 
     @classmethod

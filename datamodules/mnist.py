@@ -64,7 +64,7 @@ class MNISTDataModule(ClusteringDataModule):
         return (1, 28, 28)
 
     def prepare_data(self) -> None:
-        missing = [name for name in CHECKSUMS if not self._find(name)]
+        missing = [name for name in CHECKSUMS if (self.labels or "labels" not in name) and not self._find(name)]
         if not missing:
             return
         if not self.download:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_dc.errors import InputError
 
+_CHUNK_ROWS = 8192
 ScalingName = Literal["rms", "standard", "none"]
 
 
@@ -31,25 +32,22 @@ class Scaling:
         Args:
             name: ``rms`` multiplies all by one number so that the mean of ||x||^2 / d is 1 (DEC, section 5);
                 ``standard`` gives every feature mean 0 and variance 1; ``none`` leaves the samples as they are.
-            x: samples, (N, *input_shape).
+            x: samples, (N, *input_shape), finite.
 
         Raises:
-            InputError: values that are not finite, or that do not differ.
+            InputError: values that do not differ.
 
         Example:
             >>> Scaling.learn("rms", torch.tensor([[3.0, 4.0], [0.0, 5.0]]))(torch.tensor([5.0]) * 2**-0.5)
             tensor([1.])
         """
-        chunks = torch.split(x, 8192)
         origin = x[0].double()  # sums from a sample on: no cancellation for features far from 0
         total = torch.zeros(x.shape[1:], dtype=torch.float64)
         deviations = torch.zeros(x.shape[1:], dtype=torch.float64)
         squares = torch.zeros(x.shape[1:], dtype=torch.float64)
-        for i, chunk in enumerate(chunks):
+        for chunk in torch.split(x, _CHUNK_ROWS):
             wide = chunk.double()
             squares += wide.square().sum(0)
-            if not torch.isfinite(squares).all():
-                _refuse_not_finite(wide, first=i * 8192)
             wide = wide - origin
             total += wide.sum(0)
             deviations += wide.square().sum(0)
@@ -79,7 +77,20 @@ class Scaling:
         return {"shift": self.shift, "factor": self.factor}
 
 
-def _refuse_not_finite(chunk: Tensor, first: int) -> None:
-    rows = (~torch.isfinite(chunk)).flatten(1).any(1).nonzero()[:, 0]
-    if len(rows):
-        raise InputError(f"x holds NaN or infinite values, first in row {first + int(rows[0])}; remove or impute them")
+def check_finite(x: Tensor, name: str) -> None:
+    """Look for values that are no finite numbers.
+
+    Args:
+        x: samples, (N, ...).
+        name: what the message calls them.
+
+    Raises:
+        InputError: there is one; the message names the row of the first.
+    """
+    if not x.dtype.is_floating_point:
+        return
+    for i, chunk in enumerate(torch.split(x, _CHUNK_ROWS)):
+        finite = torch.isfinite(chunk).flatten(1).all(1)
+        if not finite.all():
+            row = i * _CHUNK_ROWS + int(finite.int().argmin())
+            raise InputError(f"{name} holds NaN or infinite values, first in row {row}; remove or impute them")

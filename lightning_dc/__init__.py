@@ -4,7 +4,6 @@ from lightning_dc.batch import Batch
 from lightning_dc.encoders import Autoencoder, MLPAutoencoder
 from lightning_dc.errors import InputError
 from lightning_dc.heads import ClusteringHead, StudentTHead
-from lightning_dc.kmeans import kmeans
 from lightning_dc.methods import DEC
 from lightning_dc.metrics import ClusterAgreement
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
@@ -23,5 +22,4 @@ __all__ = [
     "PhaseConfig",
     "StudentTHead",
     "__version__",
-    "kmeans",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
@@ -37,4 +38,4 @@ def mean_squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
         >>> mean_squared_error(torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]))
         tensor([5.])
     """
-    return (x_hat - x).square().flatten(1).mean(1)
+    return functional.mse_loss(x_hat, x, reduction="none").flatten(1).mean(1)

@@ -20,9 +20,7 @@ class Linear(Schedule):
         0.45
     """
 
-    def __init__(
-        self, start: float = 0.0, end: float = 1.0, n_steps: int | None = None, begin: float = 0.0
-    ) -> None:
+    def __init__(self, start: float = 0.0, end: float = 1.0, n_steps: int | None = None, begin: float = 0.0) -> None:
         if n_steps is not None and n_steps < 1:
             raise InputError(f"n_steps={n_steps} of a Linear schedule must be at least 1")
         if not 0.0 <= begin < 1.0:

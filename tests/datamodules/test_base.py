@@ -260,11 +260,12 @@ def test_other_data_are_scaled_as_the_training_data_of_the_checkpoint(scaling: s
     np.testing.assert_allclose(everything(other.predict_dataloader()), (features() * 7 + 3) * factor, rtol=1e-5)
 
 
-def test_state_before_any_loader_is_empty_and_changes_nothing() -> None:
+def test_state_before_any_loader_is_the_seed_alone() -> None:
     data = given()
-    assert data.state_dict() == {}
+    assert data.state_dict() == {"seed": data.seed}
     other = given()
-    other.load_state_dict({})
+    other.seed += 1
+    other.load_state_dict(data.state_dict())
     np.testing.assert_array_equal(everything(other.train_dataloader()), everything(data.train_dataloader()))
 
 
