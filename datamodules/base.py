@@ -42,7 +42,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     Args:
         batch_size: samples in a training batch, over all processes.
         scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature) or ``none``; learned on
-            the training samples, kept in the checkpoint and applied to whatever a checkpoint is applied to.
+            the training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
         val_fraction: share of the training samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
 
@@ -58,6 +58,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         keep_on_device: bool = False,
     ) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than evaluation batches
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be at least 1")
         if scaling not in ("rms", "standard", "none"):
@@ -91,6 +92,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     # ---- Lightning's hooks -----------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
+        if self.trainer is not None:
+            self.seed = self.trainer.strategy.broadcast(self.seed)
         self._training_samples()
         if self._test is None:
             test = self.load_test()
@@ -133,13 +136,30 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return self._loader(samples, None, shuffle=False)
 
     def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"seed": self.seed}  # of the order and of the split
-        return state if self._scaling is None else {**state, "scaling": self._scaling.state_dict()}
+        return {"seed": self.seed}  # of the order and of the split
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seed = state_dict["seed"]
-        if "scaling" in state_dict:
-            self._scaling = Scaling(**state_dict["scaling"])
+
+    def preprocessing_state(self) -> dict[str, Any]:
+        """The scaling, for a checkpoint of the model."""
+        return {} if self._scaling is None else {"scaling": self._scaling.state_dict()}
+
+    def load_preprocessing_state(self, state: dict[str, Any]) -> None:
+        """Scale as another DataModule has learned to; what this one's ``scaling`` says no longer counts.
+
+        Raises:
+            InputError: the scaling belongs to samples of another shape.
+        """
+        if "scaling" not in state:
+            return
+        scaling = Scaling(**state["scaling"])
+        if scaling.shift.ndim and tuple(scaling.shift.shape) != self.input_shape:
+            raise InputError(
+                f"ckpt_path names a checkpoint whose samples have shape {tuple(scaling.shift.shape)}, but those of "
+                f"{type(self).__name__} have {self.input_shape}; give samples of the same features"
+            )
+        self._scaling = scaling
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
@@ -234,7 +254,7 @@ def _as_tensor(array: Array, name: str) -> Tensor:
     if isinstance(array, Tensor):
         if array.is_complex():
             raise InputError(f"{name} has dtype {array.dtype}; give numbers")
-        return array.detach()
+        return array.detach().cpu()
     array = np.asarray(array)
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} has dtype {array.dtype}; give numbers")

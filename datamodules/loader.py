@@ -61,6 +61,8 @@ class BatchLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
+        if epoch != self._epoch:  # another one than a saved position belongs to
+            self._start = self._position = 0
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -78,15 +80,16 @@ class BatchLoader:
         stop = min(stop, self.n_samples)
         index = torch.arange(start, stop, device=self.x.device)
         y = None if self.y is None else self.y[start:stop]
-        return Batch(self.scaling(self.x[start:stop].to(self.dtype)), y, index)
+        return Batch(self.scaling(self.x[start:stop], self.dtype), y, index)
 
     def state_dict(self) -> dict[str, Any]:
-        """Position within the epoch, and the seed of the order."""
-        return {"position": self._position, "seed": self.seed}
+        """Epoch, position within it, and the seed of the order."""
+        return {"epoch": self._epoch, "position": self._position, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved position."""
         self._start = self._position = state["position"] % len(self)
+        self._epoch = state["epoch"]
         self.seed = state["seed"]
 
     def _training_batches(self) -> Iterator[Batch]:
@@ -99,7 +102,7 @@ class BatchLoader:
             own = members[rank::world_size]
             self._position = position + 1
             y = None if self.y is None else self.y.index_select(0, own)
-            yield Batch(self.scaling(self.x.index_select(0, own).to(self.dtype)), y, own, len(members))
+            yield Batch(self.scaling(self.x.index_select(0, own), self.dtype), y, own, len(members))
 
     def _evaluation_batches(self) -> Iterator[Batch]:
         rank, world_size = world()

@@ -68,9 +68,22 @@ class Scaling:
             )
         return cls(mean, variance.rsqrt())
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Scale samples, (B, *input_shape), floating; same dtype."""
-        return (x - self.shift.to(x)).mul_(self.factor.to(x)) if self.shift.ndim else x * self.factor.to(x)
+    def __call__(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Scale samples, (B, *input_shape), of any type.
+
+        Samples of a type that float32 can't hold exactly are shifted in float64: features far from 0 keep their
+        differences.
+
+        Args:
+            x: samples.
+            dtype: floating type of the result; None keeps that of the samples, float32 for integers.
+        """
+        if dtype is None:
+            dtype = x.dtype if x.dtype.is_floating_point else torch.float32
+        exact = x.dtype in (torch.float64, torch.int32, torch.int64)
+        x = x.to(torch.float64 if exact else dtype)
+        scaled = (x - self.shift.to(x)).mul_(self.factor.to(x)) if self.shift.ndim else x * self.factor.to(x)
+        return scaled.to(dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Shift and factor."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -54,6 +54,20 @@ class SampleLoader(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Preprocessor(Protocol):
+    """A DataModule that learns something of its training data that new data need, too.
+
+    A checkpoint of the model keeps what it has learned and hands it to whatever DataModule the model is applied to.
+    """
+
+    def preprocessing_state(self) -> dict[str, Any]:
+        """What has been learned, in tensors and primitives."""
+
+    def load_preprocessing_state(self, state: dict[str, Any]) -> None:
+        """Preprocess as another DataModule has learned to."""
 
 
 def as_batch(batch: object) -> Batch:

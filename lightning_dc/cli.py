@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 import lightning.pytorch as pl
 import torch
 import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
@@ -70,7 +71,11 @@ class ClusteringCLI(LightningCLI):
         parser.link_arguments(f"data.{_LINKED}", f"model.init_args.{_LINKED}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)  # Lightning's own warns when a process has arguments, too
+        configs, flags = _split_configs(args[1:])
+        path = _value_of(f"--{_CKPT_PATH}", flags)
+        if path is not None and not configs and _value_of("--model", flags) is None:
+            args = self._with_checkpoint(Path(path))  # the checkpoint says what the model is
+        self.config = parser.parse_args(args)  # Lightning's own warns when the process has arguments, too
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -92,22 +97,33 @@ class ClusteringCLI(LightningCLI):
         path = self.config[subcommand].get(_CKPT_PATH) if subcommand else None
         if path is None or path in ("best", "last", "hpc"):
             return
-        hparams = _read_hyperparameters(Path(path))
-        class_path = hparams.pop("_class_path", None)
-        model = {"class_path": class_path, "init_args": {k: v for k, v in hparams.items() if not k.startswith("_")}}
-        model["init_args"].pop(_LINKED, None)
         named = self.config[subcommand].get("model")
-        if class_path is None or (named is not None and named.class_path != class_path):
-            return  # on_load_checkpoint says what is wrong
+        class_path = _read_hyperparameters(Path(path)).get("_class_path")
+        if class_path is not None and _is_same_class(named.class_path, class_path):
+            self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
+
+    def _with_checkpoint(self, path: Path) -> list[str]:
+        """Arguments with the model of a checkpoint between configuration files and flags."""
+        hparams = _read_hyperparameters(path)
+        class_path = hparams.get("_class_path")
+        init_args = {key: value for key, value in hparams.items() if key != _LINKED and not key.startswith("_")}
         configs, flags = _split_configs(self._args[1:])
-        from_checkpoint = yaml.safe_dump({"model": model})
-        self.config = self.parser.parse_args([self._args[0], *configs, "--config", from_checkpoint, *flags])
+        model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
+        return [self._args[0], *configs, "--config", model, *flags]
 
     def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
         if self.subcommand != "fit":
             self.save_config_callback = None
+            if config[_CKPT_PATH] is None:
+                raise InputError(
+                    f"{self.subcommand} needs a trained model; add --ckpt_path with the checkpoint of a fit"
+                )
+        trainer = config["trainer"]
+        if trainer["accelerator"] == "auto" and torch.backends.mps.is_available():
+            trainer["accelerator"] = "cpu"  # MPS has no float64, in which sums over the data set are kept
         if self.subcommand == "predict":
-            self.config[self.subcommand]["trainer"]["logger"] = False
+            trainer["logger"] = False
 
     def before_fit(self) -> None:
         """Refuse to write where nothing can be written, and into the folder of another run."""
@@ -119,7 +135,9 @@ class ClusteringCLI(LightningCLI):
         folder = self.trainer.log_dir
         if folder is None or self._get(self.config, _CKPT_PATH) is not None:
             return
-        if (Path(folder) / "config.yaml").exists():
+        check_writable_folder(Path(folder), "trainer.default_root_dir")
+        names = ("config.yaml", self._get(self.config, "summary")["file_name"])
+        if any((Path(folder) / name).exists() for name in names):
             raise InputError(
                 f"the run {folder!r} exists; choose another trainer.logger.init_args.version, or continue it with "
                 "--ckpt_path"
@@ -129,7 +147,8 @@ class ClusteringCLI(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         callbacks = trainer.get("callbacks") or []
         callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
-        if trainer.get("enable_progress_bar") is not False:
+        has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if trainer.get("enable_progress_bar") is not False and not has_bar:
             callbacks.append(ClusteringProgressBar())
         if self.subcommand != "fit":
             callbacks = [callback for callback in callbacks if not isinstance(callback, ModelCheckpoint)]
@@ -138,7 +157,9 @@ class ClusteringCLI(LightningCLI):
             isinstance(callback, ModelCheckpoint) for callback in callbacks
         ):
             # One file, replaced in one move at the end of each epoch.
-            callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
+            callbacks.append(
+                ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+            )
         return super().instantiate_trainer(**{**kwargs, "callbacks": callbacks})
 
 
@@ -196,6 +217,17 @@ def _split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
     return configs, flags
 
 
+def _value_of(name: str, flags: Sequence[str]) -> str | None:
+    """Value of a flag, the last if it is given twice."""
+    value = None
+    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
+        if flag == name:
+            value = following
+        elif flag.startswith(f"{name}="):
+            value = flag.removeprefix(f"{name}=")
+    return value
+
+
 def _read_hyperparameters(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"ckpt_path={str(path)!r} is no file; give the path of a checkpoint")
@@ -204,6 +236,18 @@ def _read_hyperparameters(path: Path) -> dict[str, Any]:
         return dict(checkpoint["hyper_parameters"])
     except Exception as error:
         raise InputError(f"ckpt_path={str(path)!r} can't be read as a checkpoint ({type(error).__name__})") from error
+
+
+def _is_same_class(path: str, other: str) -> bool:
+    """Two import paths may lead to one class."""
+    classes = []
+    for name in (path, other):
+        module, _, attribute = name.rpartition(".")
+        try:
+            classes.append(getattr(importlib.import_module(module), attribute))
+        except (ImportError, AttributeError):
+            return False
+    return classes[0] is classes[1]
 
 
 def _quieten() -> None:

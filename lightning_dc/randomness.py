@@ -36,11 +36,12 @@ class StepRandom:
         step: global step.
         n_global: samples in the batch over all processes.
         device: where the numbers are needed.
+        micro_batch: number of the batch among those whose gradients make one step.
     """
 
-    def __init__(self, seed: int, step: int, n_global: int, device: torch.device) -> None:
+    def __init__(self, seed: int, step: int, n_global: int, device: torch.device, micro_batch: int = 0) -> None:
         self.n_global = n_global
-        self._generator = torch.Generator(device=device).manual_seed(mix_seed(seed, step))
+        self._generator = torch.Generator(device=device).manual_seed(mix_seed(seed, step, micro_batch))
 
     def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Uniform numbers in [0, 1), (B, *shape)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ import yaml
 from pyarrow import parquet
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightning_dc import DEC
+from lightning_dc import DEC, MLPAutoencoder, PhaseConfig
 from lightning_dc.shipped import shipped_configs
 from tests.conftest import CommandLine
 from tests.fake_mnist import write_fake_mnist
@@ -151,6 +153,24 @@ def test_the_checkpoint_alone_rebuilds_the_model(lightning_dc_cli: CommandLine) 
     assert model(x).argmax(1).tolist() == arrays["cluster"].to_pylist()
 
 
+def test_a_checkpoint_made_in_python_says_what_the_model_is(lightning_dc_cli: CommandLine) -> None:
+    from datamodules import DigitsDataModule
+
+    phase = PhaseConfig(max_steps=2, loss_weights={"reconstruction": 1.0})
+    clustering = PhaseConfig(max_steps=2, loss_weights={"kl": 1.0})
+    autoencoder = functools.partial(MLPAutoencoder, hidden_dims=[6], latent_dim=3)
+    model = DEC((1, 8, 8), 10, autoencoder, nu=2.5, pretraining=phase, clustering=clustering, n_init=1)
+    trainer = pl.Trainer(max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.fit(model, DigitsDataModule())
+    trainer.save_checkpoint("python.ckpt")
+    for config in ((), ("--config", "dec_digits")):
+        data = () if config else ("--data=DigitsDataModule",)
+        lightning_dc_cli("predict", *config, *data, "--ckpt_path=python.ckpt", "--output.path=python.npz")
+        x = DigitsDataModule().train_dataloader().read(0, 1797).x
+        np.testing.assert_allclose(np.load("python.npz")["q"], model.eval()(x).detach().numpy(), rtol=1e-4, atol=1e-6)
+        Path("python.npz").unlink()
+
+
 def test_flags_beat_the_checkpoint_and_the_checkpoint_beats_config_files(lightning_dc_cli: CommandLine) -> None:
     lightning_dc_cli(*DIGITS)
     printed = lightning_dc_cli(
@@ -215,6 +235,34 @@ def test_a_users_own_method_and_data_without_labels(
     assert parquet.read_table(run / "clusters.parquet").num_rows == 93
     lightning_dc_cli("predict", *data, "--ckpt_path", run / "checkpoints/last.ckpt", "--output.path=p.parquet")
     assert parquet.read_table("p.parquet").num_rows == 93
+
+
+NEW_SAMPLES = textwrap.dedent(
+    """
+    from datamodules import ClusteringDataModule, DigitsDataModule, Samples
+
+    class Scanned(ClusteringDataModule):
+        def load(self) -> Samples:
+            return Samples(DigitsDataModule().load().x[:50] * 3 + 5)
+    """
+)
+
+
+def test_new_samples_of_another_datamodule_are_scaled_as_the_training_data(
+    lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datamodules import DigitsDataModule
+
+    (tmp_path / "new_samples.py").write_text(NEW_SAMPLES)
+    monkeypatch.syspath_prepend(tmp_path)
+    lightning_dc_cli(*DIGITS)
+    lightning_dc_cli(
+        *("predict", "--data=new_samples.Scanned", "--ckpt_path", CHECKPOINT, "--output.path=new.npz"),
+    )
+    model = DEC.load_from_checkpoint(CHECKPOINT, weights_only=True).eval()
+    x = torch.as_tensor(DigitsDataModule().load().x)
+    expected = model.embed((x[:50] * 3 + 5) / x.double().square().mean().sqrt().float())
+    np.testing.assert_allclose(np.load("new.npz")["z"], expected.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.distributed

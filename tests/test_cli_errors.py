@@ -135,6 +135,11 @@ class Other(DEC):
 """
 
 
+def test_an_untrained_model_is_not_applied(lightning_dc_cli: CommandLine) -> None:
+    for command in ("validate", "test", "predict"):
+        assert f"{command} needs a trained model" in lightning_dc_cli.fails(command, "--config", "dec_digits")
+
+
 def test_a_checkpoint_of_another_method(
     lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

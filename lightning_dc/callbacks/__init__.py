@@ -1,6 +1,6 @@
 """Callbacks: when things happen."""
 
-from lightning_dc.callbacks.centroid_initialization import CentroidInitialization
+from lightning_dc.callbacks.centroid_refresh import CentroidRefresh
 from lightning_dc.callbacks.label_change_stop import LabelChangeStop
 from lightning_dc.callbacks.loss_logger import LossLogger
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
@@ -10,7 +10,7 @@ from lightning_dc.callbacks.run_summary import RunSummary
 from lightning_dc.callbacks.target_refresh import TargetDistributionRefresh
 
 __all__ = [
-    "CentroidInitialization",
+    "CentroidRefresh",
     "ClusteringProgressBar",
     "LabelChangeStop",
     "LossLogger",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -28,6 +29,7 @@ class LossLogger(Callback):
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._n_steps = 0
+        self._logged_at = -1
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -37,19 +39,23 @@ class LossLogger(Callback):
             self._sums = {name: torch.zeros_like(value) for name, value in outputs.items()}
             self._n_steps = 0
         for name, value in outputs.items():
-            self._sums[name] += value
+            # Lightning divides the loss, but not its terms, by the number of batches that an optimizer step adds up.
+            self._sums[name] += value * (trainer.accumulate_grad_batches if name == "loss" else 1)
         self._n_steps += 1
-        if module.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        step = module.global_step
+        if interval > 0 and step % interval == 0 and step != self._logged_at:
             self._log(module)
+            self._logged_at = step
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._sums:  # before a checkpoint is written over a good one
+            self._check_finite(clustering_module(pl_module), self._means())
 
     def _log(self, module: ClusteringModule) -> None:
-        means = sum_(torch.stack([*self._sums.values()])) / (self._n_steps * world()[1])
-        values = dict(zip([f"train/{name}" for name in self._sums], means.tolist(), strict=True))
-        if not torch.isfinite(means).all():
-            raise InputError(
-                f"the loss of phase {module.phase.name!r} is {values['train/loss']} at step {module.global_step}; "
-                "lower the learning rate of its optimizer, or look for huge values in the inputs"
-            )
+        means = self._means()
+        self._check_finite(module, means)
+        values = {f"train/{name}": value for name, value in means.items()}
         values |= {f"weight/{name}": weight for name, weight in module.phase.loss_weights(module.progress).items()}
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
@@ -57,3 +63,15 @@ class LossLogger(Callback):
         values["phase"] = float(module.phase_index)
         module.log_dict(values, on_step=True, on_epoch=False)
         self._sums = {}
+
+    def _means(self) -> dict[str, float]:
+        means = sum_(torch.stack([*self._sums.values()])) / (self._n_steps * world()[1])
+        return dict(zip(self._sums, means.tolist(), strict=True))
+
+    @staticmethod
+    def _check_finite(module: ClusteringModule, means: dict[str, float]) -> None:
+        if not all(math.isfinite(mean) for mean in means.values()):
+            raise InputError(
+                f"the loss of phase {module.phase.name!r} is {means['loss']} at step {module.global_step}; lower the "
+                "learning rate of its optimizer, or look for huge values in the inputs"
+            )

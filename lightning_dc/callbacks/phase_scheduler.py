@@ -7,10 +7,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule, record, training_loader
+from lightning_dc.training import ClusteringModule, training_loader
 
 
 class PhaseScheduler(Callback):
@@ -28,6 +29,7 @@ class PhaseScheduler(Callback):
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._clock = 0.0
+        self._timed = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
@@ -35,8 +37,9 @@ class PhaseScheduler(Callback):
         if n_samples < n_clusters:
             raise InputError(f"n_clusters={n_clusters} is more than the {n_samples} samples; choose fewer clusters")
         if module.phases_over:
+            rank_zero_info("All phases of this checkpoint are over: there is nothing left to train")
             trainer.should_stop = True
-        self._clock = time.perf_counter()
+        self._clock, self._timed = time.perf_counter(), module.phase.name
         self._advance(module)
 
     def on_train_batch_start(
@@ -57,9 +60,7 @@ class PhaseScheduler(Callback):
 
     def _advance(self, module: ClusteringModule) -> None:
         now = time.perf_counter()
-        if not module.phases_over:
-            self.seconds[module.phase.name] = self.seconds.get(module.phase.name, 0.0) + now - self._clock
-        self._clock = now
+        self.seconds[self._timed] = self.seconds.get(self._timed, 0.0) + now - self._clock
         if not module.phases_over and module.progress.step >= module.progress.n_steps:
             module.begin_next_phase()
-            record(module, {"phase": float(module.phase_index)})
+        self._clock, self._timed = now, module.phase.name

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lightning_dc.callbacks.access import clustering_module
@@ -78,8 +78,8 @@ class RunSummary(Callback):
         rows.append(("seconds in all", f"{sum(scheduler.seconds.values()):.1f}"))
         rows.append(("clusters", path))
         checkpoint = trainer.checkpoint_callback
-        if checkpoint is not None:
-            rows.append(("checkpoint", Path(str(vars(checkpoint)["dirpath"])) / "last.ckpt"))
+        if isinstance(checkpoint, ModelCheckpoint):
+            rows.append(("checkpoint", checkpoint.last_model_path or checkpoint.best_model_path))
         rows.append(("TensorBoard", f"tensorboard --logdir {path.parent}"))
         print("\n" + tabulate(rows, tablefmt="simple_outline", disable_numparse=True) + "\n")
 

@@ -47,9 +47,19 @@ class TargetDistributionRefresh(Callback):
         self.keep_table = keep_table
         self._target: TargetDistribution | None = None
         self._assignments: Assignments | None = None
+        self._served: list[int] | None = None  # phase and step of the last refresh
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._target = self._assignments = self._served = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
+        n_samples = training_loader(module).n_samples
+        if self._assignments is not None and len(self._assignments.labels) != n_samples:
+            raise InputError(
+                f"ckpt_path names a run on {len(self._assignments.labels)} samples, but the training set has "
+                f"{n_samples}; resume on the data that it began with"
+            )
         if self._target is not None:
             table = self._target.table
             frequencies = self._target.frequencies.to(module.device)
@@ -73,12 +83,14 @@ class TargetDistributionRefresh(Callback):
         return {
             "target": None if target is None else target._asdict(),
             "assignments": None if assignments is None else assignments._asdict(),
+            "served": self._served,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         target, assignments = state_dict["target"], state_dict["assignments"]
         self._target = None if target is None else TargetDistribution(**target)
         self._assignments = None if assignments is None else Assignments(**assignments)
+        self._served = state_dict["served"]
 
     def _refresh_if_due(self, module: ClusteringModule, *, at_beginning: bool = False) -> None:
         """Refresh where the step is a multiple of the interval and has not been served yet.
@@ -90,9 +102,10 @@ class TargetDistributionRefresh(Callback):
             return
         step, n_steps = module.progress
         due = step == 0 if at_beginning else 0 < step < n_steps
-        served = self._assignments is not None and self._assignments.step == module.global_step
-        if due and step % self.every_n_steps == 0 and not served:
+        now = [module.phase_index, module.global_step]
+        if due and step % self.every_n_steps == 0 and self._served != now:
             self._refresh(module, is_first=step == 0)
+            self._served = now
 
     @torch.no_grad()
     def _refresh(self, module: ClusteringModule, *, is_first: bool) -> None:

@@ -22,7 +22,7 @@ class StudentTHead(ClusteringHead):
 
     Attributes:
         centroids: (K, D), a parameter that is only ever written in place. It starts at zero: a
-            ``CentroidInitialization`` callback sets it.
+            ``CentroidRefresh`` callback sets it.
 
     Raises:
         InputError: ``nu`` is not positive.

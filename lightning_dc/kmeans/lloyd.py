@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_dc.errors import InputError
 
+_SEEDING_ELEMENTS = 1 << 23  # distances to candidates held at a time: 32 MiB in fp32, twice
 _CHUNK_ELEMENTS = 1 << 19  # distances held at a time: 2 MiB in fp32, within the cache
 
 
@@ -34,6 +35,7 @@ def kmeans(
     n_clusters: int,
     *,
     n_init: int = 20,
+    init: Tensor | None = None,
     max_iterations: int = 300,
     tolerance: float = 1e-4,
     generator: torch.Generator | None = None,
@@ -47,6 +49,7 @@ def kmeans(
         x: samples, (N, D), float; computed in float32 at least.
         n_clusters: K, between 1 and N.
         n_init: number of restarts.
+        init: centroids to start from, (K, D), in place of seeding and restarts.
         max_iterations: most iterations of a restart.
         tolerance: a restart has converged when its centroids' squared shift is at most this share of the mean
             variance of the features (scikit-learn's rule).
@@ -56,7 +59,7 @@ def kmeans(
         Centroids, labels and inertia.
 
     Raises:
-        InputError: too few samples, or values that are not finite.
+        InputError: too few samples, an ``init`` of another shape, or values that are not finite.
     """
     if x.ndim != 2:
         raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
@@ -64,6 +67,8 @@ def kmeans(
         raise InputError(f"n_clusters={n_clusters} must lie between 1 and the {len(x)} samples; choose fewer clusters")
     if n_init < 1:
         raise InputError(f"n_init={n_init} must be at least 1")
+    if init is not None and init.shape != (n_clusters, x.shape[1]):
+        raise InputError(f"init of k-means has shape {tuple(init.shape)}; give ({n_clusters}, {x.shape[1]})")
     x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
     if not torch.isfinite(x).all():
         raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
@@ -71,7 +76,10 @@ def kmeans(
     centred = x - mean
     threshold = tolerance * float(centred.square().mean())
     with torch.autocast(x.device.type, enabled=False):
-        seeds = kmeans_plusplus(centred, n_clusters, n_init=n_init, generator=generator)
+        if init is None:
+            seeds = kmeans_plusplus(centred, n_clusters, n_init=n_init, generator=generator)
+        else:
+            seeds = (init.detach().to(x.dtype) - mean).unsqueeze(0)
         centroids, n_iterations = _lloyd(centred, seeds, max_iterations, threshold)
         inertias = torch.stack([_inertia(centred, restart) for restart in centroids])
         best = int(inertias.argmin())
@@ -94,6 +102,13 @@ def kmeans_plusplus(x: Tensor, n_clusters: int, *, n_init: int = 1, generator: t
     Returns:
         Seeds, (R, K, D).
     """
+    together = max(1, _SEEDING_ELEMENTS // ((2 + int(math.log(n_clusters))) * len(x)))
+    sizes = [min(together, n_init - done) for done in range(0, n_init, together)]
+    return torch.cat([_seed(x, n_clusters, size, generator) for size in sizes])
+
+
+def _seed(x: Tensor, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
+    """Seeds of restarts that fit into memory together, (R, K, D)."""
     n_samples, n_candidates = len(x), 2 + int(math.log(n_clusters))
     norms = x.square().sum(1)
     restarts = torch.arange(n_init, device=x.device)

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
-    CentroidInitialization,
+    CentroidRefresh,
     LabelChangeStop,
     LossLogger,
     PhaseScheduler,
@@ -43,6 +43,8 @@ class DEC(ClusteringModule):
         refresh_every_n_steps: steps between two refreshes of P (140 to 160 for MNIST, 20 to 30 for 10,000 samples).
         tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
         n_init: restarts of k-means.
+        refresh_centroids_every_n_steps: steps between two runs of k-means from the centroids as they are; None leaves
+            them to the optimizer, as DEC does.
         keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers.
 
     Raises:
@@ -67,6 +69,7 @@ class DEC(ClusteringModule):
         refresh_every_n_steps: int = 140,
         tolerance: float = 0.001,
         n_init: int = 20,
+        refresh_centroids_every_n_steps: int | None = None,
         keep_target_table: bool = True,
     ) -> None:
         network = autoencoder(input_shape)
@@ -76,27 +79,22 @@ class DEC(ClusteringModule):
         self.pretraining = pretraining
         self.clustering = clustering
         self._callbacks: list[Callback] = [
-            CentroidInitialization(n_init),
+            CentroidRefresh(n_init, refresh_centroids_every_n_steps),
+            LossLogger(),
             TargetDistributionRefresh(refresh_every_n_steps, keep_table=keep_target_table),
             LabelChangeStop(tolerance),
-            LossLogger(),
             PhaseScheduler(),
         ]
         self.save_hyperparameters()
         self.set_phases()
 
     def configure_phases(self) -> list[Phase]:
-        whole = ("encoder", "decoder")
+        whole, clusterer = ("encoder", "decoder"), ("encoder", "head")
         layers = range(self.autoencoder.n_layers or 1)
         return [
             *(Phase(f"layer {layer + 1}", self.layerwise, whole, layer=layer) for layer in layers),
-            Phase("pretraining", self.pretraining, tuple(self.pretraining.trainable or whole)),
-            Phase(
-                "clustering",
-                self.clustering,
-                tuple(self.clustering.trainable or ("encoder", "head")),
-                initializes_centroids=True,
-            ),
+            Phase("pretraining", self.pretraining, self.pretraining.parts(whole)),
+            Phase("clustering", self.clustering, self.clustering.parts(clusterer), initializes_centroids=True),
         ]
 
     def configure_callbacks(self) -> list[Callback]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.errors import InputError
 from lightning_dc.schedules import Schedule
@@ -32,6 +34,8 @@ def as_config(value: Any, name: str = "value") -> Any:
         >>> as_config(functools.partial(dict, lr=0.1))
         {'class_path': 'builtins.dict', 'init_args': {'lr': 0.1}}
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Path):

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
-from lightning_dc.batch import as_batch
+from lightning_dc.batch import Batch, Preprocessor, as_batch
 from lightning_dc.distributed import world
 from lightning_dc.encoders import Autoencoder
 from lightning_dc.errors import InputError
@@ -74,6 +74,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         self.assignments: Assignments | None = None
         self.agreement = ClusterAgreement()
         self.certainty = AssignmentStatistics(head.n_clusters)
+        self._preprocessing: dict[str, Any] = {}
         self._base_rates: list[dict[str, float]] = []
 
     # ---- what a method says ----------------------------------------------------------------------------------------
@@ -92,6 +93,10 @@ class ClusteringModule(pl.LightningModule, ABC):
                     f"loss_weights of phase {phase.name!r} name {sorted(unknown) or 'no term'}; "
                     f"choose from {', '.join(self.losses)}"
                 )
+            if not phase.trainable:
+                raise InputError(f"trainable of phase {phase.name!r} names no part, so nothing would train")
+            if phase.layer is not None and (phase.config.input_dropout > 0 or phase.config.trainable is not None):
+                raise InputError("layerwise takes neither input_dropout nor trainable; its noise is dropout")
             if phase.layer is not None and self.autoencoder.n_layers == 0:
                 raise InputError(
                     f"{type(self.autoencoder).__name__} has no layer-wise pretraining; set layerwise.max_epochs to 0"
@@ -99,6 +104,22 @@ class ClusteringModule(pl.LightningModule, ABC):
         if not phases:
             raise InputError("every phase has length 0, so there is nothing to train; set max_epochs of one of them")
         self.phases = phases
+
+    def make_step(self, batch: Batch, batch_idx: int) -> TrainingStep:
+        """The quantities of a training step that loss terms read; a method with other quantities overrides it."""
+        kind = TrainingStep if self.phase.layer is None else LayerStep
+        return kind(self, batch, batch_idx % self.trainer.accumulate_grad_batches)
+
+    def setup(self, stage: str) -> None:
+        """Agree on the seed and start with the first phase; a checkpoint, restored later, says otherwise."""
+        self.seed = self.trainer.strategy.broadcast(self.seed)
+        if stage == TrainerFn.FITTING:
+            self.phase_index = 0
+            self.phase_start_step = self.global_step
+            self.target = self.assignments = None
+            for phase in self.phases:  # a slip in the optimizer of a late phase must not wait for it
+                self._build_optimizer(phase)
+        self._hand_over_preprocessing()
 
     # ---- phases ----------------------------------------------------------------------------------------------------
 
@@ -132,7 +153,13 @@ class ClusteringModule(pl.LightningModule, ABC):
             self.trainer.strategy.setup_optimizers(self.trainer)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        phase = self.phase
+        optimizer = self._build_optimizer(self.phase)
+        keys = ("lr", "momentum")
+        groups = optimizer.param_groups
+        self._base_rates = [{key: float(group[key]) for key in keys if key in group} for group in groups]
+        return optimizer
+
+    def _build_optimizer(self, phase: Phase) -> torch.optim.Optimizer:
         if phase.layer is not None:
             parameters = self.autoencoder.layer_parameters(phase.layer)
         else:
@@ -147,8 +174,11 @@ class ClusteringModule(pl.LightningModule, ABC):
             raise InputError(f"optimizer of phase {phase.name!r}: {error}") from error
         for group in optimizer.param_groups[1:]:
             group["lr"] *= factor
-        keys = ("lr", "momentum")
-        self._base_rates = [{key: group[key] for key in keys if key in group} for group in optimizer.param_groups]
+        if phase.config.momentum_schedule is not None and "momentum" not in optimizer.param_groups[0]:
+            raise InputError(
+                f"phase {phase.name!r} has a momentum_schedule, but {type(optimizer).__name__} has no momentum; remove "
+                "the schedule, or use SGD"
+            )
         return optimizer
 
     def set_rates(self) -> None:
@@ -199,7 +229,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         rank, world_size = world()
         # For random modules of a user's encoder; what is ours draws from the step's own generator.
         self._seed_default_generators(mix_seed(self.seed, self.global_step, rank))
-        step = (TrainingStep if self.phase.layer is None else LayerStep)(self, batch)
+        step = self.make_step(batch, batch_idx)
         terms: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch.x.device)
         for name, weight in self.phase.loss_weights(self.progress).items():
@@ -274,6 +304,9 @@ class ClusteringModule(pl.LightningModule, ABC):
             "phase_start_step": self.phase_start_step,
             "seed": self.seed,
         }
+        datamodule = self._datamodule()
+        if isinstance(datamodule, Preprocessor):
+            checkpoint[_CHECKPOINT_KEY]["preprocessing"] = datamodule.preprocessing_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint.get(_CHECKPOINT_KEY)
@@ -290,6 +323,7 @@ class ClusteringModule(pl.LightningModule, ABC):
                     f"ckpt_path names a checkpoint with {key}={state[key]}, but this run has {key}={value}; "
                     "use the configuration that wrote it"
                 )
+        self._check_weights(checkpoint["state_dict"])
         fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if fitting and state["phases"] != [p.name for p in self.phases]:
             raise InputError(
@@ -299,3 +333,24 @@ class ClusteringModule(pl.LightningModule, ABC):
         self.phase_index = state["phase_index"]
         self.phase_start_step = state["phase_start_step"]
         self.seed = state["seed"]
+        self._preprocessing = state.get("preprocessing", {})
+        self._hand_over_preprocessing()
+
+    def _check_weights(self, weights: Mapping[str, Tensor]) -> None:
+        own = self.state_dict()
+        for name in own.keys() | weights.keys():
+            shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)]
+            if shapes[0] != shapes[1]:
+                raise InputError(
+                    f"ckpt_path names a checkpoint where {name} has shape {shapes[0]}, but here it has {shapes[1]}; "
+                    "use the configuration that wrote it"
+                )
+
+    def _hand_over_preprocessing(self) -> None:
+        """New data are preprocessed as the training data were."""
+        datamodule = self._datamodule()
+        if isinstance(datamodule, Preprocessor) and self._preprocessing:
+            datamodule.load_preprocessing_state(self._preprocessing)
+
+    def _datamodule(self) -> object:
+        return None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]

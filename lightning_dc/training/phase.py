@@ -62,6 +62,10 @@ class PhaseConfig:
         if unknown:
             raise InputError(f"trainable names {sorted(unknown)}, which no model has; choose from {', '.join(PARTS)}")
 
+    def parts(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        """Parts that train: those that the user names, or else the method's."""
+        return default if self.trainable is None else tuple(self.trainable)
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -21,18 +21,19 @@ class TrainingStep:
     """What the loss terms of a step may read.
 
     A quantity that no active term reads is never computed: clustering without a reconstruction term does not run the
-    decoder. A part that the phase does not train is run without gradients.
+    decoder. An encoder that the phase does not train is run without gradients.
 
     Args:
         module: the model.
         batch: the batch of this process.
+        micro_batch: its number among the batches whose gradients are added up for one optimizer step.
     """
 
-    def __init__(self, module: ClusteringModule, batch: Batch) -> None:
+    def __init__(self, module: ClusteringModule, batch: Batch, micro_batch: int = 0) -> None:
         self.batch = batch
         self._module = module
         self._phase = module.phase
-        self._random = StepRandom(module.seed, module.global_step, batch.size, batch.x.device)
+        self._random = StepRandom(module.seed, module.global_step, batch.size, batch.x.device, micro_batch)
 
     @cached_property
     def view(self) -> Tensor:

@@ -255,7 +255,7 @@ def test_other_data_are_scaled_as_the_training_data_of_the_checkpoint(scaling: s
     trained = given(scaling=scaling)
     trained.train_dataloader()
     other = given(features() * 7 + 3, scaling="standard")
-    other.load_state_dict(trained.state_dict())
+    other.load_preprocessing_state(trained.preprocessing_state())
     factor = np.mean(features() ** 2) ** -0.5 if scaling == "rms" else 1.0
     np.testing.assert_allclose(everything(other.predict_dataloader()), (features() * 7 + 3) * factor, rtol=1e-5)
 
@@ -272,9 +272,16 @@ def test_state_before_any_loader_is_the_seed_alone() -> None:
 def test_state_survives_a_safe_checkpoint(tmp_path: Any) -> None:
     data = given(scaling="standard")
     data.train_dataloader()
-    torch.save(data.state_dict(), tmp_path / "state.pt")
+    torch.save(data.preprocessing_state(), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     other = given(features() * 5, scaling="standard")
-    other.load_state_dict(state)
+    other.load_preprocessing_state(state)
     expected = StandardScaler().fit(features()).transform(features() * 5)
     np.testing.assert_allclose(everything(other.train_dataloader()), expected, atol=1e-4)
+
+
+def test_the_scaling_of_other_features_is_refused() -> None:
+    data = given(scaling="standard")
+    data.train_dataloader()
+    with pytest.raises(InputError, match="give samples of the same features"):
+        given(features()[:, :-1]).load_preprocessing_state(data.preprocessing_state())

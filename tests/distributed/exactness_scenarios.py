@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed as dist
 
@@ -32,6 +33,8 @@ KILLS = {
     "last_batch_at_a_phase_boundary": ("step", 48),
     "epoch_end_at_a_phase_boundary": ("epoch", 48),
     "mid_epoch_layerwise": ("step", 9),
+    "after_a_refresh": ("checkpoint", 55),  # as ModelCheckpoint saves: after all other callbacks of the step
+    "after_a_phase_switch": ("checkpoint", 48),
 }
 
 
@@ -64,6 +67,13 @@ class Kill(pl.Callback):
             os._exit(0)
 
 
+class KillLast(Kill, Checkpoint):
+    """Lightning calls it after all other callbacks, as it calls ModelCheckpoint."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        self._kill(trainer, "checkpoint")
+
+
 def model(tolerance: float = 0.0) -> DEC:
     adam = functools.partial(torch.optim.Adam, lr=1e-2)
     sgd = functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)
@@ -79,6 +89,7 @@ def model(tolerance: float = 0.0) -> DEC:
         ),
         clustering=PhaseConfig(max_epochs=3, loss_weights={"kl": 1.0}, optimizer=sgd),
         refresh_every_n_steps=7,
+        refresh_centroids_every_n_steps=16 if tolerance == 0 else None,
         tolerance=tolerance,
         n_init=3,
     )
@@ -145,7 +156,8 @@ def run(
                         "GROUP_RANK": "0",
                         "TORCHELASTIC_RUN_ID": "test",
                     }
-                killer = None if kill is None else Kill(*kill, folder / f"{name}.ckpt")
+                kind = KillLast if kill is not None and kill[0] == "checkpoint" else Kill
+                killer = None if kill is None else kind(*kill, folder / f"{name}.ckpt")
                 ckpt_path = None if resume is None else folder / f"{resume}.ckpt"
                 fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance)
                 os._exit(0)

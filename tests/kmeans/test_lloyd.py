@@ -318,3 +318,14 @@ def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
 def test_bad_input_is_refused(x: Tensor, arguments: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         kmeans(x, **arguments)
+
+
+def test_a_warm_start_equals_sklearn_from_the_same_centroids() -> None:
+    x = torch.as_tensor(np.random.default_rng(0).normal(size=(400, 3)) + 50)
+    init = x[:6]
+    reference = KMeans(6, init=init.numpy(), n_init=1, tol=0, max_iter=300).fit(x.numpy())
+    result = kmeans(x, 6, init=init, tolerance=0)
+    np.testing.assert_allclose(result.centroids.numpy(), reference.cluster_centers_, atol=1e-9)
+    np.testing.assert_array_equal(result.labels.numpy(), reference.labels_)
+    with pytest.raises(InputError, match=r"init of k-means has shape \(5, 3\); give \(6, 3\)"):
+        kmeans(x, 6, init=x[:5])

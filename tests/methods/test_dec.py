@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from datamodules import ClusteringDataModule, Samples
 from lightning_dc import DEC, InputError, MLPAutoencoder, PhaseConfig
-from lightning_dc.randomness import mix_seed
+from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Linear, StepDecay
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -308,6 +308,76 @@ def test_gradient_accumulation_counts_optimizer_steps(tmp_path: Path) -> None:
     run.fit(model, Blobs())
     assert run.global_step == 6 * 2  # four batches an epoch, two steps
     assert model.phases_over
+
+
+def test_a_model_that_was_fitted_can_be_fitted_again(tmp_path: Path) -> None:
+    model = dec()
+    trainer(tmp_path).fit(model, Blobs())
+    once = weights(model)
+    observe = Observe()
+    run = trainer(tmp_path, observe)
+    run.fit(model, Blobs())
+    assert run.global_step == 6 * 4
+    assert list(dict.fromkeys(observe.phases)) == ["pretraining", "clustering"]
+    assert not torch.equal(weights(model), once)
+
+
+def test_a_slip_in_the_optimizer_of_a_late_phase_comes_before_training(tmp_path: Path) -> None:
+    wrong = functools.partial(torch.optim.SGD, lr=-1.0)
+    observe = Observe()
+    model = dec(clustering=PhaseConfig(max_epochs=1, loss_weights={"kl": 1.0}, optimizer=wrong))
+    with pytest.raises(InputError, match="optimizer of phase 'clustering': Invalid learning rate"):
+        trainer(tmp_path, observe).fit(model, Blobs())
+    assert not observe.phases
+
+
+def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.fit(dec(), Blobs())
+    run.save_checkpoint(tmp_path / "all.ckpt")
+    fewer = Blobs()
+    fewer.val_fraction = 0.2
+    with pytest.raises(InputError, match="a run on 150 samples, but the training set has 120"):
+        trainer(tmp_path).fit(dec(), fewer, ckpt_path=tmp_path / "all.ckpt", weights_only=True)
+
+
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.fit(dec(), Blobs())
+    run.save_checkpoint(tmp_path / "narrow.ckpt")
+    wide = dec(autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[9], latent_dim=2))
+    with pytest.raises(InputError, match="use the configuration that wrote it"):
+        trainer(tmp_path).fit(wide, Blobs(), ckpt_path=tmp_path / "narrow.ckpt", weights_only=True)
+
+
+def test_numpy_numbers_in_a_config_give_a_safe_checkpoint(tmp_path: Path) -> None:
+    optimizer = functools.partial(torch.optim.SGD, lr=np.float64(0.1), momentum=0.9)
+    model = dec(
+        nu=np.float64(1.5), pretraining=PhaseConfig(max_epochs=1, loss_weights=RECONSTRUCTION, optimizer=optimizer)
+    )
+    run = trainer(tmp_path)
+    run.fit(model, Blobs())
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    assert DEC.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True).head.nu == 1.5
+
+
+def test_micro_batches_of_one_step_draw_different_noise() -> None:
+    first, second = (StepRandom(0, 1, 4, torch.device("cpu"), micro_batch).uniform(3) for micro_batch in (0, 1))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layerwise": PhaseConfig(max_epochs=1, loss_weights=RECONSTRUCTION, input_dropout=0.1)}, "layerwise takes"),
+        ({"clustering": PhaseConfig(max_epochs=1, loss_weights={"kl": 1.0}, trainable=[])}, "names no part"),
+        ({"pretraining": PhaseConfig(max_epochs=1)}, "name no term"),
+        ({"pretraining": PhaseConfig(), "clustering": PhaseConfig()}, "every phase has length 0"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        dec(**arguments)
 
 
 def test_a_loss_that_is_no_number_is_reported(tmp_path: Path) -> None:
