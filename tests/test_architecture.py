@@ -26,6 +26,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "lightning_dc").rglob("*.py"))
+DATA_FILES = sorted((ROOT / "datamodules").rglob("*.py"))
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -59,7 +60,7 @@ def test_imports_run_in_one_direction(path: Path) -> None:
         assert other == own or LEVEL[other] < LEVEL[own], f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "datamodules").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DATA_FILES, ids=lambda path: path.name)
 def test_datamodules_know_only_the_lowest_layers(path: Path) -> None:
     allowed = {"errors", "batch", "distributed", "randomness"}
     others = {module.split(".")[1] for module in imported_modules(path) if module.startswith("lightning_dc.")}
@@ -70,7 +71,7 @@ def test_every_package_has_a_layer() -> None:
     assert {layer_of(path) for path in FILES} - {"__init__"} == set(LEVEL)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*FILES, *DATA_FILES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
     """``lightning-dc --help`` must not pay for them."""
     top_level = {

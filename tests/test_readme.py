@@ -43,6 +43,10 @@ def test_every_shipped_config_is_in_the_readme() -> None:
         assert f"`{name}`" in README, name
 
 
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README
+
+
 def test_every_file_that_the_readme_names_exists() -> None:
     for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
         assert (Path(__file__).parents[1] / path).exists(), path
