@@ -29,7 +29,10 @@ class LossLogger(Callback):
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._n_steps = 0
-        self._logged_at = -1
+        self._logged_at = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._logged_at = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

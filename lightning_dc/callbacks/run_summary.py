@@ -8,7 +8,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
@@ -31,7 +30,8 @@ class RunSummary(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
         if module.assignments is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            rank_zero_info(f"Training has stopped in phase {module.phase.name!r}, before there were clusters")
+            if trainer.is_global_zero:
+                print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
             return
         loader = training_loader(module)
         full = assign_all(module, loader, keep_q=True, keep_z=True)
@@ -50,7 +50,6 @@ class RunSummary(Callback):
             write_predictions(path, loader.sample_ids, full.z, full.q)
             self._print(trainer, module, scores, sizes.tolist(), float(full.entropy), path)
 
-    @rank_zero_only
     def _print(
         self,
         trainer: pl.Trainer,

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import Logger
 
 from lightning_dc import PhaseConfig
 from lightning_dc.schedules import Linear
@@ -23,13 +24,27 @@ class Losses(pl.Callback):
         self.losses.append(float(outputs["loss"]) * trainer.accumulate_grad_batches)
 
 
-def logged(logger: CSVLogger, name: str) -> list[float]:
-    return [row[name] for row in logger.experiment.metrics if name in row]
+class Memory(Logger):
+    name, version = "memory", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[Mapping[str, float]] = []
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.rows.append(dict(metrics))
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Of no interest here."""
+
+
+def logged(logger: Memory, name: str) -> list[float]:
+    return [row[name] for row in logger.rows if name in row]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_what_is_logged_is_the_mean_since_the_last_log(tmp_path: Path, accumulate: int) -> None:
-    logger, losses = CSVLogger(tmp_path), Losses()
+    logger, losses = Memory(), Losses()
     phase = PhaseConfig(max_steps=8, loss_weights=RECONSTRUCTION, optimizer=SGD)
     options = {"logger": logger, "log_every_n_steps": 4, "accumulate_grad_batches": accumulate, "max_steps": 8}
     trainer(tmp_path, losses, **options).fit(dec(pretraining=phase), Blobs())
@@ -39,7 +54,7 @@ def test_what_is_logged_is_the_mean_since_the_last_log(tmp_path: Path, accumulat
 
 
 def test_weights_rates_and_phases_are_logged(tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path)
+    logger = Memory()
     ramp, decay = Linear(1.0, 0.0), Linear(1.0, 0.5)
     phase = PhaseConfig(max_steps=8, loss_weights={"reconstruction": ramp}, optimizer=SGD, lr_schedule=decay)
     trainer(tmp_path, logger=logger, log_every_n_steps=2).fit(dec(pretraining=phase), Blobs())

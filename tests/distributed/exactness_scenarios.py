@@ -107,7 +107,7 @@ def fit(path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_pat
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
+        enable_checkpointing=isinstance(kill, Checkpoint),
         callbacks=[] if kill is None else [kill],
     )
     trainer.fit(method, RandomImages(batch_size=64), ckpt_path=ckpt_path)
