@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
-from lightning_dc.functional import agreement_scores, contingency_table
 from lightning_dc.predictions import check_prediction_ending, write_predictions
 from lightning_dc.training import ClusteringModule, assign_all, record, training_loader
 
@@ -38,10 +37,7 @@ class RunSummary(Callback):
         assert full.q is not None
         assert full.z is not None
         sizes = torch.bincount(full.labels, minlength=module.head.n_clusters)
-        scores = {}
-        if full.y is not None and bool((full.y >= 0).any()):
-            table = contingency_table(full.labels, full.y, len(sizes), int(full.y.max()) + 1)
-            scores = agreement_scores(table.cpu().numpy())
+        scores = full.scores()
         record(module, {f"final/{name}": score for name, score in scores.items()})
         folder = trainer.log_dir  # on every rank: it is a broadcast
         if trainer.is_global_zero and folder is not None:

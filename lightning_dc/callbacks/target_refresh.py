@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
-from lightning_dc.functional import agreement_scores, contingency_table, size_statistics, target_distribution
+from lightning_dc.functional import size_statistics, target_distribution
 from lightning_dc.training import (
     Assignments,
     ClusteringModule,
@@ -126,9 +126,7 @@ def _figures(full: FullAssignment, changed: float | None, n_clusters: int) -> di
     figures = {"train/entropy": float(full.entropy)}
     if changed is not None:
         figures["train/labels_changed"] = changed
-    if full.y is not None and bool((full.y >= 0).any()):
-        table = contingency_table(full.labels, full.y, n_clusters, int(full.y.max()) + 1)
-        figures |= {f"train/{name}": score for name, score in agreement_scores(table.cpu().numpy()).items()}
+    figures |= {f"train/{name}": score for name, score in full.scores().items()}
     figures |= {f"clusters/{name}": value for name, value in size_statistics(sizes).items()}
     if n_clusters <= _MOST_LOGGED_CLUSTERS:
         figures |= {f"clusters/size_{k:02d}": float(size) for k, size in enumerate(sizes.tolist())}

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from lightning_dc.batch import Batch, SampleLoader, as_batch
 from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
-from lightning_dc.functional import assignment_entropy, soft_frequencies
+from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
 
 CHUNK_SIZE = 4096
@@ -38,6 +38,13 @@ class FullAssignment(NamedTuple):
     y: Tensor | None
     q: Tensor | None
     z: Tensor | None
+
+    def scores(self) -> dict[str, float]:
+        """ACC, NMI and ARI; empty without a single known class."""
+        if self.y is None or bool((self.y < 0).all()):
+            return {}
+        table = contingency_table(self.labels, self.y, len(self.frequencies), int(self.y.max()) + 1)
+        return agreement_scores(table.cpu().numpy())
 
 
 def embed_all(module: ClusteringModule, loader: SampleLoader) -> Tensor:
