@@ -1,23 +1,29 @@
 """Deep clustering with PyTorch Lightning."""
 
 from lightning_dc.batch import Batch
-from lightning_dc.encoders import Autoencoder, MLPAutoencoder
+from lightning_dc.encoders import Autoencoder, Identity, MLPAutoencoder
 from lightning_dc.errors import InputError
-from lightning_dc.heads import ClusteringHead, StudentTHead
-from lightning_dc.methods import DEC
+from lightning_dc.heads import CentroidHead, ClusteringHead, NearestCentroidHead, StudentTHead
+from lightning_dc.methods import DCN, DEC, IDEC, AEKMeans
 from lightning_dc.metrics import ClusterAgreement
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 from lightning_dc.version import __version__
 
 __all__ = [
+    "DCN",
     "DEC",
+    "IDEC",
+    "AEKMeans",
     "Autoencoder",
     "Batch",
+    "CentroidHead",
     "ClusterAgreement",
     "ClusteringHead",
     "ClusteringModule",
+    "Identity",
     "InputError",
     "MLPAutoencoder",
+    "NearestCentroidHead",
     "Phase",
     "PhaseConfig",
     "StudentTHead",

@@ -27,6 +27,7 @@ from lightning_dc.training import ClusteringModule
 
 _LINKED = "input_shape"
 _CKPT_PATH = "ckpt_path"
+_INIT_FROM = "init_from"
 
 
 class OneLineParser(LightningArgumentParser):
@@ -82,6 +83,9 @@ class ClusteringCLI(LightningCLI):
         parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
+            parser.add_argument(
+                f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
+            )
         if subcommand == "predict":
             parser.add_lightning_class_args(PredictionWriter, "output")
             parser.set_defaults({"output.path": "predictions.parquet", "return_predictions": False})
@@ -126,7 +130,10 @@ class ClusteringCLI(LightningCLI):
             trainer["logger"] = False
 
     def before_fit(self) -> None:
-        """Refuse to write where nothing can be written, and into the folder of another run."""
+        """Take a given autoencoder; refuse to write where nothing can be written, and into the folder of a run."""
+        init_from = self._get(self.config, _INIT_FROM)
+        if init_from is not None:
+            self.model.init_autoencoder(init_from)
         if self.trainer.global_rank != 0 or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         for logger in self.trainer.loggers:

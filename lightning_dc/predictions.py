@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,18 @@ def check_writable_folder(folder: Path, argument: str) -> None:
         ) from error
 
 
-def write_predictions(path: Path, index: Tensor, z: Tensor, q: Tensor) -> None:
+def write_predictions(
+    path: Path, index: Tensor, z: Tensor | None, q: Tensor, others: Mapping[str, Tensor] | None = None
+) -> None:
     """Write predictions; the file appears whole or not at all.
 
     Args:
         path: ``.parquet`` (columns ``index``, ``cluster``, ``confidence``, ``q_0`` ..., ``z_0`` ...) or ``.npz``
             (arrays ``index``, ``cluster``, ``confidence``, ``q``, ``z``).
         index: place of each sample in its data, (N,).
-        z: embeddings, (N, D).
+        z: embeddings, (N, D); None leaves them out.
         q: soft assignments, (N, K).
+        others: further columns by name, (N,) each.
     """
     confidence, cluster = q.max(1)
     columns: dict[str, Any] = {
@@ -77,7 +81,8 @@ def write_predictions(path: Path, index: Tensor, z: Tensor, q: Tensor) -> None:
         "cluster": cluster.to(dtype=index.dtype).cpu().numpy(),
         "confidence": confidence.cpu().numpy(),
     }
-    tables: dict[str, Any] = {"q": q.cpu().numpy(), "z": z.cpu().numpy()}
+    columns |= {name: column.cpu().numpy() for name, column in (others or {}).items()}
+    tables: dict[str, Any] = {"q": q.cpu().numpy()} | ({} if z is None else {"z": z.cpu().numpy()})
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

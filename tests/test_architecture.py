@@ -16,7 +16,7 @@ LAYERS = [
     {"functional"},
     {"distributed"},
     {"randomness", "kmeans"},
-    {"encoders", "heads", "losses", "metrics", "augmentation", "predictions"},
+    {"encoders", "heads", "losses", "metrics", "augmentation", "predictions", "reclustering"},
     {"training"},
     {"callbacks"},
     {"methods"},

@@ -1,6 +1,8 @@
 """Callbacks: when things happen."""
 
+from lightning_dc.callbacks.assignment_refresh import AssignmentRefresh
 from lightning_dc.callbacks.centroid_refresh import CentroidRefresh
+from lightning_dc.callbacks.counted_centroid_update import CountedCentroidUpdate
 from lightning_dc.callbacks.label_change_stop import LabelChangeStop
 from lightning_dc.callbacks.loss_logger import LossLogger
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
@@ -10,8 +12,10 @@ from lightning_dc.callbacks.run_summary import RunSummary
 from lightning_dc.callbacks.target_refresh import TargetDistributionRefresh
 
 __all__ = [
+    "AssignmentRefresh",
     "CentroidRefresh",
     "ClusteringProgressBar",
+    "CountedCentroidUpdate",
     "LabelChangeStop",
     "LossLogger",
     "PhaseScheduler",

@@ -51,5 +51,6 @@ class PredictionWriter(Callback):
             batches = [batch for part in parts for batch in part]
             columns = {name: torch.cat([batch[name] for batch in batches]) for name in ("index", "z", "q")}
             order = columns["index"].argsort()
-            write_predictions(self.path, **{name: column[order] for name, column in columns.items()})
+            index, z, q = (column[order] for column in columns.values())
+            write_predictions(self.path, index, z, q)
             print(f"{len(order)} predictions written to {self.path}")

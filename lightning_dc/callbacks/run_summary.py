@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
+from lightning_dc.functional import match_clusters
 from lightning_dc.predictions import check_prediction_ending, write_predictions
-from lightning_dc.training import ClusteringModule, assign_all, record, training_loader
+from lightning_dc.reclustering import Algorithm, check_algorithms, recluster
+from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, training_loader
+
+_Rows = list[tuple[str, Any]]
 
 
 class RunSummary(Callback):
     """Assigns the training set with the final model, writes the clusters, and prints a table of the run.
 
+    The final embeddings can be clustered again by other algorithms: their labels become columns of the file, named
+    ``cluster_`` and the algorithm, and their scores follow those of the model.
+
     Args:
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
+        recluster: algorithms to cluster the final embeddings by: ``kmeans``, ``gaussian_mixture``, ``agglomerative``,
+            ``hdbscan``, ``spectral``.
+        embedding: write the embeddings, too.
+
+    Raises:
+        InputError: another ending, or an unknown algorithm.
     """
 
-    def __init__(self, file_name: str = "clusters.parquet") -> None:
+    def __init__(
+        self,
+        file_name: str = "clusters.parquet",
+        recluster: Algorithm | Sequence[Algorithm] = (),
+        embedding: bool = True,
+    ) -> None:
         check_prediction_ending(file_name, "summary.file_name")
         self.file_name = file_name
+        self.recluster: Sequence[Algorithm] = [recluster] if isinstance(recluster, str) else recluster
+        self.embedding = embedding
+        check_algorithms(self.recluster)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
@@ -33,35 +58,52 @@ class RunSummary(Callback):
                 print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
             return
         loader = training_loader(module)
-        full = assign_all(module, loader, keep_q=True, keep_z=True)
+        full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
         assert full.q is not None
-        assert full.z is not None
-        sizes = torch.bincount(full.labels, minlength=module.head.n_clusters)
-        scores = full.scores()
-        record(module, {f"final/{name}": score for name, score in scores.items()})
+        record(module, {f"final/{name}": score for name, score in full.scores().items()})
         folder = trainer.log_dir  # on every rank: it is a broadcast
-        if trainer.is_global_zero and folder is not None:
-            path = Path(folder) / self.file_name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_predictions(path, loader.sample_ids, full.z, full.q)
-            self._print(trainer, module, scores, sizes.tolist(), float(full.entropy), path)
+        if not trainer.is_global_zero or folder is None:
+            return
+        again, rows = self._cluster_again(module, full)
+        path = Path(folder) / self.file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_predictions(path, loader.sample_ids, full.z if self.embedding else None, full.q, again)
+        self._print(trainer, module, full, rows, path)
+
+    def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:
+        """Labels and rows of the table for each further algorithm."""
+        columns: dict[str, Tensor] = {}
+        rows: _Rows = []
+        n_clusters, own = module.head.n_clusters, full.labels.cpu()
+        for algorithm in self.recluster:
+            assert full.z is not None
+            rank_zero_info(f"Clustering the embeddings again: {algorithm}")
+            start = time.perf_counter()
+            labels = recluster(full.z, n_clusters, algorithm, seed=module.seed % (1 << 32))
+            if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # a cluster keeps its number
+                labels = match_clusters(own, labels, n_clusters).argsort()[labels]
+            scores = full.scores(labels)
+            record(module, {f"final/{algorithm}_{name}": score for name, score in scores.items()})
+            values = [f"{name.upper()} {score:.4f}" for name, score in scores.items()]
+            values.append(f"{len(set(labels[labels >= 0].tolist()))} clusters")
+            if bool((labels < 0).any()):
+                values.append(f"{float((labels < 0).double().mean()):.1%} noise")
+            values.append(f"{time.perf_counter() - start:.1f} s")
+            rows.append((f"again: {algorithm}", ", ".join(values)))
+            columns[f"cluster_{algorithm}"] = labels
+        return columns, rows
 
     def _print(
-        self,
-        trainer: pl.Trainer,
-        module: ClusteringModule,
-        scores: dict[str, float],
-        sizes: list[int],
-        entropy: float,
-        path: Path,
+        self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment, again: _Rows, path: Path
     ) -> None:
         from tabulate import tabulate
 
-        rows: list[tuple[str, Any]] = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
-        rows.append(("entropy", f"{entropy:.4f} nats"))
+        rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in full.scores().items()]
+        rows += again
+        rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
         if module.assignments is not None and module.assignments.changed is not None:
             rows.append(("labels changed", f"{module.assignments.changed:.3%} at the last refresh"))
-        rows.append(("cluster sizes", _fold(sizes)))
+        rows.append(("cluster sizes", _fold(torch.bincount(full.labels, minlength=module.head.n_clusters).tolist())))
         if not module.phases_over:
             rows.append(("stopped early", f"in phase {module.phase.name!r}"))
         scheduler = next(

@@ -2,6 +2,7 @@
 
 from lightning_dc.functional.assignment import (
     assignment_entropy,
+    nearest_centroids,
     size_statistics,
     soft_frequencies,
     squared_distances,
@@ -16,6 +17,7 @@ from lightning_dc.functional.contingency import (
     normalized_mutual_information,
 )
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
+from lightning_dc.functional.matching import match_clusters
 
 __all__ = [
     "adjusted_rand_index",
@@ -24,7 +26,9 @@ __all__ = [
     "clustering_accuracy",
     "contingency_table",
     "kl_divergence",
+    "match_clusters",
     "mean_squared_error",
+    "nearest_centroids",
     "normalized_mutual_information",
     "size_statistics",
     "soft_frequencies",

@@ -21,6 +21,23 @@ def squared_distances(z: Tensor, centroids: Tensor) -> Tensor:
     return (z.unsqueeze(1) - centroids).square().sum(-1)
 
 
+def nearest_centroids(z: Tensor, centroids: Tensor) -> Tensor:
+    """Nearest centroid of each point, from differences: exact far from the origin, too.
+
+    Args:
+        z: points, (B, D).
+        centroids: centroids, (K, D).
+
+    Returns:
+        Numbers of the centroids, (B,), int64, the lower one on a tie.
+
+    Example:
+        >>> nearest_centroids(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [1.0]]))
+        tensor([1, 0])
+    """
+    return torch.cdist(z, centroids, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+
+
 def student_t_assignment(z: Tensor, centroids: Tensor, nu: float = 1.0) -> Tensor:
     r"""Soft assignment by the Student-t kernel, eq. 1 of the DEC paper.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_dc.errors import InputError
 from lightning_dc.functional import student_t_assignment
-from lightning_dc.heads.head import ClusteringHead
+from lightning_dc.heads.centroid import CentroidHead
 
 
-class StudentTHead(ClusteringHead):
+class StudentTHead(CentroidHead):
     """Soft assignment by a Student-t kernel around trained centroids (DEC, https://arxiv.org/abs/1511.06335, eq. 1).
 
     Distances are computed in float32 (float64 for such embeddings), whatever the precision of the run.
@@ -19,10 +19,6 @@ class StudentTHead(ClusteringHead):
         n_clusters: number of clusters K.
         latent_dim: width of the embedding, D.
         nu: degrees of freedom of the kernel (the paper's alpha), positive.
-
-    Attributes:
-        centroids: (K, D), a parameter that is only ever written in place. It starts at zero: a
-            ``CentroidRefresh`` callback sets it.
 
     Raises:
         InputError: ``nu`` is not positive.
@@ -33,7 +29,6 @@ class StudentTHead(ClusteringHead):
         if nu <= 0:
             raise InputError(f"nu={nu} must be positive; the DEC paper uses 1")
         self.nu = nu
-        self.centroids = nn.Parameter(torch.zeros(n_clusters, latent_dim))
 
     def forward(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):

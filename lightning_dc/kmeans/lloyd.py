@@ -36,8 +36,8 @@ def kmeans(
     *,
     n_init: int = 20,
     init: Tensor | None = None,
-    max_iterations: int = 300,
-    tolerance: float = 1e-4,
+    max_iter: int = 300,
+    tol: float = 1e-4,
     generator: torch.Generator | None = None,
 ) -> KMeansResult:
     """K-means with greedy k-means++ seeding (Arthur and Vassilvitskii 2007), the best of ``n_init`` restarts.
@@ -50,8 +50,8 @@ def kmeans(
         n_clusters: K, between 1 and N.
         n_init: number of restarts.
         init: centroids to start from, (K, D), in place of seeding and restarts.
-        max_iterations: most iterations of a restart.
-        tolerance: a restart has converged when its centroids' squared shift is at most this share of the mean
+        max_iter: most iterations of a restart.
+        tol: a restart has converged when its centroids' squared shift is at most this share of the mean
             variance of the features (scikit-learn's rule).
         generator: random numbers of the seeding, on the device of ``x``.
 
@@ -74,13 +74,13 @@ def kmeans(
         raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
     mean = x.mean(0)
     centred = x - mean
-    threshold = tolerance * float(centred.square().mean())
+    threshold = tol * float(centred.square().mean())
     with torch.autocast(x.device.type, enabled=False):
         if init is None:
             seeds = kmeans_plusplus(centred, n_clusters, n_init=n_init, generator=generator)
         else:
             seeds = (init.detach().to(x.dtype) - mean).unsqueeze(0)
-        centroids, n_iterations = _lloyd(centred, seeds, max_iterations, threshold)
+        centroids, n_iterations = _lloyd(centred, seeds, max_iter, threshold)
         inertias = torch.stack([_inertia(centred, restart) for restart in centroids])
         best = int(inertias.argmin())
         labels = _label(centred, centroids[best])
@@ -193,7 +193,7 @@ def _chunk_rows(centroids: Tensor) -> int:
     return max(1, _CHUNK_ELEMENTS // (centroids.shape[0] * centroids.shape[1]))
 
 
-def _lloyd(x: Tensor, seeds: Tensor, max_iterations: int, threshold: float) -> tuple[Tensor, Tensor]:
+def _lloyd(x: Tensor, seeds: Tensor, max_iter: int, threshold: float) -> tuple[Tensor, Tensor]:
     """Lloyd's iterations of all restarts; those that have converged drop out.
 
     Returns:
@@ -202,7 +202,7 @@ def _lloyd(x: Tensor, seeds: Tensor, max_iterations: int, threshold: float) -> t
     centroids = seeds.clone()
     n_iterations = torch.zeros(len(seeds), dtype=torch.int64)
     active = torch.arange(len(seeds), device=x.device)
-    for _ in range(max_iterations):
+    for _ in range(max_iter):
         assignment = _assign(x, centroids[active])
         means = (assignment.sums / assignment.counts.clamp_min(1.0).unsqueeze(2)).to(x.dtype)
         empty = assignment.counts == 0

@@ -1,7 +1,8 @@
 """Loss terms."""
 
 from lightning_dc.losses.kl_target import KLTarget
+from lightning_dc.losses.kmeans import KMeansLoss
 from lightning_dc.losses.reconstruction import Reconstruction
 from lightning_dc.losses.term import LossTerm, StepQuantities
 
-__all__ = ["KLTarget", "LossTerm", "Reconstruction", "StepQuantities"]
+__all__ = ["KLTarget", "KMeansLoss", "LossTerm", "Reconstruction", "StepQuantities"]

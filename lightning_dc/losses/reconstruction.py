@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+from lightning_dc.errors import InputError
 from lightning_dc.functional import mean_squared_error
 from lightning_dc.losses.term import LossTerm, StepQuantities
 
 
 class Reconstruction(LossTerm):
-    """Squared reconstruction error, averaged over features."""
+    """Squared reconstruction error.
+
+    Args:
+        reduction: ``mean`` or ``sum`` over the features.
+
+    Raises:
+        InputError: another reduction.
+    """
+
+    def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum"):
+            raise InputError(f"reduction={reduction!r} of the reconstruction error is unknown; choose from mean, sum")
+        self.reduction = reduction
 
     def forward(self, step: StepQuantities) -> Tensor:
         x, x_hat = step.x, step.x_hat
         dtype = torch.promote_types(x.dtype, torch.float32)  # bf16 activations, fp32 loss
-        return mean_squared_error(x.to(dtype), x_hat.to(dtype))
+        error = mean_squared_error(x.to(dtype), x_hat.to(dtype))
+        return error if self.reduction == "mean" else error * x[0].numel()

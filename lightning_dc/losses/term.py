@@ -24,6 +24,10 @@ class StepQuantities(Protocol):
         """Embedding, (B, D)."""
 
     @property
+    def centroids(self) -> Tensor:
+        """Centroids of the head, (K, D); no gradient unless the phase trains the head."""
+
+    @property
     def q(self) -> Tensor:
         """Soft assignments, (B, K)."""
 

@@ -1,5 +1,8 @@
 """Clustering methods: one LightningModule each."""
 
+from lightning_dc.methods.ae_kmeans import AEKMeans
+from lightning_dc.methods.dcn import DCN
 from lightning_dc.methods.dec import DEC
+from lightning_dc.methods.idec import IDEC
 
-__all__ = ["DEC"]
+__all__ = ["AEKMeans", "DCN", "DEC", "IDEC"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning.pytorch.callbacks import Callback
-
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
     CentroidRefresh,
@@ -17,6 +15,7 @@ from lightning_dc.callbacks import (
 from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
 from lightning_dc.heads import StudentTHead
 from lightning_dc.losses import KLTarget, Reconstruction
+from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING, pretraining_phases
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 
 
@@ -39,7 +38,7 @@ class DEC(ClusteringModule):
         augmentation: random transform of training batches; None for none.
         layerwise: greedy pretraining of *each* layer; its length is that of one layer.
         pretraining: training of the whole autoencoder.
-        clustering: training of encoder and centroids.
+        clustering: training of encoder and centroids, and of the decoder if the loss has a reconstruction term.
         refresh_every_n_steps: steps between two refreshes of P (140 to 160 for MNIST, 20 to 30 for 10,000 samples).
         tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
         n_init: restarts of k-means.
@@ -63,8 +62,8 @@ class DEC(ClusteringModule):
         autoencoder: AutoencoderFactory = MLPAutoencoder,
         nu: float = 1.0,
         augmentation: Augmentation | None = None,
-        layerwise: PhaseConfig = PhaseConfig(loss_weights={"reconstruction": 1.0}, dropout=0.2),
-        pretraining: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0}),
+        layerwise: PhaseConfig = LAYERWISE,
+        pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"kl": 1.0}),
         refresh_every_n_steps: int = 140,
         tolerance: float = 0.001,
@@ -78,7 +77,7 @@ class DEC(ClusteringModule):
         self.layerwise = layerwise
         self.pretraining = pretraining
         self.clustering = clustering
-        self._callbacks: list[Callback] = [
+        self.method_callbacks = [
             CentroidRefresh(n_init, refresh_centroids_every_n_steps),
             LossLogger(),
             TargetDistributionRefresh(refresh_every_n_steps, keep_table=keep_target_table),
@@ -89,14 +88,9 @@ class DEC(ClusteringModule):
         self.set_phases()
 
     def configure_phases(self) -> list[Phase]:
-        whole, clusterer = ("encoder", "decoder"), ("encoder", "head")
-        layers = range(self.autoencoder.n_layers or 1)
+        decodes = "reconstruction" in self.clustering.loss_weights
+        parts = ("encoder", "decoder", "head") if decodes else ("encoder", "head")
         return [
-            *(Phase(f"layer {layer + 1}", self.layerwise, whole, layer=layer) for layer in layers),
-            Phase("pretraining", self.pretraining, self.pretraining.parts(whole)),
-            Phase("clustering", self.clustering, self.clustering.parts(clusterer), initializes_centroids=True),
+            *pretraining_phases(self.autoencoder, self.layerwise, self.pretraining),
+            Phase("clustering", self.clustering, self.clustering.parts(parts), initializes_centroids=True),
         ]
-
-    def configure_callbacks(self) -> list[Callback]:
-        attached = self.trainer.callbacks  # type: ignore[attr-defined]
-        return [callback for callback in self._callbacks if callback not in attached]

@@ -1,6 +1,14 @@
 """The training machinery that all methods share."""
 
-from lightning_dc.training.full_pass import CHUNK_SIZE, FullAssignment, assign_all, embed_all, training_loader
+from lightning_dc.training.centroids import centroid_head
+from lightning_dc.training.full_pass import (
+    CHUNK_SIZE,
+    FullAssignment,
+    assign_all,
+    embed_all,
+    embed_batch,
+    training_loader,
+)
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record
@@ -18,7 +26,9 @@ __all__ = [
     "TargetDistribution",
     "TrainingStep",
     "assign_all",
+    "centroid_head",
     "embed_all",
+    "embed_batch",
     "record",
     "training_loader",
 ]

@@ -39,11 +39,18 @@ class FullAssignment(NamedTuple):
     q: Tensor | None
     z: Tensor | None
 
-    def scores(self) -> dict[str, float]:
-        """ACC, NMI and ARI; empty without a single known class."""
+    def scores(self, labels: Tensor | None = None) -> dict[str, float]:
+        """ACC, NMI and ARI; empty without a single known class.
+
+        Args:
+            labels: other clusters to score than ``labels``, (N,); those of -1, noise, count as one more cluster.
+        """
         if self.y is None or bool((self.y < 0).all()):
             return {}
-        table = contingency_table(self.labels, self.y, len(self.frequencies), int(self.y.max()) + 1)
+        clusters = self.labels if labels is None else labels.to(self.y.device)
+        n_clusters = max(len(self.frequencies), int(clusters.max()) + 1)
+        clusters = torch.where(clusters < 0, n_clusters, clusters)
+        table = contingency_table(clusters, self.y, n_clusters + 1, int(self.y.max()) + 1)
         return agreement_scores(table.cpu().numpy())
 
 
@@ -53,6 +60,12 @@ def embed_all(module: ClusteringModule, loader: SampleLoader) -> Tensor:
     for rows, _, z in _chunks(module, loader):
         table[rows] = z
     return sum_(table)
+
+
+def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:
+    """Embeddings of a batch that is on the device, (B, D), float32 at least: in evaluation mode, without gradients."""
+    with torch.no_grad(), _evaluating(module), module.trainer.precision_plugin.forward_context():
+        return module.embed(batch.x)
 
 
 def assign_all(
@@ -158,12 +171,9 @@ def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[sl
     strategy, precision = module.trainer.strategy, module.trainer.precision_plugin
     for start in range(rank * CHUNK_SIZE, loader.n_samples, world_size * CHUNK_SIZE):
         rows = slice(start, min(start + CHUNK_SIZE, loader.n_samples))
-        with torch.no_grad(), _evaluating(module):
-            batch = strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
-            batch = precision.convert_input(batch)
-            with precision.forward_context():
-                z = module.embed(batch.x)
-        yield rows, batch, z
+        batch = strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
+        batch = precision.convert_input(batch)
+        yield rows, batch, embed_batch(module, batch)
 
 
 @contextmanager

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -34,8 +37,8 @@ _CHECKPOINT_KEY = "lightning_dc"
 class ClusteringModule(pl.LightningModule, ABC):
     """An autoencoder, a clustering head and loss terms, trained through phases.
 
-    A method derives from it, builds the parts, and says what its phases (:meth:`configure_phases`) and callbacks
-    (``configure_callbacks``) are. It calls ``save_hyperparameters()`` in its ``__init__``.
+    A method derives from it, builds the parts, and says what its callbacks (``method_callbacks``) and phases
+    (:meth:`configure_phases`) are. It calls ``save_hyperparameters()`` and ``set_phases()`` in its ``__init__``.
 
     Args:
         autoencoder: encoder and decoder.
@@ -44,6 +47,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         augmentation: random transform of training batches; None for none.
 
     Attributes:
+        method_callbacks: callbacks of the method, in the order in which they act.
         phases: all phases of the run, in order, the empty ones left out.
         phase_index: the current one; ``len(phases)`` when all are over.
         phase_start_step: global step at which it began.
@@ -74,6 +78,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         self.assignments: Assignments | None = None
         self.agreement = ClusterAgreement()
         self.certainty = AssignmentStatistics(head.n_clusters)
+        self.method_callbacks: list[Callback] = []
         self._preprocessing: dict[str, Any] = {}
         self._base_rates: list[dict[str, float]] = []
 
@@ -88,12 +93,12 @@ class ClusteringModule(pl.LightningModule, ABC):
         phases = tuple(phase for phase in self.configure_phases() if not phase.is_empty)
         for phase in phases:
             unknown = set(phase.config.loss_weights) - set(self.losses)
-            if unknown or not phase.config.loss_weights:
+            if unknown or (phase.trainable and not phase.config.loss_weights):
                 raise InputError(
                     f"loss_weights of phase {phase.name!r} name {sorted(unknown) or 'no term'}; "
                     f"choose from {', '.join(self.losses)}"
                 )
-            if not phase.trainable:
+            if phase.config.loss_weights and not phase.trainable:
                 raise InputError(f"trainable of phase {phase.name!r} names no part, so nothing would train")
             if phase.layer is not None and (phase.config.input_dropout > 0 or phase.config.trainable is not None):
                 raise InputError("layerwise takes neither input_dropout nor trainable; its noise is dropout")
@@ -104,6 +109,11 @@ class ClusteringModule(pl.LightningModule, ABC):
         if not phases:
             raise InputError("every phase has length 0, so there is nothing to train; set max_epochs of one of them")
         self.phases = phases
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The method's callbacks, without those that the trainer has already."""
+        attached = self.trainer.callbacks  # type: ignore[attr-defined]
+        return [callback for callback in self.method_callbacks if callback not in attached]
 
     def make_step(self, batch: Batch, batch_idx: int) -> TrainingStep:
         """The quantities of a training step that loss terms read; a method with other quantities overrides it."""
@@ -160,6 +170,8 @@ class ClusteringModule(pl.LightningModule, ABC):
         return optimizer
 
     def _build_optimizer(self, phase: Phase) -> torch.optim.Optimizer:
+        if not phase.trainable:
+            return torch.optim.SGD(self.parameters(), lr=0.0)  # Lightning counts the steps of an optimizer
         if phase.layer is not None:
             parameters = self.autoencoder.layer_parameters(phase.layer)
         else:
@@ -238,7 +250,7 @@ class ClusteringModule(pl.LightningModule, ABC):
                 term = term.sum() * (world_size / batch.size)
             terms[name] = term.detach()
             loss = loss + weight * term
-        if world_size > 1:
+        if world_size > 1 or not terms:
             loss = loss + 0.0 * sum(parameter.flatten()[0] for parameter in self.parameters())
         return {"loss": loss, **terms}
 
@@ -294,6 +306,27 @@ class ClusteringModule(pl.LightningModule, ABC):
         self.hparams.update(described)
         self._hparams_initial = self._to_hparams_dict(described)
 
+    def init_autoencoder(self, path: str | Path) -> None:
+        """Start from the autoencoder of a checkpoint, whatever method has trained it.
+
+        Args:
+            path: a checkpoint of lightning_dc.
+
+        Raises:
+            InputError: it can't be read, or holds another autoencoder.
+        """
+        try:
+            checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+            weights = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("autoencoder.")}
+        except Exception as error:
+            raise InputError(
+                f"init_from={str(path)!r} can't be read as a checkpoint ({type(error).__name__})"
+            ) from error
+        own = {k: v for k, v in self.state_dict().items() if k.startswith("autoencoder.")}
+        self._check_weights(weights, own, "init_from")
+        self.load_state_dict(weights, strict=False)
+        rank_zero_info(f"The autoencoder starts from {path}")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[_CHECKPOINT_KEY] = {
             "method": type(self).__name__,
@@ -323,7 +356,7 @@ class ClusteringModule(pl.LightningModule, ABC):
                     f"ckpt_path names a checkpoint with {key}={state[key]}, but this run has {key}={value}; "
                     "use the configuration that wrote it"
                 )
-        self._check_weights(checkpoint["state_dict"])
+        self._check_weights(checkpoint["state_dict"], self.state_dict(), "ckpt_path")
         fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if fitting and state["phases"] != [p.name for p in self.phases]:
             raise InputError(
@@ -336,13 +369,13 @@ class ClusteringModule(pl.LightningModule, ABC):
         self._preprocessing = state.get("preprocessing", {})
         self._hand_over_preprocessing()
 
-    def _check_weights(self, weights: Mapping[str, Tensor]) -> None:
-        own = self.state_dict()
+    @staticmethod
+    def _check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], argument: str) -> None:
         for name in own.keys() | weights.keys():
             shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)]
             if shapes[0] != shapes[1]:
                 raise InputError(
-                    f"ckpt_path names a checkpoint where {name} has shape {shapes[0]}, but here it has {shapes[1]}; "
+                    f"{argument} names a checkpoint where {name} has shape {shapes[0]}, but here it has {shapes[1]}; "
                     "use the configuration that wrote it"
                 )
 

@@ -74,7 +74,7 @@ class Phase:
     Attributes:
         name: shown in logs and tables; unique in a method.
         config: what the user said of it.
-        trainable: parts that train.
+        trainable: parts that train; none in a phase that only sets the centroids.
         layer: layer of the autoencoder that is trained alone, for greedy layer-wise pretraining.
         initializes_centroids: k-means over the whole training set sets the centroids when the phase begins.
     """

@@ -12,6 +12,7 @@ from lightning_dc.batch import Batch
 from lightning_dc.encoders import Corruption, LayerReconstruction
 from lightning_dc.errors import InputError
 from lightning_dc.randomness import StepRandom
+from lightning_dc.training.centroids import centroid_head
 
 if TYPE_CHECKING:
     from lightning_dc.training.module import ClusteringModule
@@ -59,6 +60,12 @@ class TrainingStep:
     def x_hat(self) -> Tensor:
         """Reconstruction of ``x``, same shape."""
         return self._module.autoencoder.decode(self.z, self._corruption)
+
+    @property
+    def centroids(self) -> Tensor:
+        """Centroids of the head, (K, D)."""
+        centroids = centroid_head(self._module).centroids
+        return centroids if "head" in self._phase.trainable else centroids.detach()
 
     @cached_property
     def q(self) -> Tensor:

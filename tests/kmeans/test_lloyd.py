@@ -231,10 +231,10 @@ def test_autocast_does_not_lower_the_precision() -> None:
 def test_a_sample_between_two_centroids_goes_to_the_lower_number(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.tensor([[-1.0], [0.0], [1.0], [0.0]])
     monkeypatch.setattr(lloyd, "kmeans_plusplus", lambda *_, **__: torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]]))
-    seeds_only = kmeans(x, 2, max_iterations=0)
+    seeds_only = kmeans(x, 2, max_iter=0)
     assert seeds_only.labels.tolist() == [1, 0, 0, 0]
     assert seeds_only.inertia == 2.0
-    once = kmeans(x, 2, max_iterations=1)  # the samples at 0 move one centroid, not both
+    once = kmeans(x, 2, max_iter=1)  # the samples at 0 move one centroid, not both
     torch.testing.assert_close(once.centroids, torch.tensor([[1 / 3], [-1.0]]))
 
 
@@ -244,7 +244,7 @@ def test_empty_clusters_move_to_the_farthest_samples(monkeypatch: pytest.MonkeyP
     x = torch.tensor([[0.0], [0.1], [0.2], [5.0], [9.0]], dtype=torch.float64)
     seeds = torch.tensor([[[0.0], [100.0], [200.0]][: 1 + n_empty]], dtype=torch.float64)
     monkeypatch.setattr(lloyd, "kmeans_plusplus", lambda *_, **__: seeds - x.mean(0))  # data are centred
-    once = kmeans(x, 1 + n_empty, max_iterations=1)
+    once = kmeans(x, 1 + n_empty, max_iter=1)
     farthest = [9.0, 5.0][:n_empty]
     np.testing.assert_allclose(once.centroids[1:, 0].numpy(), farthest)
     result = kmeans(x, 1 + n_empty)
@@ -253,14 +253,14 @@ def test_empty_clusters_move_to_the_farthest_samples(monkeypatch: pytest.MonkeyP
     assert result.inertia == pytest.approx(theirs.inertia_)
 
 
-def test_max_iterations_bounds_every_restart() -> None:
+def test_max_iter_bounds_every_restart() -> None:
     x = torch.from_numpy(uniform())
-    assert kmeans(x, 8, n_init=3, max_iterations=2, generator=seeded()).n_iterations == 2
+    assert kmeans(x, 8, n_init=3, max_iter=2, generator=seeded()).n_iterations == 2
 
 
 def test_zero_tolerance_ends_at_a_fixed_point_of_lloyds_iteration() -> None:
     x = torch.from_numpy(uniform().astype(np.float64))
-    result = kmeans(x, 6, n_init=1, tolerance=0.0, generator=seeded())
+    result = kmeans(x, 6, n_init=1, tol=0.0, generator=seeded())
     means = torch.stack([x[result.labels == k].mean(0) for k in range(6)])
     torch.testing.assert_close(result.centroids, means, rtol=1e-12, atol=1e-12)
     assert 1 < result.n_iterations < 300
@@ -324,7 +324,7 @@ def test_a_warm_start_equals_sklearn_from_the_same_centroids() -> None:
     x = torch.as_tensor(np.random.default_rng(0).normal(size=(400, 3)) + 50)
     init = x[:6]
     reference = KMeans(6, init=init.numpy(), n_init=1, tol=0, max_iter=300).fit(x.numpy())
-    result = kmeans(x, 6, init=init, tolerance=0)
+    result = kmeans(x, 6, init=init, tol=0)
     np.testing.assert_allclose(result.centroids.numpy(), reference.cluster_centers_, atol=1e-9)
     np.testing.assert_array_equal(result.labels.numpy(), reference.labels_)
     with pytest.raises(InputError, match=r"init of k-means has shape \(5, 3\); give \(6, 3\)"):

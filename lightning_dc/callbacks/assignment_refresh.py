@@ -1,0 +1,162 @@
+"""Assignments of the whole training set, kept up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.callbacks.interval import Interval
+from lightning_dc.distributed import broadcast_
+from lightning_dc.errors import InputError
+from lightning_dc.functional import size_statistics
+from lightning_dc.heads import CentroidHead
+from lightning_dc.kmeans import kmeans
+from lightning_dc.training import (
+    Assignments,
+    ClusteringModule,
+    FullAssignment,
+    assign_all,
+    embed_all,
+    record,
+    training_loader,
+)
+
+_MOST_LOGGED_CLUSTERS = 50
+
+
+class AssignmentRefresh(Callback):
+    """Assigns the whole training set when a phase with clusters begins, and then every n steps or epochs.
+
+    It compares the clusters with those of the refresh before and logs what it has seen: share of labels changed,
+    entropy, cluster sizes, and ACC, NMI and ARI where there are labels. The assignments and the share of changes are
+    kept in the checkpoint.
+
+    A cluster without a single sample gets no gradient and would stay dead: it is reported, and its centroid moves to
+    a sample that is farthest from its own, as in k-means.
+
+    Args:
+        every_n_steps: optimizer steps between two refreshes; None for those at the beginning of a phase only.
+        every_n_epochs: the same in epochs.
+        repair_empty: move the centroids of empty clusters.
+
+    Raises:
+        InputError: an interval out of range.
+    """
+
+    keep_q = False
+    """Soft assignments are needed after the pass."""
+
+    def __init__(
+        self, every_n_steps: int | None = None, every_n_epochs: int | None = None, repair_empty: bool = True
+    ) -> None:
+        self.interval = Interval(every_n_steps, every_n_epochs)
+        self.repair_empty = repair_empty
+        self._assignments: Assignments | None = None
+        self._served: list[int] | None = None  # phase and step of the last refresh
+
+    def applies(self, module: ClusteringModule) -> bool:
+        """The current phase has clusters to refresh."""
+        return module.phase.initializes_centroids
+
+    def take(self, module: ClusteringModule, full: FullAssignment) -> None:
+        """What a subclass does with the assignments of a refresh."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._assignments = self._served = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = clustering_module(pl_module)  # before the other callbacks start, which may read the assignments
+        if self._assignments is not None:
+            module.assignments = self._assignments._replace(labels=self._assignments.labels.to(module.device))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = clustering_module(pl_module)
+        n_samples = training_loader(module).n_samples
+        if self._assignments is not None and len(self._assignments.labels) != n_samples:
+            raise InputError(
+                f"ckpt_path names a run on {len(self._assignments.labels)} samples, but the training set has "
+                f"{n_samples}; resume on the data that it began with"
+            )
+        self._refresh_if_due(module)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._refresh_if_due(clustering_module(pl_module), at_beginning=True)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._refresh_if_due(clustering_module(pl_module))
+
+    def state_dict(self) -> dict[str, Any]:
+        assignments = self._assignments
+        return {"assignments": None if assignments is None else assignments._asdict(), "served": self._served}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        assignments = state_dict["assignments"]
+        self._assignments = None if assignments is None else Assignments(**assignments)
+        self._served = state_dict["served"]
+
+    def _refresh_if_due(self, module: ClusteringModule, *, at_beginning: bool = False) -> None:
+        """Refresh where the step is a multiple of the interval and has not been served yet.
+
+        The refresh at the first step of a phase waits for ``on_train_batch_start``, when the centroids are set; the
+        others follow the step at once, so that a stop comes before further training.
+        """
+        if module.phases_over or not self.applies(module):
+            return
+        step, n_steps = module.progress
+        due = step == 0 if at_beginning else 0 < step < n_steps and self.interval.is_due(module, step)
+        now = [module.phase_index, module.global_step]
+        if due and self._served != now:
+            self._refresh(module, is_first=step == 0)
+            self._served = now
+
+    @torch.no_grad()
+    def _refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
+        loader, n_clusters = training_loader(module), module.head.n_clusters
+        full = assign_all(module, loader, keep_q=self.keep_q)
+        dead = (torch.bincount(full.labels, minlength=n_clusters) == 0).nonzero()[:, 0]
+        if len(dead) > 0 and self.repair_empty and isinstance(module.head, CentroidHead):
+            _revive(module, module.head, dead)
+            full = assign_all(module, loader, keep_q=self.keep_q)
+        self.take(module, full)
+        before = self._assignments
+        changed = None
+        if before is not None and not is_first:
+            differ = before.labels.to(full.labels.device) != full.labels
+            changed = float(differ.sum()) / len(full.labels)
+        self._assignments = module.assignments = Assignments(module.global_step, full.labels, changed)
+        record(module, _figures(full, changed, n_clusters) | {"clusters/died": float(len(dead))})
+
+
+def _revive(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> None:
+    z = embed_all(module, training_loader(module))
+    centroids = head.centroids.to(z.dtype)
+    # One iteration of k-means repairs what is empty; the other centroids stay where training has brought them.
+    repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1).centroids
+    head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
+    broadcast_(head.centroids.data)
+    rank_zero_info(
+        f"Step {module.global_step}: no sample is left in cluster {', '.join(map(str, dead.tolist()))}; moved to the "
+        "samples that are farthest from their centroids"
+    )
+
+
+def _figures(full: FullAssignment, changed: float | None, n_clusters: int) -> dict[str, float]:
+    sizes = torch.bincount(full.labels, minlength=n_clusters)
+    figures = {"train/entropy": float(full.entropy)}
+    if changed is not None:
+        figures["train/labels_changed"] = changed
+    figures |= {f"train/{name}": score for name, score in full.scores().items()}
+    figures |= {f"clusters/{name}": value for name, value in size_statistics(sizes).items()}
+    if n_clusters <= _MOST_LOGGED_CLUSTERS:
+        figures |= {f"clusters/size_{k:02d}": float(size) for k, size in enumerate(sizes.tolist())}
+    return figures

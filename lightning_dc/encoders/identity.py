@@ -1,0 +1,39 @@
+"""No encoder at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from lightning_dc.encoders.autoencoder import Autoencoder, Corruption
+
+
+class Identity(Autoencoder):
+    """The samples are their own embeddings, flattened: for clustering of raw data or of embeddings from elsewhere.
+
+    It has nothing to train.
+
+    Args:
+        input_shape: shape of one sample.
+
+    Example:
+        >>> import torch
+        >>> identity = Identity((28, 28))
+        >>> identity.latent_dim, identity.encode(torch.zeros(3, 28, 28)).shape
+        (784, torch.Size([3, 784]))
+    """
+
+    def __init__(self, input_shape: Sequence[int]) -> None:
+        super().__init__(input_shape, math.prod(input_shape))
+        self.encoder = nn.Flatten()
+        self.decoder = nn.Unflatten(1, self.input_shape)
+
+    def encode(self, x: Tensor, corrupt: Corruption | None = None) -> Tensor:
+        z: Tensor = self.encoder(x)
+        return z
+
+    def decode(self, z: Tensor, corrupt: Corruption | None = None) -> Tensor:
+        x_hat: Tensor = self.decoder(z)
+        return x_hat

@@ -1,0 +1,23 @@
+"""The head of k-means."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lightning_dc.functional import nearest_centroids
+from lightning_dc.heads.centroid import CentroidHead
+
+
+class NearestCentroidHead(CentroidHead):
+    """Hard assignment to the nearest centroid, the one of lower number on a tie: k-means (Lloyd 1982).
+
+    A row of its assignments is 1 for one cluster and 0 for the others, without a gradient.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.detach().to(torch.promote_types(z.dtype, torch.float32))
+            nearest = nearest_centroids(z, self.centroids.detach().to(z.dtype))
+            return functional.one_hot(nearest, self.n_clusters).to(z.dtype)

@@ -1,0 +1,25 @@
+"""The k-means loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_dc.functional import nearest_centroids
+from lightning_dc.losses.term import LossTerm, StepQuantities
+
+
+class KMeansLoss(LossTerm):
+    r"""Squared distance to the nearest centroid, summed over the latent dimensions.
+
+    .. math:: \|z_i - \mu_{s(i)}\|^2, \quad s(i) = \arg\min_k \|z_i - \mu_k\|^2
+
+    The clustering term of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794, eq. 8). The reconstruction error
+    beside it must be summed over the features, too: ``Reconstruction(reduction="sum")``.
+    """
+
+    def forward(self, step: StepQuantities) -> Tensor:
+        centroids = step.centroids
+        z = step.z.to(torch.promote_types(step.z.dtype, torch.float32))
+        nearest = nearest_centroids(z.detach(), centroids.detach().to(z.dtype))
+        return (z - centroids[nearest]).square().sum(1)

@@ -1,0 +1,23 @@
+"""Pretraining of an autoencoder, which most methods begin with."""
+
+from __future__ import annotations
+
+from lightning_dc.encoders import Autoencoder
+from lightning_dc.training import Phase, PhaseConfig
+
+AUTOENCODER = ("encoder", "decoder")
+
+LAYERWISE = PhaseConfig(loss_weights={"reconstruction": 1.0}, dropout=0.2)
+"""Greedy layer-wise pretraining as in the DEC paper, left out until it is given a length."""
+
+PRETRAINING = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0})
+"""Training of the whole autoencoder."""
+
+
+def pretraining_phases(network: Autoencoder, layerwise: PhaseConfig, pretraining: PhaseConfig) -> list[Phase]:
+    """Each layer by itself, then the autoencoder as a whole."""
+    layers = range(network.n_layers or 1)
+    return [
+        *(Phase(f"layer {layer + 1}", layerwise, AUTOENCODER, layer=layer) for layer in layers),
+        Phase("pretraining", pretraining, pretraining.parts(AUTOENCODER)),
+    ]
