@@ -80,7 +80,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         self.certainty = AssignmentStatistics(head.n_clusters)
         self.method_callbacks: list[Callback] = []
         self._preprocessing: dict[str, Any] = {}
-        self._base_rates: list[dict[str, float]] = []
+        self._settings: list[dict[str, Any]] = []
 
     # ---- what a method says ----------------------------------------------------------------------------------------
 
@@ -164,9 +164,7 @@ class ClusteringModule(pl.LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._build_optimizer(self.phase)
-        keys = ("lr", "momentum")
-        groups = optimizer.param_groups
-        self._base_rates = [{key: float(group[key]) for key in keys if key in group} for group in groups]
+        self._settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
         return optimizer
 
     def _build_optimizer(self, phase: Phase) -> torch.optim.Optimizer:
@@ -194,15 +192,19 @@ class ClusteringModule(pl.LightningModule, ABC):
         return optimizer
 
     def set_rates(self) -> None:
-        """Set learning rate and momentum to what the phase's schedules say at this step."""
+        """Set learning rate and momentum to what the phase's schedules say at this step.
+
+        The other settings are those of this run, too, not of a checkpoint that it resumes from.
+        """
         config, progress = self.phase.config, self.progress
         schedules = {"lr": config.lr_schedule, "momentum": config.momentum_schedule}
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
-        for group, base in zip(optimizer.param_groups, self._base_rates, strict=True):
-            for key, rate in base.items():
-                schedule = schedules[key]
-                group[key] = rate if schedule is None else rate * schedule(progress)
+        for group, settings in zip(optimizer.param_groups, self._settings, strict=True):
+            group.update(settings)
+            for key, schedule in schedules.items():
+                if schedule is not None:
+                    group[key] = settings[key] * schedule(progress)
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
@@ -364,10 +366,21 @@ class ClusteringModule(pl.LightningModule, ABC):
                 f"{[phase.name for phase in self.phases]}; resume with the same phases"
             )
         self.phase_index = state["phase_index"]
+        if fitting and not self.phases_over and checkpoint.get("optimizer_states"):
+            self._check_optimizer(checkpoint["optimizer_states"])
         self.phase_start_step = state["phase_start_step"]
         self.seed = state["seed"]
         self._preprocessing = state.get("preprocessing", {})
         self._hand_over_preprocessing()
+
+    def _check_optimizer(self, states: Sequence[Mapping[str, Any]]) -> None:
+        own = self._build_optimizer(self.phase)
+        settings = [set(group) for group in own.param_groups]
+        if [set(group) for group in states[0]["param_groups"]] != settings:
+            raise InputError(
+                f"ckpt_path names a checkpoint of another optimizer than {type(own).__name__} in phase "
+                f"{self.phase.name!r}; resume with the same optimizer and bias_lr_factor"
+            )
 
     @staticmethod
     def _check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], argument: str) -> None:

@@ -385,3 +385,29 @@ def test_a_loss_that_is_no_number_is_reported(tmp_path: Path) -> None:
     model = dec(pretraining=PhaseConfig(max_epochs=20, loss_weights=RECONSTRUCTION, optimizer=huge))
     with pytest.raises(InputError, match=r"loss of phase 'pretraining' is .*lower the learning rate"):
         trainer(tmp_path, log_every_n_steps=2).fit(model, Blobs())
+
+
+def stopped_in_pretraining(tmp_path: Path) -> Path:
+    path = tmp_path / "stopped.ckpt"
+    started = trainer(tmp_path, max_steps=3)
+    started.fit(dec(), Blobs())
+    started.save_checkpoint(path)
+    return path
+
+
+def test_settings_of_the_optimizer_are_those_of_the_resumed_run(tmp_path: Path) -> None:
+    path = stopped_in_pretraining(tmp_path)
+    decaying = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.5)
+    ends = []
+    for optimizer in (SGD, decaying):
+        model = dec(pretraining=PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=optimizer))
+        trainer(tmp_path, max_steps=6).fit(model, Blobs(), ckpt_path=path)
+        ends.append(weights(model.autoencoder).norm())
+    assert ends[1] < 0.9 * ends[0]
+
+
+def test_a_run_resumes_with_the_optimizer_that_it_began_with(tmp_path: Path) -> None:
+    path = stopped_in_pretraining(tmp_path)
+    model = dec(pretraining=PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=torch.optim.Adam))
+    with pytest.raises(InputError, match="another optimizer than Adam in phase 'pretraining'"):
+        trainer(tmp_path).fit(model, Blobs(), ckpt_path=path)
