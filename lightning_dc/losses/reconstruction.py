@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -32,4 +33,4 @@ class Reconstruction(LossTerm):
         x, x_hat = step.x, step.x_hat
         dtype = torch.promote_types(x.dtype, torch.float32)  # bf16 activations, fp32 loss
         error = mean_squared_error(x.to(dtype), x_hat.to(dtype))
-        return error if self.reduction == "mean" else error * x[0].numel()
+        return error if self.reduction == "mean" else error * math.prod(x.shape[1:])
