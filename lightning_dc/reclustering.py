@@ -90,16 +90,19 @@ def _on_a_sample(
 def _gaussian_mixture(z: NDArray[np.float64], n_clusters: int, seed: int) -> _Labels:
     from sklearn.mixture import GaussianMixture
 
+    z = z - z.mean(0)
+    variance = float(z.var(0).mean())
+    # Of the covariances, on the scale of the data; samples that are all the same have none.
+    floor = 1e-6 * variance if variance > np.finfo(np.float64).tiny else 1e-6
     tensor = torch.from_numpy(z)
     start = kmeans(tensor, n_clusters, n_init=_N_INIT, generator=torch.Generator().manual_seed(seed))
-    floor = 1e-6 * float(z.var(0).mean()) + np.finfo(np.float64).tiny  # of the covariances, on the scale of the data
     sizes = np.bincount(start.labels.numpy(), minlength=n_clusters)
     own = start.labels.numpy()
     identity = np.eye(z.shape[1])
     covariances = [
         np.atleast_2d(np.cov(z[own == k], rowvar=False, bias=True)) + floor * identity
         if sizes[k] > z.shape[1]
-        else z.var(0).mean() * identity + floor * identity
+        else (variance + floor) * identity
         for k in range(n_clusters)
     ]
     mixture = GaussianMixture(
