@@ -1,0 +1,125 @@
+"""Centroids that follow the batches, against a loop over the samples."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from scipy.spatial.distance import cdist
+
+from lightning_dc import DCN, InputError, PhaseConfig
+from lightning_dc.callbacks import CountedCentroidUpdate
+from tests.methods.test_dcn import WEIGHTS, dcn
+from tests.methods.test_dec import Blobs, dec, trainer, weights
+
+SGD = functools.partial(torch.optim.SGD, lr=0.02)
+
+
+class Spy(pl.Callback):
+    """What the update of each step began with, and what it has left."""
+
+    def __init__(self) -> None:
+        self.before: list[np.ndarray] = []
+        self.z: list[np.ndarray] = []
+        self.after: list[np.ndarray] = []
+        self.counts: list[np.ndarray] = []
+
+    def on_before_zero_grad(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
+        if pl_module.phase.name == "clustering":
+            self.before.append(pl_module.head.centroids.detach().numpy().copy())
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if pl_module.phase.name == "clustering":
+            self.z.append(pl_module.embed(batch.x).detach().numpy())
+            self.after.append(pl_module.head.centroids.detach().numpy().copy())
+            self.counts.append(update_of(pl_module).state_dict()["counts"].numpy().copy())
+
+
+def update_of(model: Any) -> CountedCentroidUpdate:
+    return next(c for c in model.method_callbacks if isinstance(c, CountedCentroidUpdate))
+
+
+def spied(**kwargs: Any) -> tuple[DCN, Spy]:
+    """A model, and what follows the update of its centroids and precedes their refresh."""
+    model = dcn(clustering=PhaseConfig(max_steps=6, loss_weights=WEIGHTS, optimizer=SGD), **kwargs)
+    spy = Spy()
+    model.method_callbacks.insert(1, spy)
+    return model, spy
+
+
+def pull(centroids: np.ndarray, counts: np.ndarray, z: np.ndarray) -> None:
+    """Eq. 16 of the paper, one sample after the other; in place."""
+    for z_i, k in zip(z, cdist(z, centroids).argmin(1), strict=True):
+        counts[k] += 1
+        centroids[k] += (z_i - centroids[k]) / counts[k]
+
+
+@pytest.mark.parametrize("initial_count", [100, 1])
+def test_each_sample_pulls_its_centroid(tmp_path: Path, initial_count: int) -> None:
+    model, spy = spied(refresh_every_n_epochs=None, initial_count=initial_count)
+    trainer(tmp_path, precision="64-true").fit(model, Blobs())
+    counts = np.full(3, float(initial_count))
+    assert len(spy.after) == 6
+    for before, z, after, counted in zip(spy.before, spy.z, spy.after, spy.counts, strict=True):
+        centroids = before.copy()
+        pull(centroids, counts, z)
+        np.testing.assert_allclose(after, centroids, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(counted, counts)
+        assert not np.array_equal(after, before)
+
+
+def test_counts_begin_anew_after_kmeans(tmp_path: Path) -> None:
+    model, spy = spied(refresh_every_n_epochs=None, refresh_every_n_steps=2)
+    trainer(tmp_path).fit(model, Blobs())
+    sizes = [40, 40, 40, 30, 40, 40]
+    since = [40, 80, 40, 70, 40, 80]
+    assert [len(z) for z in spy.z] == sizes
+    assert [float(counts.sum()) - 300 for counts in spy.counts] == since
+    for step in (2, 4):  # k-means has indeed replaced them
+        assert not np.array_equal(spy.before[step], spy.after[step - 1])
+    for step in (1, 3, 5):
+        np.testing.assert_array_equal(spy.before[step], spy.after[step - 1])
+
+
+def test_centroids_that_train_by_gradients_are_left_alone(tmp_path: Path) -> None:
+    fitted = []
+    for callbacks in ((), (CountedCentroidUpdate(),)):
+        model = dec()
+        trainer(tmp_path, *callbacks).fit(model, Blobs())
+        fitted.append(weights(model))
+    assert torch.equal(*fitted)
+
+
+def test_state_makes_the_round_trip(tmp_path: Path) -> None:
+    """Without a refresh in between, a resumed run goes on counting where the checkpoint has stopped."""
+    save = ModelCheckpoint(tmp_path / "kept", "third", every_n_train_steps=8 + 3, save_top_k=-1)
+    whole, uninterrupted = spied(refresh_every_n_epochs=None)
+    trainer(tmp_path, save, enable_checkpointing=True).fit(whole, Blobs())
+    resumed, rest = spied(refresh_every_n_epochs=None)
+    with pytest.warns(UserWarning, match="callbacks used to create the checkpoint"):
+        trainer(tmp_path).fit(resumed, Blobs(), ckpt_path=tmp_path / "kept/third.ckpt", weights_only=True)
+    assert len(rest.counts) == 3
+    np.testing.assert_array_equal(rest.counts, uninterrupted.counts[3:])
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_fresh_fit_forgets_the_counts() -> None:
+    update = CountedCentroidUpdate()
+    state = {"counts": torch.tensor([101.0, 107.0]), "centroids": torch.ones(2, 3)}
+    update.load_state_dict(state)
+    assert all(torch.equal(update.state_dict()[name], value) for name, value in state.items())
+    nothing: Any = None
+    update.setup(nothing, nothing, "fit")
+    assert update.state_dict() == {"counts": None, "centroids": None}
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_count_below_one_is_refused(count: int) -> None:
+    with pytest.raises(InputError, match=f"initial_count={count} of a centroid must be at least 1"):
+        CountedCentroidUpdate(count)
