@@ -68,7 +68,7 @@ class DCN(ClusteringModule):
         refresh_every_n_steps: int | None = None,
         refresh_every_n_epochs: int | None = 10,
         tolerance: float = 0.001,
-        n_init: int = 10,
+        n_init: int = 20,
         initial_count: int = 100,
     ) -> None:
         network = autoencoder(input_shape)
