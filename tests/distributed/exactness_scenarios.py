@@ -20,7 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed as dist
 
 from datamodules import ClusteringDataModule, Samples
-from lightning_dc import DEC, MLPAutoencoder, PhaseConfig
+from lightning_dc import DCN, DEC, ClusteringModule, MLPAutoencoder, PhaseConfig
 from lightning_dc.augmentation import RandomAffine
 from lightning_dc.schedules import OneCycle
 
@@ -35,6 +35,16 @@ KILLS = {
     "mid_epoch_layerwise": ("step", 9),
     "after_a_refresh": ("checkpoint", 55),  # as ModelCheckpoint saves: after all other callbacks of the step
     "after_a_phase_switch": ("checkpoint", 48),
+}
+
+DCN_BATCH_SIZE = 167  # the last batch of an epoch has one sample: none for the second process
+DCN_STEPS_PER_EPOCH = 7
+DCN_KILLS = {  # as ModelCheckpoint saves: what a step does to the centroids is part of the step
+    "dcn_mid_epoch": ("checkpoint", 15),
+    "dcn_at_a_refresh": ("checkpoint", 17),  # 10 steps into clustering
+    "dcn_last_batch": ("checkpoint", 21),
+    "dcn_epoch_end": ("epoch", 28),
+    "dcn_at_a_phase_boundary": ("checkpoint", 7),
 }
 
 
@@ -95,9 +105,33 @@ def model(tolerance: float = 0.0) -> DEC:
     )
 
 
-def fit(path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tol: float) -> None:
+def dcn() -> DCN:
+    reconstruction = {"reconstruction": 1.0}
+    return DCN(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
+        augmentation=RandomAffine(),
+        pretraining=PhaseConfig(max_epochs=1, loss_weights=reconstruction, dropout=0.1),
+        clustering=PhaseConfig(
+            max_epochs=4,
+            loss_weights={"reconstruction": 1.0, "kmeans": 1.0},
+            optimizer=functools.partial(torch.optim.Adam, lr=1e-2),
+        ),
+        refresh_every_n_steps=5,
+        refresh_every_n_epochs=None,
+        tolerance=0.0,
+        n_init=3,
+        initial_count=10,
+    )
+
+
+def fit(
+    path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tolerance: float, name: str
+) -> None:
     pl.seed_everything(3, verbose=False)
-    method = model(tol)
+    method: ClusteringModule = dcn() if name == "dcn" else model(tolerance)
+    batch_size = DCN_BATCH_SIZE if name == "dcn" else 64
     trainer = pl.Trainer(
         max_epochs=-1,
         accelerator="cpu",
@@ -110,7 +144,7 @@ def fit(path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_pat
         enable_checkpointing=isinstance(kill, Checkpoint),
         callbacks=[] if kill is None else [kill],
     )
-    trainer.fit(method, RandomImages(batch_size=64), ckpt_path=ckpt_path)
+    trainer.fit(method, RandomImages(batch_size=batch_size), ckpt_path=ckpt_path)
     weights = torch.cat([parameter.detach().flatten() for parameter in method.parameters()])
     weights_of_all = [weights.clone() for _ in range(world_size)]
     if world_size > 1:
@@ -135,6 +169,7 @@ def run(
     kill: tuple[str, int] | None = None,
     resume: str | None = None,
     tolerance: float = 0.0,
+    method: str = "dec",
 ) -> None:
     """One scenario in ``world_size`` forked processes."""
     with socket.socket() as probe:
@@ -159,7 +194,7 @@ def run(
                 kind = KillLast if kill is not None and kill[0] == "checkpoint" else Kill
                 killer = None if kill is None else kind(*kill, folder / f"{name}.ckpt")
                 ckpt_path = None if resume is None else folder / f"{resume}.ckpt"
-                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance)
+                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance, method)
                 os._exit(0)
             except BaseException as error:
                 sys.stderr.write(f"{name}, rank {rank}: {error!r}\n")
@@ -180,6 +215,11 @@ def main(folder: Path) -> None:
             run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed")
         run(folder, f"float64_{world_size}", world_size, precision="64-true")
         run(folder, f"tolerance_{world_size}", world_size, tolerance=0.02)
+        run(folder, f"dcn_whole_{world_size}", world_size, method="dcn")
+        for name, kill in DCN_KILLS.items():
+            run(folder, f"{name}_{world_size}_killed", world_size, kill=kill, method="dcn")
+            run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed", method="dcn")
+        run(folder, f"dcn_float64_{world_size}", world_size, precision="64-true", method="dcn")
     run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
     run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")
     run(folder, "from_2_to_1", 1, resume="mid_epoch_2_killed")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.distributed.exactness_scenarios import KILLS, STEPS_PER_EPOCH
+from tests.distributed.exactness_scenarios import DCN_KILLS, DCN_STEPS_PER_EPOCH, KILLS, STEPS_PER_EPOCH
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -39,6 +39,23 @@ def test_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, wor
     assert torch.equal(resumed["weights"], whole["weights"])
     assert torch.equal(resumed["labels"], whole["labels"])
     assert torch.equal(resumed["frequencies"], whole["frequencies"])
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("kill", DCN_KILLS)
+def test_dcn_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, world_size: int) -> None:
+    whole, resumed = results[f"dcn_whole_{world_size}"], results[f"{kill}_{world_size}"]
+    assert resumed["steps"] == whole["steps"] == 5 * DCN_STEPS_PER_EPOCH
+    assert torch.equal(resumed["weights"], whole["weights"])
+    assert torch.equal(resumed["labels"], whole["labels"])
+
+
+def test_dcn_on_two_processes_equals_one_in_float64(results: Results) -> None:
+    one, two = results["dcn_float64_1"], results["dcn_float64_2"]
+    assert one["weights"].dtype == torch.float64
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
+    assert torch.equal(two["labels"], one["labels"])
+    assert len(one["labels"].unique()) == 5
 
 
 def test_two_processes_equal_one_in_float64(results: Results) -> None:
