@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from importlib import import_module
 from itertools import pairwise
@@ -129,6 +130,15 @@ def test_what_has_changed_since_the_refresh_before(tmp_path: Path) -> None:
     assert [seen.changed for seen in refreshes.seen[1:]] == pytest.approx(shares)
     assert logged(logger, "train/labels_changed") == pytest.approx(shares)
     assert max(shares) > 0
+
+
+def test_changes_are_counted_anew_in_each_phase(tmp_path: Path) -> None:
+    """Between two phases k-means has placed the centroids again; that is no convergence."""
+    model, refreshes = dec(clustering=CLUSTERING), Refreshes()
+    model.phases = (*model.phases, dataclasses.replace(model.phases[-1], name="again"))
+    trainer(tmp_path, refreshes).fit(model, Blobs())
+    assert [seen.step - 8 for seen in refreshes.seen] == [0, 3, 6, 7, 10, 13]
+    assert [seen.changed is None for seen in refreshes.seen] == [True, False, False] * 2
 
 
 def test_scores_need_labels(tmp_path: Path) -> None:
