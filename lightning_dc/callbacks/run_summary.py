@@ -64,10 +64,13 @@ class RunSummary(Callback):
         folder = trainer.log_dir  # on every rank: it is a broadcast
         if not trainer.is_global_zero or folder is None:
             return
-        again, rows = self._cluster_again(module, full)
         path = Path(folder) / self.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_predictions(path, loader.sample_ids, full.z if self.embedding else None, full.q, again)
+        z = full.z if self.embedding else None
+        write_predictions(path, loader.sample_ids, z, full.q)
+        again, rows = self._cluster_again(module, full)
+        if again:  # what could fail comes after the first file
+            write_predictions(path, loader.sample_ids, z, full.q, again)
         self._print(trainer, module, full, rows, path)
 
     def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:

@@ -309,7 +309,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         self._hparams_initial = self._to_hparams_dict(described)
 
     def init_autoencoder(self, path: str | Path) -> None:
-        """Start from the autoencoder of a checkpoint, whatever method has trained it.
+        """Start from the autoencoder of a checkpoint, whatever method has trained it, and scale data as it is used to.
 
         Args:
             path: a checkpoint of lightning_dc.
@@ -327,6 +327,7 @@ class ClusteringModule(pl.LightningModule, ABC):
         own = {k: v for k, v in self.state_dict().items() if k.startswith("autoencoder.")}
         self._check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
+        self._preprocessing = checkpoint.get(_CHECKPOINT_KEY, {}).get("preprocessing", {})
         rank_zero_info(f"The autoencoder starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
