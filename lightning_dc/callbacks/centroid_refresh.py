@@ -82,7 +82,7 @@ class CentroidRefresh(Callback):
             z,
             module.head.n_clusters,
             n_init=self.n_init,
-            init=centroids if from_current else None,
+            init=centroids if from_current else "k-means++",
             generator=torch.Generator(device=z.device).manual_seed(mix_seed(module.seed, module.global_step)),
         )
         centroids.copy_(result.centroids)  # in place: the optimizer holds this very tensor

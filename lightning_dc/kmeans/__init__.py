@@ -1,5 +1,6 @@
 """K-means on embeddings."""
 
-from lightning_dc.kmeans.lloyd import KMeansResult, kmeans, kmeans_plusplus
+from lightning_dc.kmeans.lloyd import KMeansResult, kmeans
+from lightning_dc.kmeans.seeding import kmeans_plusplus
 
 __all__ = ["KMeansResult", "kmeans", "kmeans_plusplus"]

@@ -1,6 +1,6 @@
 """The training machinery that all methods share."""
 
-from lightning_dc.training.full_pass import CHUNK_SIZE, FullAssignment, assign_all, embed_all, training_loader
+from lightning_dc.training.full_pass import FullAssignment, assign_all, embed_all, training_loader
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record
@@ -8,7 +8,6 @@ from lightning_dc.training.step import TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
 
 __all__ = [
-    "CHUNK_SIZE",
     "PARTS",
     "Assignments",
     "ClusteringModule",
