@@ -31,7 +31,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from common import describe_machine, new_parser, note
 from tabulate import tabulate
@@ -174,7 +173,8 @@ def start_rows(cell: Cell, restart: int) -> Tensor:
 def inertia(x: Tensor, centroids: Tensor) -> float:
     """Sum of squared distances to the nearest centroid, in float64."""
     wide = centroids.double()
-    return sum(float(torch.cdist(chunk.double(), wide).amin(1).square().sum()) for chunk in x.split(8192))
+    parts = [torch.cdist(chunk.double(), wide).amin(1).square().sum() for chunk in torch.split(x, 8192)]
+    return float(torch.stack(parts).sum())
 
 
 # ---- contenders ----------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def ours(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 def scikit_learn(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     """Lloyd of scikit-learn."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     data = x.numpy()
 
@@ -216,7 +216,7 @@ def scikit_learn(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 def faiss_cpu(cell: Cell, x: Tensor, starts: Tensor, threads: int, use_super_kmeans: bool = False) -> Run:
     """The Kmeans of faiss."""
-    import faiss
+    import faiss  # type: ignore[import-not-found]
 
     faiss.omp_set_num_threads(threads)
     data = x.numpy()
@@ -245,7 +245,7 @@ def faiss_super(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     """The FastKMeans class, in float32 on the CPU."""
-    from fastkmeans import FastKMeans
+    from fastkmeans import FastKMeans  # type: ignore[import-not-found]
 
     data = x.numpy()
 
@@ -275,7 +275,7 @@ def matmul(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     def multiply(n_rows: int, n_iterations: int) -> None:
         buffer = torch.empty(n_rows, transposed.shape[1])
         for _ in range(n_iterations):
-            for chunk in x.split(n_rows):
+            for chunk in torch.split(x, n_rows):
                 torch.mm(chunk, transposed, out=buffer[: len(chunk)])
 
     def seconds(n_rows: int) -> float:

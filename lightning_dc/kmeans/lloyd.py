@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.nearest import nearest, own_distances
+from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
 from lightning_dc.kmeans.samples import Samples, full_precision, prepare
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
 _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
-_GATHER_BELOW = 0.6  # share of rows to look at below which they are gathered
+_MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
 _SAME = 1e-10  # restarts whose inertias differ by less of the total variance count as equal, and the first one wins
 _SLACK = 1e-6  # covers the rounding of sums of shifts
 
@@ -88,7 +88,7 @@ def kmeans(
             seeds = seeding(samples, n_clusters, n_init, generator)
         together = max(1, _LABELS_TOGETHER // max(1, len(samples.x)))
         best: _Restarts | None = None
-        for several in seeds.split(together):
+        for several in torch.split(seeds, together):
             restarts = _Restarts(samples, several, spherical=spherical)
             restarts.run(max_iter, tol * samples.variance)
             restarts.keep_best(best)
@@ -148,9 +148,8 @@ class _Restarts:
     def run(self, max_iter: int, threshold: float) -> None:
         """Iterate until every restart has converged; then label the samples by the last centroids."""
         active = list(range(len(self.centroids)))
-        settled = set()
         for _ in range(max_iter):
-            n_changed = self._assign(active)
+            n_changed = self._assign(active)[active].double()
             new = self._updated(active)
             old = self.centroids[active]
             self.centroids[active] = new
@@ -158,11 +157,9 @@ class _Restarts:
             self._note_shift(active, distances)
             self.n_iter[active] += 1
             totals = torch.stack([distances.square().sum(1), n_changed]).tolist()
-            settled |= {r for r, changed in zip(active, totals[1], strict=True) if changed == 0}
             active = [r for r, shift, changed in zip(active, *totals, strict=True) if shift > threshold and changed > 0]
             if not active:
                 break
-        # Where no label changed, the labels are those of the last means, as in scikit-learn, unless these were repaired.
         self._assign(list(range(len(self.centroids))))
 
     def keep_best(self, other: _Restarts | None) -> None:
@@ -190,56 +187,81 @@ class _Restarts:
     # ---- assignment ------------------------------------------------------------------------------------------------
 
     def _assign(self, active: list[int]) -> Tensor:
-        """Bring labels, sums and counts of some restarts up to date; returns how many labels changed, (len(active),)."""
-        n_changed = torch.zeros(len(active), dtype=torch.float64, device=self.centroids.device)
+        """Bring labels, sums and counts of some restarts up to date; returns how many labels changed, (R,)."""
+        n_changed = torch.zeros(len(self.centroids), dtype=torch.int64, device=self.centroids.device)
         moved = (self._moved * (1 + _SLACK)).to(self._expires.dtype)
+        n_clusters, n_features = self.centroids.shape[1:]
+        # Gathering a row costs about as much as this part of looking at it.
+        gather_below = n_clusters / (n_clusters + n_features / 40 + 2)
         for rows in self._samples.blocks():
             stale = [self._expires[r, rows] <= moved[r].index_select(0, self.labels[r, rows]) for r in active]
             counts = torch.stack([each.sum() for each in stale]).tolist()
-            n_rows = rows.stop - rows.start
-            whole = [i for i, count in enumerate(counts) if count >= _GATHER_BELOW * n_rows]
+            few = [count < gather_below * (rows.stop - rows.start) for count in counts]
+            whole = [r for r, gathered in zip(active, few, strict=True) if not gathered]
             if whole:
-                self._look_at(active, whole, rows, None, n_changed)
-            for i, count in enumerate(counts):
-                if 0 < count < _GATHER_BELOW * n_rows:
-                    self._look_at(active, [i], rows, stale[i].nonzero()[:, 0], n_changed)
+                self._look_at_all(whole, rows, n_changed)
+            some = [i for i, gathered in enumerate(few) if gathered and counts[i] > 0]
+            if some:
+                index = [stale[i].nonzero()[:, 0] for i in some]
+                self._look_at_some([active[i] for i in some], rows, index, n_changed)
         return sum_(n_changed)
 
-    def _look_at(
-        self, active: list[int], which: list[int], rows: slice, index: Tensor | None, n_changed: Tensor
-    ) -> None:
-        """Assign rows of some of the active restarts; of one restart, only the rows of ``index``, if it is given."""
-        restarts = [active[i] for i in which]
+    def _look_at_all(self, restarts: list[int], rows: slice, n_changed: Tensor) -> None:
+        """Assign a block of rows in some restarts."""
         x, norms = self._samples.x[rows], self._samples.norms[rows]
-        if index is not None:
-            x, norms = x.index_select(0, index), norms.index_select(0, index)
-        found = nearest(x, norms, self.centroids[restarts])
-        for i, r, labels, gap in zip(which, restarts, found.labels, found.gap, strict=True):
-            # Rounded down by more than the rounding of the sum, so that it never holds for too long.
-            expires = (self._moved[r].to(gap.dtype).index_select(0, labels) + gap) * (1 - _SLACK)
-            expires = torch.where(gap > 0, expires, -torch.inf)
+        found = nearest_of_all(x, norms, self.centroids[restarts])
+        for r, labels, gap in zip(restarts, found.labels, found.gap, strict=True):
+            self._expires[r, rows] = self._expiry(self._moved[r].to(gap.dtype).index_select(0, labels), gap)
             old = self.labels[r, rows]
-            if index is None:
-                self._expires[r, rows] = expires
-                changed = where = (labels != old).nonzero()[:, 0]
-            else:
-                self._expires[r, rows][index] = expires
-                changed = (labels != old.index_select(0, index)).nonzero()[:, 0]
-                where = index.index_select(0, changed)
-            before, after = old.index_select(0, where).to(torch.int64), labels.index_select(0, changed)
-            old[where] = after.to(torch.int32)
-            n_changed[i] += len(changed)
-            self._move(r, x.index_select(0, changed), where + rows.start, before, after)
+            changed = (labels != old).nonzero()[:, 0]
+            before, after = old.index_select(0, changed), labels.index_select(0, changed)
+            old.copy_(labels)
+            n_changed[r] += len(changed)
+            self._move(changed + rows.start, before + self._first_row(r), after + self._first_row(r))
 
-    def _move(self, r: int, x: Tensor, rows: Tensor, before: Tensor, after: Tensor) -> None:
-        """Take rows, (m, D), out of the sums of one cluster each and into those of another."""
-        weights = self._samples.weights
-        terms = torch.ones(len(x), x.shape[1] + 1, dtype=torch.float64, device=x.device)
-        terms[:, :-1] = x
-        if weights is not None:
-            terms *= weights[rows].unsqueeze(1)
-        self._totals[r].index_add_(0, after, terms)
-        self._totals[r].index_add_(0, before, terms, alpha=-1.0)
+    def _look_at_some(self, restarts: list[int], rows: slice, index: list[Tensor], n_changed: Tensor) -> None:
+        """Assign some rows of a block in some restarts, those of ``index`` in each."""
+        counts = [len(some) for some in index]
+        where = torch.cat(index) + rows.start
+        restart = torch.cat([some.new_full((len(some),), r) for r, some in zip(restarts, index, strict=True)])
+        x, norms = self._samples.x.index_select(0, where), self._samples.norms.index_select(0, where)
+        found = nearest_of_each(x, norms, self.centroids[restarts], counts)
+        first = self._first_row(restart)
+        after = found.labels + first
+        place = where + restart * self.labels.shape[1]
+        moved = self._moved.to(x.dtype).flatten().index_select(0, after)
+        self._expires.view(-1).index_copy_(0, place, self._expiry(moved, found.gap))
+        labels = self.labels.view(-1)
+        before = labels.index_select(0, place) + first
+        changed = (before != after).nonzero()[:, 0]
+        labels.index_copy_(0, place[changed], found.labels[changed].to(torch.int32))
+        n_changed += torch.bincount(restart[changed], minlength=len(n_changed))
+        self._move(where[changed], before[changed], after[changed])
+
+    def _first_row(self, restart: Any) -> Any:
+        """Where the clusters of a restart begin among those of all, "no label" included."""
+        return restart * (self.centroids.shape[1] + 1)
+
+    def _expiry(self, moved: Tensor, gap: Tensor) -> Tensor:
+        """How much further movement a label survives; rounded down by more than its own rounding."""
+        return torch.where(gap > 0, moved.add_(gap).mul_(1 - _SLACK), -torch.inf)
+
+    def _move(self, rows: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts."""
+        samples = self._samples
+        totals = self._totals.flatten(0, 1)
+        n_features = samples.x.shape[1]
+        n_rows = max(1, _MOVE_ELEMENTS // (n_features + 1))
+        terms = torch.ones(min(len(rows), n_rows), n_features + 1, dtype=torch.float64, device=rows.device)
+        for some, old, new in zip(*(torch.split(each, n_rows) for each in (rows, before, after)), strict=True):
+            part = terms[: len(some)]
+            part[:, :-1] = samples.x.index_select(0, some)
+            if samples.weights is not None:
+                weights = samples.weights.index_select(0, some)
+                part[:, :-1] *= weights.unsqueeze(1)
+                part[:, -1] = weights
+            totals.index_add_(0, new, part)
+            totals.index_add_(0, old.to(torch.int64), part, alpha=-1.0)
 
     # ---- update ----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
 
-BLOCK_CHUNKS = 16
+BLOCK_CHUNKS = 32
 """Chunks whose intermediate results are held at a time; bounds memory for any number of samples."""
 
 _EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
@@ -179,7 +179,8 @@ def _normalise(x: Tensor) -> Tensor:
         raise InputError(
             f"{int(n_zero)} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
         )
-    return x / norms
+    directions: Tensor = x / norms
+    return directions
 
 
 def _center(samples: Samples) -> Tensor:
@@ -192,7 +193,7 @@ def _center(samples: Samples) -> Tensor:
     sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
     for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
         sums[number] = x[rows].mean(0) * float(rows.stop - rows.start)
-    mean = sum_(sums).sum(0) / samples.n_total
+    mean: Tensor = sum_(sums).sum(0) / samples.n_total
     spread = torch.zeros(samples.n_chunks, 2, dtype=torch.float64, device=x.device)
     for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
         few = x[rows][::_SPREAD_STRIDE]
@@ -201,7 +202,8 @@ def _center(samples: Samples) -> Tensor:
     if squares == 0.0:
         return mean.to(x.dtype).double()
     step = math.ldexp(1.0, math.frexp(2.0 * math.sqrt(squares / count))[1])
-    return (mean / step).round() * step
+    center: Tensor = (mean / step).round() * step
+    return center
 
 
 def _variance(samples: Samples) -> float:
