@@ -103,8 +103,10 @@ class Centroids:
                 found = nearest_of_all(samples.x[rows], samples.norms[rows], centroids.unsqueeze(0)).labels[0]
                 labels.append(found)
                 distances.append(own_distances(samples.x[rows], centroids, found))
-            unit = 0.5 if spherical else samples.scale**-2
-            return torch.cat(labels), torch.cat(distances) * unit
+            if not labels:
+                return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
+            inertia = torch.cat(distances)
+            return torch.cat(labels), inertia / 2 if spherical else inertia / samples.scale / samples.scale
 
     @property
     def _is_spherical(self) -> bool:

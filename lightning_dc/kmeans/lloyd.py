@@ -95,9 +95,10 @@ def kmeans(
             best = restarts
         assert best is not None
         labels = best.labels[0].to(torch.int64)
-        unit = 0.5 if spherical else samples.scale**-2
+        inertia = best.exact_inertia()
+        inertia = inertia / 2 if spherical else inertia / samples.scale / samples.scale
         centroids = samples.restore(best.centroids[0])
-        return KMeansResult(centroids, labels, best.exact_inertia() * unit, int(best.n_iter[0]))
+        return KMeansResult(centroids, labels, inertia, int(best.n_iter[0]))
 
 
 def _check(samples: Samples, n_clusters: int, n_init: int, init: str | Tensor) -> None:

@@ -310,9 +310,11 @@ def test_a_warm_start_equals_sklearn_from_the_same_centroids() -> None:
 def test_a_run_from_given_centroids_is_sklearns(n_clusters: int, n_features: int, dtype: Any) -> None:
     """Every layout of the scores: the same labels, centroids and number of iterations, to the end and in one step."""
     x = np.random.default_rng(n_clusters).normal(size=(3000, n_features)).astype(dtype) + 2
-    weights = np.random.default_rng(0).integers(0, 4, len(x)).astype(np.float64)
+    weights = np.random.default_rng(0).integers(1, 5, len(x)).astype(np.float64)
     for max_iter, sample_weight in ((1, None), (200, None), (200, weights)):
-        theirs = KMeans(n_clusters, init=x[:n_clusters], n_init=1, max_iter=max_iter).fit(x, sample_weight)
+        theirs = KMeans(n_clusters, init=x[:n_clusters], n_init=1, max_iter=max_iter).fit(
+            x, sample_weight=sample_weight
+        )
         result = kmeans(
             torch.from_numpy(x),
             n_clusters,
