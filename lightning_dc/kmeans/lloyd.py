@@ -1,17 +1,22 @@
-"""Exact k-means: greedy k-means++ seeding and Lloyd's iterations, all restarts at once."""
+"""Exact k-means: Lloyd's iterations of all restarts side by side."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
+from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
+from lightning_dc.kmeans.samples import Samples, full_precision, prepare
+from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
-_SEEDING_ELEMENTS = 1 << 23  # distances to candidates held at a time: 32 MiB in fp32, twice
-_CHUNK_ELEMENTS = 1 << 19  # distances held at a time: 2 MiB in fp32, within the cache
+_LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
+_MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
+_SAME = 1e-10  # restarts whose inertias differ by less of the total variance count as equal, and the first one wins
+_SLACK = 1e-6  # covers the rounding of sums of shifts
 
 
 class KMeansResult(NamedTuple):
@@ -20,14 +25,15 @@ class KMeansResult(NamedTuple):
     Attributes:
         centroids: (K, D), dtype of the data.
         labels: nearest centroid of each sample, (N,), int64; the lower number on a tie.
-        inertia: sum of squared distances to the nearest centroid.
-        n_iterations: iterations of the best restart.
+        inertia: sum of weight times squared distance to the nearest centroid; in spherical k-means of weight times
+            (1 - cosine), which is half of that on the unit sphere.
+        n_iter: iterations of the best restart.
     """
 
     centroids: Tensor
     labels: Tensor
     inertia: float
-    n_iterations: int
+    n_iter: int
 
 
 def kmeans(
@@ -35,183 +41,331 @@ def kmeans(
     n_clusters: int,
     *,
     n_init: int = 20,
-    init: Tensor | None = None,
+    init: Literal["k-means++", "random"] | Tensor = "k-means++",
     max_iter: int = 300,
     tol: float = 1e-4,
+    sample_weight: Tensor | None = None,
+    spherical: bool = False,
+    n_total: int | None = None,
     generator: torch.Generator | None = None,
 ) -> KMeansResult:
-    """K-means with greedy k-means++ seeding (Arthur and Vassilvitskii 2007), the best of ``n_init`` restarts.
+    """Exact k-means (Lloyd 1982), the best of several restarts.
 
-    The restarts run side by side: one matrix product an iteration serves all of them. Data are centred first, so
-    that distances keep their precision far from the origin.
+    Labels are those of exact distances: where rounding leaves open which centroid is nearest, float64 decides. Samples
+    whose label cannot change, as their centroid and all others have moved too little since they were last looked at
+    (Hamerly 2010, https://doi.org/10.1137/1.9781611972801.12), are left out of an iteration; this does not change the
+    result. A cluster that loses all its samples takes the sample that is farthest from its centroid, as in
+    scikit-learn.
 
     Args:
         x: samples, (N, D), float; computed in float32 at least.
         n_clusters: K, between 1 and N.
         n_init: number of restarts.
-        init: centroids to start from, (K, D), in place of seeding and restarts.
+        init: how to seed: greedy k-means++, distinct random samples, or centroids to start from, (K, D), or (R, K, D)
+            for R restarts, in place of ``n_init``.
         max_iter: most iterations of a restart.
-        tol: a restart has converged when its centroids' squared shift is at most this share of the mean
-            variance of the features (scikit-learn's rule).
-        generator: random numbers of the seeding, on the device of ``x``.
-
-    Returns:
-        Centroids, labels and inertia.
+        tol: a restart has converged when its centroids' squared shift is at most this share of the mean variance of
+            the features, or when no label changes (scikit-learn's rule).
+        sample_weight: weights of the samples, (N,), zero or more; None is 1 for each.
+        spherical: cluster by direction (Dhillon and Modha 2001): samples and centroids are scaled to unit length.
+        n_total: samples of all processes, if each process gives only its own rows: those that
+            :func:`~lightning_dc.distributed.owned_rows` names, in that order. Every process then gets the same
+            centroids, inertia and iterations, and the labels of its own rows.
+        generator: random numbers of the seeding, the same on all processes; None is a new one with seed 0.
 
     Raises:
-        InputError: too few samples, an ``init`` of another shape, or values that are not finite.
+        InputError: too few samples, an ``init`` of another shape, weights that do not fit, values that are not finite,
+            or samples without a direction in spherical k-means.
     """
-    if x.ndim != 2:
-        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
-    if not 1 <= n_clusters <= len(x):
-        raise InputError(f"n_clusters={n_clusters} must lie between 1 and the {len(x)} samples; choose fewer clusters")
+    with full_precision(x.device):
+        samples = prepare(x, sample_weight, n_total, spherical=spherical)
+        _check(samples, n_clusters, n_init, init)
+        if isinstance(init, Tensor):
+            given = samples.project(init.detach()).view(-1, n_clusters, samples.x.shape[1])
+            seeds = _unit(given, given) if spherical else given
+        else:
+            seeding = plusplus_seeds if init == "k-means++" else random_seeds
+            seeds = seeding(samples, n_clusters, n_init, generator)
+        together = max(1, _LABELS_TOGETHER // max(1, len(samples.x)))
+        best: _Restarts | None = None
+        for several in torch.split(seeds, together):
+            restarts = _Restarts(samples, several, spherical=spherical)
+            restarts.run(max_iter, tol * samples.variance)
+            restarts.keep_best(best)
+            best = restarts
+        assert best is not None
+        labels = best.labels[0].to(torch.int64)
+        inertia = best.exact_inertia()
+        inertia = inertia / 2 if spherical else inertia / samples.scale / samples.scale
+        centroids = samples.restore(best.centroids[0])
+        return KMeansResult(centroids, labels, inertia, int(best.n_iter[0]))
+
+
+def _check(samples: Samples, n_clusters: int, n_init: int, init: str | Tensor) -> None:
+    n_features = samples.x.shape[1]
+    if not 1 <= n_clusters <= samples.n_total:
+        raise InputError(
+            f"n_clusters={n_clusters} must lie between 1 and the {samples.n_total} samples; choose fewer clusters"
+        )
     if n_init < 1:
         raise InputError(f"n_init={n_init} must be at least 1")
-    if init is not None and init.shape != (n_clusters, x.shape[1]):
-        raise InputError(f"init of k-means has shape {tuple(init.shape)}; give ({n_clusters}, {x.shape[1]})")
-    x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
-    if not torch.isfinite(x).all():
-        raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
-    mean = x.mean(0)
-    centred = x - mean
-    threshold = tol * float(centred.square().mean())
-    with torch.autocast(x.device.type, enabled=False):
-        if init is None:
-            seeds = kmeans_plusplus(centred, n_clusters, n_init=n_init, generator=generator)
-        else:
-            seeds = (init.detach().to(x.dtype) - mean).unsqueeze(0)
-        centroids, n_iterations = _lloyd(centred, seeds, max_iter, threshold)
-        inertias = torch.stack([_inertia(centred, restart) for restart in centroids])
-        best = int(inertias.argmin())
-        labels = _label(centred, centroids[best])
-    return KMeansResult(centroids[best] + mean, labels, float(inertias[best]), int(n_iterations[best]))
+    if isinstance(init, Tensor):
+        if init.ndim not in (2, 3) or init.shape[-2:] != (n_clusters, n_features) or len(init) == 0:
+            raise InputError(f"init of k-means has shape {tuple(init.shape)}; give ({n_clusters}, {n_features})")
+        if not bool(torch.isfinite(init).all()):
+            raise InputError("init of k-means holds NaN or infinite values; give finite centroids")
+    elif init not in ("k-means++", "random"):
+        raise InputError(f"init={init!r} of k-means must be 'k-means++', 'random' or a tensor of centroids")
 
 
-def kmeans_plusplus(x: Tensor, n_clusters: int, *, n_init: int = 1, generator: torch.Generator | None = None) -> Tensor:
-    """Greedy k-means++ seeding of several restarts at once.
+class _Restarts:
+    """Restarts that run side by side.
 
-    Each next seed is the best of ``2 + log K`` candidates that are drawn with probability proportional to the squared
-    distance to the nearest seed, as in scikit-learn.
+    Sums and counts are kept in float64 and follow the labels: an iteration adds and takes away only samples whose label
+    has changed.
 
-    Args:
-        x: samples, (N, D), float, centred.
-        n_clusters: K.
-        n_init: number of restarts R.
-        generator: random numbers, on the device of ``x``.
-
-    Returns:
-        Seeds, (R, K, D).
+    Attributes:
+        centroids: (R, K, D), float64, in units of the samples.
+        labels: of this process's rows, (R, n), int32.
+        n_iter: (R,).
     """
-    together = max(1, _SEEDING_ELEMENTS // ((2 + int(math.log(n_clusters))) * len(x)))
-    sizes = [min(together, n_init - done) for done in range(0, n_init, together)]
-    return torch.cat([_seed(x, n_clusters, size, generator) for size in sizes])
+
+    def __init__(self, samples: Samples, seeds: Tensor, *, spherical: bool) -> None:
+        n_restarts, n_clusters, n_features = seeds.shape
+        n_rows, device = len(samples.x), samples.x.device
+        self._samples = samples
+        self._spherical = spherical
+        self.centroids = seeds.clone()
+        self.labels = torch.full((n_restarts, n_rows), n_clusters, dtype=torch.int32, device=device)
+        self.n_iter = torch.zeros(n_restarts, dtype=torch.int64)
+        # A row's label holds as long as its cluster's centroid and the farthest-moving other one have together moved by
+        # less than its gap: _moved[label] < _expires. A label of K is none, and has always expired.
+        self._moved = torch.zeros(n_restarts, n_clusters + 1, dtype=torch.float64, device=device)
+        self._moved[:, -1] = torch.inf
+        self._expires = samples.x.new_zeros(n_restarts, n_rows)
+        # Row K collects what is taken away from "no label".
+        self._totals = torch.zeros(n_restarts, n_clusters + 1, n_features + 1, dtype=torch.float64, device=device)
+
+    def run(self, max_iter: int, threshold: float) -> None:
+        """Iterate until every restart has converged; then label the samples by the last centroids."""
+        active = list(range(len(self.centroids)))
+        for _ in range(max_iter):
+            n_changed = self._assign(active)[active].double()
+            new = self._updated(active)
+            old = self.centroids[active]
+            self.centroids[active] = new
+            distances = (new - old).square_().sum(2).sqrt_()
+            self._note_shift(active, distances)
+            self.n_iter[active] += 1
+            totals = torch.stack([distances.square().sum(1), n_changed]).tolist()
+            active = [r for r, shift, changed in zip(active, *totals, strict=True) if shift > threshold and changed > 0]
+            if not active:
+                break
+        self._assign(list(range(len(self.centroids))))
+
+    def keep_best(self, other: _Restarts | None) -> None:
+        """Drop all restarts but the one of lowest inertia, of ``other`` too."""
+        inertia = self._inertia()
+        scale = self._total_scatter()
+        best = next(r for r in range(len(inertia)) if inertia[r] <= min(inertia) + _SAME * scale)
+        if other is not None and other._inertia()[0] <= inertia[best] + _SAME * scale:
+            self.centroids, self.labels, self.n_iter = other.centroids, other.labels, other.n_iter
+            self._totals = other._totals
+            return
+        self.centroids, self.labels = self.centroids[best : best + 1], self.labels[best : best + 1]
+        self.n_iter, self._totals = self.n_iter[best : best + 1], self._totals[best : best + 1]
+
+    def exact_inertia(self) -> float:
+        """Sum of weight times squared distance of the first restart, from differences."""
+        samples = self._samples
+        values = torch.zeros(1, len(samples.x), dtype=torch.float64, device=samples.x.device)
+        for rows in samples.blocks():
+            values[0, rows] = own_distances(samples.x[rows], self.centroids[0], self.labels[0, rows])
+        if samples.weights is not None:
+            values *= samples.weights
+        return float(sum_(samples.per_chunk(values)).sum())
+
+    # ---- assignment ------------------------------------------------------------------------------------------------
+
+    def _assign(self, active: list[int]) -> Tensor:
+        """Bring labels, sums and counts of some restarts up to date; returns how many labels changed, (R,)."""
+        n_changed = torch.zeros(len(self.centroids), dtype=torch.int64, device=self.centroids.device)
+        moved = (self._moved * (1 + _SLACK)).to(self._expires.dtype)
+        n_clusters, n_features = self.centroids.shape[1:]
+        # Gathering a row costs about as much as this part of looking at it.
+        gather_below = n_clusters / (n_clusters + n_features / 40 + 2)
+        for rows in self._samples.blocks():
+            stale = [self._expires[r, rows] <= moved[r].index_select(0, self.labels[r, rows]) for r in active]
+            counts = torch.stack([each.sum() for each in stale]).tolist()
+            few = [count < gather_below * (rows.stop - rows.start) for count in counts]
+            whole = [r for r, gathered in zip(active, few, strict=True) if not gathered]
+            if whole:
+                self._look_at_all(whole, rows, n_changed)
+            some = [i for i, gathered in enumerate(few) if gathered and counts[i] > 0]
+            if some:
+                index = [stale[i].nonzero()[:, 0] for i in some]
+                self._look_at_some([active[i] for i in some], rows, index, n_changed)
+        return sum_(n_changed)
+
+    def _look_at_all(self, restarts: list[int], rows: slice, n_changed: Tensor) -> None:
+        """Assign a block of rows in some restarts."""
+        x, norms = self._samples.x[rows], self._samples.norms[rows]
+        found = nearest_of_all(x, norms, self.centroids[restarts])
+        for r, labels, gap in zip(restarts, found.labels, found.gap, strict=True):
+            self._expires[r, rows] = self._expiry(self._moved[r].to(gap.dtype).index_select(0, labels), gap)
+            old = self.labels[r, rows]
+            changed = (labels != old).nonzero()[:, 0]
+            before, after = old.index_select(0, changed), labels.index_select(0, changed)
+            old.copy_(labels)
+            n_changed[r] += len(changed)
+            self._move(changed + rows.start, before + self._first_row(r), after + self._first_row(r))
+
+    def _look_at_some(self, restarts: list[int], rows: slice, index: list[Tensor], n_changed: Tensor) -> None:
+        """Assign some rows of a block in some restarts, those of ``index`` in each."""
+        counts = [len(some) for some in index]
+        where = torch.cat(index) + rows.start
+        restart = torch.cat([some.new_full((len(some),), r) for r, some in zip(restarts, index, strict=True)])
+        x, norms = self._samples.x.index_select(0, where), self._samples.norms.index_select(0, where)
+        found = nearest_of_each(x, norms, self.centroids[restarts], counts)
+        first = self._first_row(restart)
+        after = found.labels + first
+        place = where + restart * self.labels.shape[1]
+        moved = self._moved.to(x.dtype).flatten().index_select(0, after)
+        self._expires.view(-1).index_copy_(0, place, self._expiry(moved, found.gap))
+        labels = self.labels.view(-1)
+        before = labels.index_select(0, place) + first
+        changed = (before != after).nonzero()[:, 0]
+        labels.index_copy_(0, place[changed], found.labels[changed].to(torch.int32))
+        n_changed += torch.bincount(restart[changed], minlength=len(n_changed))
+        self._move(where[changed], before[changed], after[changed])
+
+    def _first_row(self, restart: Any) -> Any:
+        """Where the clusters of a restart begin among those of all, "no label" included."""
+        return restart * (self.centroids.shape[1] + 1)
+
+    def _expiry(self, moved: Tensor, gap: Tensor) -> Tensor:
+        """How much further movement a label survives; rounded down by more than its own rounding."""
+        return torch.where(gap > 0, moved.add_(gap).mul_(1 - _SLACK), -torch.inf)
+
+    def _move(self, rows: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts."""
+        samples = self._samples
+        totals = self._totals.flatten(0, 1)
+        n_features = samples.x.shape[1]
+        n_rows = max(1, _MOVE_ELEMENTS // (n_features + 1))
+        terms = torch.ones(min(len(rows), n_rows), n_features + 1, dtype=torch.float64, device=rows.device)
+        for some, old, new in zip(*(torch.split(each, n_rows) for each in (rows, before, after)), strict=True):
+            part = terms[: len(some)]
+            part[:, :-1] = samples.x.index_select(0, some)
+            if samples.weights is not None:
+                weights = samples.weights.index_select(0, some)
+                part[:, :-1] *= weights.unsqueeze(1)
+                part[:, -1] = weights
+            totals.index_add_(0, new, part)
+            totals.index_add_(0, old.to(torch.int64), part, alpha=-1.0)
+
+    # ---- update ----------------------------------------------------------------------------------------------------
+
+    def _updated(self, active: list[int]) -> Tensor:
+        """Means of the clusters of some restarts, (len(active), K, D)."""
+        totals = sum_(self._totals[active])[:, :-1]
+        old = self.centroids[active]
+        sums, counts = totals[:, :, :-1], totals[:, :, -1]
+        empty = self._empty(active, counts)
+        for i in empty.any(1).nonzero()[:, 0].tolist():
+            self._repair(active[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
+        means = torch.where(counts.unsqueeze(2) > 0, sums / counts.clamp_min(1e-300).unsqueeze(2), old)
+        return _unit(means, old) if self._spherical else means
+
+    def _empty(self, active: list[int], counts: Tensor) -> Tensor:
+        """Clusters without a sample of positive weight, (len(active), K); what rounding leaves in counts becomes 0."""
+        if self._samples.weights is None:
+            counts.round_()
+            return counts == 0
+        n_members = torch.zeros_like(counts)
+        positive = (self._samples.weights > 0).double()
+        for i, r in enumerate(active):
+            n_members[i].index_add_(0, self.labels[r], positive)
+        empty = sum_(n_members) == 0
+        counts.masked_fill_(empty, 0.0)
+        return empty
+
+    def _repair(self, r: int, sums: Tensor, counts: Tensor, empty: Tensor) -> None:
+        """Give each empty cluster of a restart one of the samples farthest from their centroids, in place.
+
+        The farthest sample goes to the empty cluster of the lowest number; equally far ones in the order of the data.
+        As in scikit-learn, the sample is taken out of its own cluster's mean, and nothing happens if all samples lie on
+        their centroids.
+        """
+        samples, n_empty = self._samples, len(empty)
+        n_features = samples.x.shape[1]
+        distances = torch.zeros(len(samples.x), dtype=torch.float64, device=samples.x.device)
+        for rows in samples.blocks():
+            distances[rows] = own_distances(samples.x[rows], self.centroids[r], self.labels[r, rows])
+        if samples.weights is not None:
+            distances.masked_fill_(samples.weights == 0, -1.0)
+        far = distances.argsort(descending=True, stable=True)[:n_empty]
+        rank, world_size = world()
+        # Distance, number, label, weight and features of each candidate; processes without a sample have none.
+        table = torch.zeros(world_size, n_empty, 4 + n_features, dtype=torch.float64, device=samples.x.device)
+        table[rank, :, 0] = -1.0
+        if len(far) > 0:
+            own = table[rank, : len(far)]
+            own[:, 0] = distances[far]
+            own[:, 1] = self._numbers(far)
+            own[:, 2] = self.labels[r, far]
+            own[:, 3] = 1.0 if samples.weights is None else samples.weights[far]
+            own[:, 4:] = samples.x[far]
+        candidates = sum_(table).flatten(0, 1)
+        candidates = candidates[candidates[:, 1].argsort(stable=True)]
+        candidates = candidates[candidates[:, 0].argsort(descending=True, stable=True)][:n_empty]
+        candidates = candidates[candidates[:, 0] > 0]
+        empty = empty[: len(candidates)]
+        label, weight = candidates[:, 2].to(torch.int64), candidates[:, 3]
+        taken = candidates[:, 4:] * weight.unsqueeze(1)
+        sums.index_add_(0, label, taken, alpha=-1.0)
+        counts.index_add_(0, label, weight, alpha=-1.0)
+        sums[empty], counts[empty] = taken, weight
+
+    def _numbers(self, rows: Tensor) -> Tensor:
+        """Numbers of rows of this process in the whole data."""
+        samples = self._samples
+        starts = torch.tensor([chunk.start for chunk in samples.chunks], device=rows.device)
+        chunk = torch.searchsorted(starts, rows, right=True) - 1
+        return samples.chunk_numbers.to(rows.device)[chunk] * samples.n_total + rows - starts[chunk]
+
+    def _note_shift(self, active: list[int], shift: Tensor) -> None:
+        """Add up how far the own centroid and, at most, any other have moved, (len(active), K)."""
+        two = shift.topk(min(2, shift.shape[1]), dim=1)
+        others = torch.where(
+            torch.arange(shift.shape[1], device=shift.device) == two.indices[:, :1],
+            two.values[:, -1:],
+            two.values[:, :1],
+        )
+        moved = torch.zeros_like(self._moved)
+        moved[active, :-1] = shift + others
+        self._moved += moved
+
+    # ---- comparison of restarts ------------------------------------------------------------------------------------
+
+    def _inertia(self) -> list[float]:
+        """Inertias up to a constant, from sums and counts, accurate to a small part of the total scatter."""
+        totals = sum_(self._totals.clone())[:, :-1]
+        sums, counts = totals[:, :, :-1], totals[:, :, -1]
+        cross = (self.centroids * (self.centroids * counts.unsqueeze(2) - 2.0 * sums)).sum((1, 2))
+        inertia: list[float] = cross.tolist()
+        return inertia
+
+    def _total_scatter(self) -> float:
+        """Sum of weight times squared norm."""
+        samples = self._samples
+        squares = samples.norms.double().square_()
+        if samples.weights is not None:
+            squares *= samples.weights
+        return float(sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
 
 
-def _seed(x: Tensor, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
-    """Seeds of restarts that fit into memory together, (R, K, D)."""
-    n_samples, n_candidates = len(x), 2 + int(math.log(n_clusters))
-    norms = x.square().sum(1)
-    restarts = torch.arange(n_init, device=x.device)
-    first = torch.randint(n_samples, (n_init,), generator=generator, device=x.device)
-    chosen = [first]
-    nearest = _distances_to(x, norms, first)  # (R, N)
-    for _ in range(1, n_clusters):
-        cumulative = nearest.cumsum(1, dtype=torch.float64)
-        draws = torch.rand(n_init, n_candidates, generator=generator, device=x.device, dtype=torch.float64)
-        candidates = torch.searchsorted(cumulative, draws * cumulative[:, -1:]).clamp_max_(n_samples - 1)
-        closer = _distances_to(x, norms, candidates.flatten()).view(n_init, n_candidates, n_samples)
-        closer = torch.minimum(closer, nearest.unsqueeze(1))
-        best = closer.sum(2).argmin(1)
-        nearest = closer[restarts, best]
-        chosen.append(candidates[restarts, best])
-    return x[torch.stack(chosen, 1)]
-
-
-class _Assignment(NamedTuple):
-    sums: Tensor  # (R, K, D), float64
-    counts: Tensor  # (R, K), float64
-
-
-def _distances_to(x: Tensor, norms: Tensor, index: Tensor) -> Tensor:
-    """Squared distances of every sample to the samples ``index``, (len(index), N)."""
-    return torch.addmm(norms, x[index], x.T, alpha=-2.0).add_(norms[index, None]).clamp_min_(0.0)
-
-
-def _score(chunk: Tensor, centroids: Tensor) -> Tensor:
-    """Squared distances less each sample's own squared norm, (R, K, rows).
-
-    The samples come last, so that reductions over the clusters run along contiguous memory.
-    """
-    flat = centroids.flatten(0, 1)
-    return torch.addmm(flat.square().sum(1, keepdim=True), flat, chunk.T, alpha=-2.0).view(*centroids.shape[:2], -1)
-
-
-def _assign(x: Tensor, centroids: Tensor) -> _Assignment:
-    """Assign every sample in every restart and collect the sums that Lloyd's update needs, chunk by chunk."""
-    n_restarts, n_clusters, n_features = centroids.shape
-    sums = torch.zeros(n_restarts * n_clusters, n_features, device=x.device, dtype=torch.float64)
-    counts = torch.zeros(n_restarts * n_clusters, device=x.device, dtype=torch.float64)
-    for chunk in torch.split(x, _chunk_rows(centroids)):
-        scores = _score(chunk, centroids)
-        nearest = scores.amin(1)
-        one_hot = (scores == nearest.unsqueeze(1)).to(x.dtype)
-        if one_hot.sum(dtype=torch.float64) != nearest.numel():  # a tie: the lower number takes the sample
-            one_hot = torch.zeros_like(scores).scatter_(1, scores.argmin(1, keepdim=True), 1.0)
-        one_hot = one_hot.flatten(0, 1)
-        sums += one_hot @ chunk
-        counts += one_hot.sum(1)
-    return _Assignment(sums.view_as(centroids), counts.view(n_restarts, n_clusters))
-
-
-def _label(x: Tensor, centroids: Tensor) -> Tensor:
-    """Nearest of the centroids (K, D) for each sample, (N,)."""
-    restart = centroids.unsqueeze(0)
-    return torch.cat([_score(chunk, restart)[0].argmin(0) for chunk in torch.split(x, _chunk_rows(restart))])
-
-
-def _inertia(x: Tensor, centroids: Tensor) -> Tensor:
-    """Sum of squared distances to the nearest of the centroids (K, D), (), float64.
-
-    From differences, without the cancellation of an expansion: it chooses between restarts.
-    """
-    inertia = torch.zeros((), device=x.device, dtype=torch.float64)
-    for chunk in torch.split(x, _chunk_rows(centroids.unsqueeze(0))):
-        inertia += (chunk - centroids[_label(chunk, centroids)]).square().sum(dtype=torch.float64)
-    return inertia
-
-
-def _farthest(x: Tensor, centroids: Tensor, n: int) -> Tensor:
-    """The ``n`` samples that are farthest from their nearest centroid (K, D), (n,), the farthest first."""
-    restart = centroids.unsqueeze(0)
-    distances = [
-        _score(chunk, restart)[0].amin(0) + chunk.square().sum(1) for chunk in torch.split(x, _chunk_rows(restart))
-    ]
-    return torch.cat(distances).argsort(descending=True, stable=True)[:n]
-
-
-def _chunk_rows(centroids: Tensor) -> int:
-    return max(1, _CHUNK_ELEMENTS // (centroids.shape[0] * centroids.shape[1]))
-
-
-def _lloyd(x: Tensor, seeds: Tensor, max_iter: int, threshold: float) -> tuple[Tensor, Tensor]:
-    """Lloyd's iterations of all restarts; those that have converged drop out.
-
-    Returns:
-        Centroids (R, K, D) and iterations (R,).
-    """
-    centroids = seeds.clone()
-    n_iterations = torch.zeros(len(seeds), dtype=torch.int64)
-    active = torch.arange(len(seeds), device=x.device)
-    for _ in range(max_iter):
-        assignment = _assign(x, centroids[active])
-        means = (assignment.sums / assignment.counts.clamp_min(1.0).unsqueeze(2)).to(x.dtype)
-        empty = assignment.counts == 0
-        for r in empty.any(1).nonzero()[:, 0].tolist():  # the empty clusters of a restart move to its farthest samples
-            means[r, empty[r]] = x[_farthest(x, centroids[active[r]], int(empty[r].sum()))]
-        shift = (means - centroids[active]).square().sum((1, 2))
-        centroids[active] = means
-        n_iterations[active.cpu()] += 1
-        active = active[shift > threshold]
-        if len(active) == 0:
-            break
-    return centroids, n_iterations
+def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:
+    """Centroids scaled to unit length; those without a direction are replaced."""
+    norms = centroids.norm(dim=-1, keepdim=True)
+    return torch.where(norms > 0, centroids / norms.clamp_min(1e-300), fallback)

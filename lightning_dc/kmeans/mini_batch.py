@@ -1,4 +1,4 @@
-"""K-means on batches."""
+"""K-means on mini-batches, for data that stream."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import torch
 from torch import Tensor
 
 from lightning_dc.distributed import sum_
+from lightning_dc.errors import InputError
+from lightning_dc.kmeans.estimator import Array, Centroids, Initialisation, as_init, to_samples
+from lightning_dc.kmeans.lloyd import kmeans
+from lightning_dc.kmeans.samples import full_precision
+
+_SEEDING_BATCHES = 3  # batches of samples that the centroids to start from are found in, as in scikit-learn
+_REASSIGN_EVERY = 10  # centroids are checked once the samples seen since make up so many times the number of clusters
 
 
+@torch.no_grad()
 def counted_update_(
     centroids: Tensor,
     counts: Tensor,
@@ -17,26 +25,163 @@ def counted_update_(
     *,
     distributed: bool = False,
 ) -> None:
-    """Average samples into their centroids, in place.
+    """Move centroids to the running mean of all samples they have had, in place.
 
-    The closed form of pulling a centroid by one over the number of its samples, one sample after the other
-    (Sculley 2010; DCN, https://arxiv.org/abs/1610.04794, eq. 16).
+    Each sample of a batch moves its centroid by 1 / count of the way, the count including the sample (Sculley 2010,
+    algorithm 1; DCN, https://arxiv.org/abs/1610.04794, equation 8). One after another the n_k samples of cluster k give
+    c_k + sum(x_i - c_k) / (count_k + n_k), in any order, which is what is computed here.
 
     Args:
-        centroids: centroids, (K, D).
-        counts: number of samples that each centroid stands for, (K,), float64.
+        centroids: (K, D), float; written to.
+        counts: samples, or weight, that each centroid has had, (K,); written to. Float64 counts exactly.
         x: samples, (B, D).
-        labels: centroid of each sample, (B,), int64.
-        sample_weight: weight of each sample, (B,); None for 1.
-        distributed: each process has its own samples; centroids and counts are the same on all.
+        labels: cluster of each sample, (B,), int64.
+        sample_weight: weights of the samples, (B,); None is 1 for each.
+        distributed: the batch is spread over processes, which all hold the same centroids and counts.
     """
-    weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if sample_weight is None else sample_weight
-    weight = weight.to(torch.float64).unsqueeze(1)
-    totals = torch.zeros(len(centroids), x.shape[1] + 1, dtype=torch.float64, device=x.device)
-    totals.index_add_(0, labels, torch.cat([x.to(torch.float64), torch.ones_like(weight)], 1) * weight)
-    if distributed:
-        sum_(totals)
-    sums, sizes = totals[:, :-1], totals[:, -1]
-    counts += sizes
-    pull = (sums - sizes.unsqueeze(1) * centroids.to(torch.float64)) / counts.clamp_min(1e-300).unsqueeze(1)
-    centroids += pull.to(centroids.dtype)
+    with full_precision(x.device):
+        n_clusters, n_features = centroids.shape
+        sums = torch.zeros(n_clusters, n_features + 1, dtype=torch.float64, device=x.device)
+        terms = torch.ones(len(x), n_features + 1, dtype=torch.float64, device=x.device)
+        terms[:, :-1] = x.detach().double() - centroids.double()[labels]
+        if sample_weight is not None:
+            terms *= sample_weight.detach().double().unsqueeze(1)
+        sums.index_add_(0, labels.to(torch.int64), terms)
+        if distributed:
+            sum_(sums)
+        total = counts.double() + sums[:, -1]
+        centroids.copy_(centroids.double() + sums[:, :-1] / torch.where(total > 0, total, 1.0).unsqueeze(1))
+        counts.copy_(total)
+
+
+class MiniBatchKMeans(Centroids):
+    """K-means on mini-batches (Sculley 2010) with the attributes of scikit-learn's class.
+
+    A centroid is the running mean of the samples it has had. Centroids that had less than a hundredth of what the
+    largest one had move to the samples of the batch that are farthest from their centroids, as often as scikit-learn
+    checks them, but with no random choice.
+
+    Args:
+        n_clusters: K.
+        init: how to find the first centroids, in the first samples: "k-means++", "random", or centroids, (K, D).
+        n_init: restarts of that.
+        batch_size: samples in a batch of ``fit``.
+        max_iter: passes of ``fit`` over the data.
+        tol: ``fit`` ends when the centroids' squared shift in a pass, summed, is at most this share of the mean
+            variance of the features.
+        reassignment_ratio: share of the largest count below which a centroid is moved; 0 never moves one.
+        seed: of the order of the samples and the first centroids.
+
+    Attributes:
+        cluster_centers_: centroids, (K, D).
+        labels_: cluster of each sample of ``fit``, (N,), or of the last ``partial_fit``.
+        inertia_: sum of weight times squared distance of these samples to their centroids.
+        n_iter_: passes over the data.
+        n_steps_: batches so far.
+        counts_: samples, or weight, that each centroid has had, (K,), float64.
+        n_features_in_: D.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    counts_: Tensor
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Initialisation = "k-means++",
+        n_init: int = 3,
+        batch_size: int = 1024,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        reassignment_ratio: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or max_iter < 1:
+            raise InputError(f"batch_size={batch_size} and max_iter={max_iter} must be at least 1")
+        if not 0 <= reassignment_ratio < 1:
+            raise InputError(f"reassignment_ratio={reassignment_ratio} must lie between 0 and 1")
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.reassignment_ratio = reassignment_ratio
+        self.seed = seed
+        self.n_steps_ = 0
+        self._since_check = 0.0
+
+    def fit(self, x: Array, sample_weight: Array | None = None) -> MiniBatchKMeans:
+        """Cluster samples, (N, D), in passes over them in random order."""
+        data, weights = to_samples(x, sample_weight)
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(data), generator=generator).to(data.device)
+        first = order[: max(_SEEDING_BATCHES * self.batch_size, 3 * self.n_clusters)]
+        self._start(data[first], None if weights is None else weights[first])
+        threshold = self.tol * float(data.var(0, correction=0).mean())
+        for n_iter in range(1, self.max_iter + 1):
+            before = self._centroids.clone()
+            for batch in torch.split(order, self.batch_size):
+                self._step(data[batch], None if weights is None else weights[batch])
+            self.n_iter_ = n_iter
+            if float((self._centroids - before).double().square().sum()) <= threshold:
+                break
+            order = torch.randperm(len(data), generator=generator).to(data.device)
+        self._finish(x, data, weights)
+        return self
+
+    def partial_fit(self, x: Array, sample_weight: Array | None = None) -> MiniBatchKMeans:
+        """Learn from one batch, (B, D); the first one, of at least K samples, also gives the first centroids."""
+        data, weights = to_samples(x, sample_weight)
+        if not self.is_fitted:
+            self._start(data, weights)
+        self._check_width(data)
+        self._step(data.to(self._centroids.device), weights)
+        self._finish(x, data, weights)
+        return self
+
+    def _start(self, data: Tensor, weights: Tensor | None) -> None:
+        """First centroids."""
+        result = kmeans(
+            data,
+            self.n_clusters,
+            n_init=self.n_init,
+            init=as_init(self.init),
+            max_iter=0,
+            sample_weight=weights,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        self._set_centroids(result.centroids)
+        self.counts_ = torch.zeros(self.n_clusters, dtype=torch.float64, device=data.device)
+        self.n_steps_, self._since_check = 0, 0.0
+
+    def _step(self, data: Tensor, weights: Tensor | None) -> None:
+        labels, distances = self._assign(data)
+        counted_update_(self._centroids, self.counts_, data, labels, weights)
+        self.n_steps_ += 1
+        self._since_check += len(data)
+        if bool((self.counts_ == 0).any()) or self._since_check >= _REASSIGN_EVERY * self.n_clusters:
+            self._since_check = 0.0
+            self._reassign(data, distances)
+
+    def _reassign(self, data: Tensor, distances: Tensor) -> None:
+        """Move centroids that hardly have any samples to the farthest samples of the batch; at most half of these."""
+        low = self.counts_ < self.reassignment_ratio * self.counts_.max()
+        dead = self.counts_.argsort(stable=True)[: min(int(low.sum()), len(data) // 2)]
+        if len(dead) == 0:
+            return
+        far = distances.argsort(descending=True, stable=True)[: len(dead)]
+        dead, far = dead[distances[far] > 0], far[distances[far] > 0]
+        self._centroids[dead] = data[far].to(self._centroids.dtype)
+        others = self.counts_[~low]
+        self.counts_[dead] = others.min()  # so that they do not move at every check
+
+    def _finish(self, x: Array, data: Tensor, weights: Tensor | None) -> None:
+        labels, distances = self._assign(data)
+        if weights is not None:
+            distances = distances * weights
+        self._report(x, labels, float(distances.sum(dtype=torch.float64)))

@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lightning_dc.batch import Batch, SampleLoader, as_batch
-from lightning_dc.distributed import sum_, world
+from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, sum_, world
 from lightning_dc.errors import InputError
 from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
-
-CHUNK_SIZE = 4096
-"""Samples encoded at a time. A constant: results must not depend on batch size or number of processes."""
 
 
 class FullAssignment(NamedTuple):
@@ -167,10 +164,8 @@ def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
 
 def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch, Tensor]]:
     """Rows, batch and embedding of each chunk that this process owns."""
-    rank, world_size = world()
     strategy, precision = module.trainer.strategy, module.trainer.precision_plugin
-    for start in range(rank * CHUNK_SIZE, loader.n_samples, world_size * CHUNK_SIZE):
-        rows = slice(start, min(start + CHUNK_SIZE, loader.n_samples))
+    for rows in owned_chunks(loader.n_samples):
         batch = strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
         batch = precision.convert_input(batch)
         yield rows, batch, embed_batch(module, batch)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
-from sklearn.cluster import kmeans_plusplus as sklearn_kmeans_plusplus
 from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
@@ -17,7 +19,7 @@ from torch import Tensor
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, kmeans, kmeans_plusplus
 
-lloyd = import_module("lightning_dc.kmeans.lloyd")
+nearest = import_module("lightning_dc.kmeans.nearest")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -78,7 +80,7 @@ def test_iterations_from_given_seeds_are_sklearns() -> None:
     np.testing.assert_allclose(ours.centroids.numpy(), theirs.cluster_centers_, rtol=1e-9)
     np.testing.assert_array_equal(ours.labels.numpy(), theirs.labels_)
     assert ours.inertia == pytest.approx(theirs.inertia_, rel=1e-9)
-    assert ours.n_iterations == theirs.n_iter_
+    assert ours.n_iter == theirs.n_iter_
 
 
 def test_as_many_clusters_as_samples_give_one_sample_each() -> None:
@@ -214,7 +216,7 @@ def test_more_restarts_are_never_worse_than_the_best_of_their_seeds() -> None:
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.from_numpy(blobs()[0].astype(np.float64))
     whole = kmeans(x, 5, n_init=4, generator=seeded())
-    monkeypatch.setattr(lloyd, "_CHUNK_ELEMENTS", 4 * 5 * 37)
+    monkeypatch.setitem(nearest._CHUNK_ELEMENTS, "cpu", 4 * 5 * 37)
     chunked = kmeans(x, 5, n_init=4, generator=seeded())
     torch.testing.assert_close(chunked.centroids, whole.centroids, rtol=1e-12, atol=1e-12)
     assert torch.equal(chunked.labels, whole.labels)
@@ -228,34 +230,35 @@ def test_autocast_does_not_lower_the_precision() -> None:
     assert torch.equal(result.centroids, expected.centroids)
 
 
-def test_a_sample_between_two_centroids_goes_to_the_lower_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_between_two_centroids_goes_to_the_lower_number() -> None:
     x = torch.tensor([[-1.0], [0.0], [1.0], [0.0]])
-    monkeypatch.setattr(lloyd, "kmeans_plusplus", lambda *_, **__: torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]]))
-    seeds_only = kmeans(x, 2, max_iter=0)
+    seeds = torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]])
+    seeds_only = kmeans(x, 2, init=seeds, max_iter=0)
     assert seeds_only.labels.tolist() == [1, 0, 0, 0]
     assert seeds_only.inertia == 2.0
-    once = kmeans(x, 2, max_iter=1)  # the samples at 0 move one centroid, not both
+    once = kmeans(x, 2, init=seeds, max_iter=1)  # the samples at 0 move one centroid, not both
     torch.testing.assert_close(once.centroids, torch.tensor([[1 / 3], [-1.0]]))
 
 
 @pytest.mark.parametrize("n_empty", [1, 2])
-def test_empty_clusters_move_to_the_farthest_samples(monkeypatch: pytest.MonkeyPatch, n_empty: int) -> None:
+def test_empty_clusters_move_to_the_farthest_samples(n_empty: int) -> None:
     """As in scikit-learn's test of relocated clusters: seeds so far away that no sample is theirs."""
     x = torch.tensor([[0.0], [0.1], [0.2], [5.0], [9.0]], dtype=torch.float64)
-    seeds = torch.tensor([[[0.0], [100.0], [200.0]][: 1 + n_empty]], dtype=torch.float64)
-    monkeypatch.setattr(lloyd, "kmeans_plusplus", lambda *_, **__: seeds - x.mean(0))  # data are centred
-    once = kmeans(x, 1 + n_empty, max_iter=1)
+    seeds = torch.tensor([[0.0], [100.0], [200.0]][: 1 + n_empty], dtype=torch.float64)
+    once = kmeans(x, 1 + n_empty, init=seeds, max_iter=1)
     farthest = [9.0, 5.0][:n_empty]
     np.testing.assert_allclose(once.centroids[1:, 0].numpy(), farthest)
-    result = kmeans(x, 1 + n_empty)
+    theirs = KMeans(1 + n_empty, init=seeds.numpy(), n_init=1, max_iter=1).fit(x.numpy())
+    np.testing.assert_allclose(once.centroids.numpy(), theirs.cluster_centers_, rtol=1e-12)
+    result = kmeans(x, 1 + n_empty, init=seeds)
     assert len(set(result.labels.tolist())) == 1 + n_empty
-    theirs = KMeans(1 + n_empty, init=seeds[0].numpy(), n_init=1).fit(x.numpy())
+    theirs = KMeans(1 + n_empty, init=seeds.numpy(), n_init=1).fit(x.numpy())
     assert result.inertia == pytest.approx(theirs.inertia_)
 
 
-def test_max_iter_bounds_every_restart() -> None:
+def test_max_iterations_bounds_every_restart() -> None:
     x = torch.from_numpy(uniform())
-    assert kmeans(x, 8, n_init=3, max_iter=2, generator=seeded()).n_iterations == 2
+    assert kmeans(x, 8, n_init=3, max_iter=2, generator=seeded()).n_iter == 2
 
 
 def test_zero_tolerance_ends_at_a_fixed_point_of_lloyds_iteration() -> None:
@@ -263,43 +266,7 @@ def test_zero_tolerance_ends_at_a_fixed_point_of_lloyds_iteration() -> None:
     result = kmeans(x, 6, n_init=1, tol=0.0, generator=seeded())
     means = torch.stack([x[result.labels == k].mean(0) for k in range(6)])
     torch.testing.assert_close(result.centroids, means, rtol=1e-12, atol=1e-12)
-    assert 1 < result.n_iterations < 300
-
-
-def test_seeds_are_distinct_samples() -> None:
-    x = torch.from_numpy(uniform()[:40])
-    seeds = kmeans_plusplus(x, 10, n_init=7, generator=seeded())
-    assert seeds.shape == (7, 10, 3)
-    rows = {tuple(row) for row in x.tolist()}
-    for restart in seeds.tolist():
-        assert {tuple(seed) for seed in restart} <= rows
-        assert len({tuple(seed) for seed in restart}) == 10
-
-
-def test_seeding_finds_every_separated_blob() -> None:
-    x, y = make_blobs(120, 2, centers=[[0, 0], [1e3, 0], [0, 1e3], [1e3, 1e3]], random_state=0)
-    seeds = kmeans_plusplus(torch.from_numpy(x), 4, n_init=10, generator=seeded())
-    for restart in seeds.numpy():
-        assert {int(y[np.where((x == seed).all(1))[0][0]]) for seed in restart} == {0, 1, 2, 3}
-
-
-def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
-    x = uniform().astype(np.float64)
-    seeds = kmeans_plusplus(torch.from_numpy(x), 12, n_init=60, generator=seeded()).numpy()
-    ours = np.mean([cdist(x, own, "sqeuclidean").min(1).sum() for own in seeds])
-    theirs, of_one_candidate = (
-        np.mean(
-            [
-                cdist(x, sklearn_kmeans_plusplus(x, 12, random_state=i, n_local_trials=n)[0], "sqeuclidean")
-                .min(1)
-                .sum()
-                for i in range(60)
-            ]
-        )
-        for n in (None, 1)
-    )
-    assert ours == pytest.approx(theirs, rel=0.02)
-    assert ours < 0.97 * of_one_candidate
+    assert 1 < result.n_iter < 300
 
 
 @pytest.mark.parametrize(
@@ -310,12 +277,19 @@ def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
         (torch.rand(5, 2), {"n_clusters": 6}, "n_clusters=6 .* the 5 samples"),
         (torch.rand(5, 2), {"n_clusters": 0}, "n_clusters=0"),
         (torch.zeros(0, 2), {"n_clusters": 1}, "0 samples"),
+        (torch.rand(5, 2), {"n_clusters": 2, "init": "kmeans"}, "init='kmeans'"),
+        (torch.rand(5, 2), {"n_clusters": 2, "init": torch.full((2, 2), torch.nan)}, "init of k-means holds NaN"),
+        (torch.rand(5, 2), {"n_clusters": 2, "sample_weight": torch.ones(4)}, r"sample_weight has shape \(4,\)"),
+        (torch.rand(5, 2), {"n_clusters": 2, "sample_weight": -torch.ones(5)}, "negative"),
+        (torch.rand(5, 2), {"n_clusters": 2, "sample_weight": torch.zeros(5)}, "all sample_weight are zero"),
+        (torch.eye(3)[:, :2], {"n_clusters": 2, "spherical": True}, "1 samples are zero .* drop them"),
+        (torch.rand(5, 2), {"n_clusters": 2, "n_total": 6}, r"x has 5 rows; of n_total=6"),
         (torch.rand(5, 2), {"n_clusters": 2, "n_init": 0}, "n_init=0"),
         (torch.tensor([[0.0], [float("nan")]]), {"n_clusters": 1}, "NaN or infinite"),
         (torch.tensor([[0.0], [float("inf")]]), {"n_clusters": 1}, "NaN or infinite"),
     ],
 )
-def test_bad_input_is_refused(x: Tensor, arguments: dict[str, int], message: str) -> None:
+def test_bad_input_is_refused(x: Tensor, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         kmeans(x, **arguments)
 
@@ -329,3 +303,195 @@ def test_a_warm_start_equals_sklearn_from_the_same_centroids() -> None:
     np.testing.assert_array_equal(result.labels.numpy(), reference.labels_)
     with pytest.raises(InputError, match=r"init of k-means has shape \(5, 3\); give \(6, 3\)"):
         kmeans(x, 6, init=x[:5])
+
+
+@pytest.mark.parametrize(("n_clusters", "n_features"), [(2, 1), (7, 5), (31, 3), (32, 40), (90, 70), (300, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_run_from_given_centroids_is_sklearns(n_clusters: int, n_features: int, dtype: Any) -> None:
+    """Every layout of the scores: the same labels, centroids and number of iterations, to the end and in one step."""
+    x = np.random.default_rng(n_clusters).normal(size=(3000, n_features)).astype(dtype) + 2
+    weights = np.random.default_rng(0).integers(1, 5, len(x)).astype(np.float64)
+    for max_iter, sample_weight in ((1, None), (200, None), (200, weights)):
+        theirs = KMeans(n_clusters, init=x[:n_clusters], n_init=1, max_iter=max_iter).fit(
+            x, sample_weight=sample_weight
+        )
+        result = kmeans(
+            torch.from_numpy(x),
+            n_clusters,
+            init=torch.from_numpy(x[:n_clusters]),
+            max_iter=max_iter,
+            sample_weight=None if sample_weight is None else torch.from_numpy(sample_weight),
+        )
+        rtol = 1e-10 if dtype is np.float64 else 1e-4
+        assert result.n_iter == theirs.n_iter_
+        assert (result.labels.numpy() != theirs.labels_).sum() <= (0 if dtype is np.float64 else 2)
+        np.testing.assert_allclose(result.centroids.numpy(), theirs.cluster_centers_, rtol=rtol, atol=rtol)
+        assert result.inertia == pytest.approx(theirs.inertia_, rel=rtol)
+
+
+def brute_force(x: Tensor, centroids: Tensor, n_iter: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Lloyd's iterations in float64, without a repair: labels of the last centroids, and these."""
+    x, centroids = x.double(), centroids.double()
+    for _ in range(n_iter):
+        labels = (x[:, None] - centroids).square().sum(2).argmin(1)
+        for k in range(len(centroids)):
+            if weights[labels == k].sum() > 0:
+                centroids[k] = (weights[labels == k, None] * x[labels == k]).sum(0) / weights[labels == k].sum()
+    return (x[:, None] - centroids).square().sum(2).argmin(1), centroids
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n_clusters=st.integers(2, 40),
+    n_features=st.integers(1, 12),
+    n_iter=st.integers(1, 12),
+    spread=st.sampled_from([0.1, 1.0, 10.0]),
+    quantised=st.booleans(),
+)
+def test_skipping_rows_changes_nothing(
+    seed: int, n_clusters: int, n_features: int, n_iter: int, spread: float, quantised: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    centers = torch.randn(n_clusters, n_features, generator=generator) * spread
+    x = centers.repeat(12, 1) + torch.randn(12 * n_clusters, n_features, generator=generator)
+    if quantised:  # many distances are equal
+        x = x.round()
+    weights = torch.rand(len(x), generator=generator).double()
+    starts = torch.stack([x[torch.randperm(len(x), generator=generator)[:n_clusters]] for _ in range(3)])
+    expected = [brute_force(x, start, n_iter, weights) for start in starts]
+    if any((torch.bincount(labels, minlength=n_clusters) == 0).any() for labels, _ in expected):
+        return  # what a repair does is tested elsewhere
+    for start, (labels, centroids) in zip(starts, expected, strict=True):
+        result = kmeans(x, n_clusters, init=start, max_iter=n_iter, tol=-1.0, sample_weight=weights)
+        scale = float(x.square().mean())
+        if (result.centroids - centroids).abs().max() > 1e-3 * scale**0.5:  # a repair on the way
+            continue
+        torch.testing.assert_close(result.centroids.double(), centroids, rtol=1e-5, atol=1e-5 * scale**0.5)
+        assert torch.equal(result.labels, labels) or quantised
+
+
+def test_ties_are_settled_by_exact_distances() -> None:
+    """Rows in the middle between two centroids, up to less than float32 can tell from a product far from the origin."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(40, 30, generator=generator)
+    middle = torch.randn(30, generator=generator) * 30
+    offsets = torch.randn(2000, 40, generator=generator).unsqueeze(2) * directions * 1e-6
+    x = (middle + offsets.sum(1)).float()
+    centroids = torch.cat([middle + directions, middle - directions]).double()
+    found = nearest.nearest_of_all(x, x.norm(dim=1), centroids.unsqueeze(0))
+    exact = (x.double()[:, None] - centroids).square().sum(2)
+    assert torch.equal(found.labels[0], exact.argmin(1))
+    product = torch.addmm(centroids.square().sum(1).float(), x, centroids.T.float(), alpha=-2.0)
+    assert (product.argmin(1) != exact.argmin(1)).any()  # so the product alone would not do
+    two = exact.sqrt().topk(2, largest=False).values
+    assert (found.gap[0] <= two[:, 1] - two[:, 0] + 1e-12).all()
+
+
+@pytest.mark.parametrize("exponent", [-30, -10, 10, 30])
+def test_huge_and_tiny_data_give_the_same_clusters(exponent: int) -> None:
+    x = torch.from_numpy(uniform())
+    scale = 2.0 ** round(exponent / 0.30103)
+    plain, scaled = kmeans(x, 6, generator=seeded()), kmeans(x * scale, 6, generator=seeded())
+    assert torch.equal(plain.labels, scaled.labels)
+    torch.testing.assert_close(scaled.centroids / scale, plain.centroids, rtol=1e-5, atol=1e-6)
+    assert scaled.inertia / scale**2 == pytest.approx(plain.inertia, rel=1e-5)
+
+
+def test_one_far_outlier_leaves_the_others_their_clusters() -> None:
+    x, y = blobs()
+    x = np.concatenate([x, np.full((1, 4), 1e6, dtype=np.float32)])
+    result = kmeans(torch.from_numpy(x), 6, generator=seeded())
+    assert adjusted_rand_score(y, result.labels[:-1].numpy()) > 0.95
+
+
+def test_weights_count_like_repetitions() -> None:
+    x = torch.from_numpy(uniform().astype(np.float64))
+    repeats = torch.from_numpy(np.random.default_rng(0).integers(0, 4, len(x)))
+    seeds = x[repeats > 0][:6]
+    weighted = kmeans(x, 6, init=seeds, sample_weight=repeats, tol=0.0)
+    repeated = kmeans(x.repeat_interleave(repeats, dim=0), 6, init=seeds, tol=0.0)
+    torch.testing.assert_close(weighted.centroids, repeated.centroids, rtol=1e-10, atol=1e-10)
+    assert weighted.inertia == pytest.approx(repeated.inertia, rel=1e-10)
+    assert torch.equal(weighted.labels.repeat_interleave(repeats), repeated.labels)
+
+
+def test_equal_weights_change_nothing() -> None:
+    x = torch.from_numpy(uniform())
+    plain = kmeans(x, 6, n_init=3, generator=seeded())
+    for weight, factor in ((1.0, 1.0), (0.25, 0.25)):
+        weighted = kmeans(x, 6, n_init=3, generator=seeded(), sample_weight=torch.full((len(x),), weight))
+        torch.testing.assert_close(weighted.centroids, plain.centroids)
+        assert torch.equal(weighted.labels, plain.labels)
+        assert weighted.inertia == pytest.approx(plain.inertia * factor)
+
+
+def test_samples_of_zero_weight_get_a_label_only() -> None:
+    x = torch.from_numpy(uniform().astype(np.float64))
+    weights = torch.ones(len(x))
+    weights[::3] = 0.0
+    seeds = x[1:20:3][:4]
+    result = kmeans(x, 4, init=seeds, sample_weight=weights)
+    kept = kmeans(x[weights > 0], 4, init=seeds, tol=0.0)
+    torch.testing.assert_close(result.centroids, kept.centroids, rtol=1e-2, atol=1e-2)
+    assert result.labels.shape == (len(x),)
+
+
+def test_a_cluster_of_zero_weight_samples_is_empty() -> None:
+    x = torch.tensor([[0.0], [1.0], [10.0], [11.0], [50.0]], dtype=torch.float64)
+    weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
+    result = kmeans(x, 2, init=torch.tensor([[0.0], [50.0]]), sample_weight=weights)
+    assert sorted(result.centroids[:, 0].tolist()) == [0.5, 10.5]
+
+
+def test_spherical_is_lloyd_on_directions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(900, 6, generator=generator).double() + 0.5
+    weights = torch.rand(len(x), generator=generator).double()
+    unit = torch.nn.functional.normalize(x, dim=1)
+    centroids = unit[:5].clone()
+    for _ in range(4):
+        labels = (unit @ centroids.T).argmax(1)
+        sums = torch.zeros_like(centroids).index_add_(0, labels, unit * weights[:, None])
+        centroids = torch.nn.functional.normalize(sums, dim=1)
+    labels = (unit @ centroids.T).argmax(1)
+    for scale in (1.0, 1e12):
+        result = kmeans(x * scale, 5, init=x[:5], max_iter=4, tol=0.0, sample_weight=weights, spherical=True)
+        torch.testing.assert_close(result.centroids, centroids, rtol=1e-10, atol=1e-10)
+        assert torch.equal(result.labels, labels)
+        cosines = (unit * centroids[labels]).sum(1)
+        assert result.inertia == pytest.approx(float((weights * (1 - cosines)).sum()), rel=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_fast_float32_products_are_not_used(precision: str) -> None:
+    x = torch.from_numpy(uniform())
+    expected = kmeans(x, 6, n_init=2, generator=seeded())
+    torch.set_float32_matmul_precision(precision)
+    try:
+        result = kmeans(x, 6, n_init=2, generator=seeded())
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert torch.equal(result.centroids, expected.centroids)
+
+
+def test_restarts_from_given_centroids_return_the_best() -> None:
+    x = torch.from_numpy(uniform().astype(np.float64))
+    starts = torch.stack([x[i * 8 : i * 8 + 8] for i in range(6)])
+    single = [kmeans(x, 8, init=start, tol=0.0) for start in starts]
+    result = kmeans(x, 8, init=starts, tol=0.0)
+    best = min(single, key=lambda each: each.inertia)
+    assert result.inertia == pytest.approx(best.inertia, rel=1e-12)
+    torch.testing.assert_close(result.centroids, best.centroids)
+    assert result.n_iter == best.n_iter
+
+
+def test_no_more_labels_than_fit_into_memory_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.from_numpy(uniform().astype(np.float64))
+    whole = kmeans(x, 8, n_init=7, generator=seeded())
+    monkeypatch.setattr(import_module("lightning_dc.kmeans.lloyd"), "_LABELS_TOGETHER", 2 * len(x))
+    parts = kmeans(x, 8, n_init=7, generator=seeded())
+    torch.testing.assert_close(parts.centroids, whole.centroids)
+    assert torch.equal(parts.labels, whole.labels)
+    assert parts.inertia == pytest.approx(whole.inertia)

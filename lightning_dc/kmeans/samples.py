@@ -1,0 +1,219 @@
+"""The data of k-means: checked, centred, scaled, with their norms, weights and owners."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
+from lightning_dc.errors import InputError
+
+BLOCK_CHUNKS = 32
+"""Chunks whose intermediate results are held at a time; bounds memory for any number of samples."""
+
+_EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
+_SPREAD_STRIDE = 64  # every so many-th row tells the spread of the data
+
+
+@dataclass(frozen=True)
+class Samples:
+    """This process's rows of the data.
+
+    Rows are held as (x - center) * scale. The center is zero wherever the data are close enough to the origin, so that
+    they need no copy; the scale is a power of two, so that nothing is rounded.
+
+    Attributes:
+        x: rows, (n, D), float32 or float64, contiguous.
+        norms: Euclidean norm of each row, (n,), dtype of ``x``.
+        weights: weight of each row, (n,), float64; None is 1 for each.
+        chunks: the rows of each chunk that this process owns, among its own.
+        chunk_numbers: which chunks of the whole data they are, (len(chunks),).
+        n_total: rows of all processes, N.
+        center: (D,), float64.
+        scale: a power of two.
+        variance: mean variance of the features over all processes, in units of ``x``.
+    """
+
+    x: Tensor
+    norms: Tensor
+    weights: Tensor | None
+    chunks: list[slice]
+    chunk_numbers: Tensor
+    n_total: int
+    center: Tensor
+    scale: float
+    variance: float
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks of the whole data."""
+        return -(-self.n_total // CHUNK_SIZE)
+
+    def blocks(self) -> Iterator[slice]:
+        """The rows, several chunks at a time."""
+        for first in range(0, len(self.chunks), BLOCK_CHUNKS):
+            several = self.chunks[first : first + BLOCK_CHUNKS]
+            yield slice(several[0].start, several[-1].stop)
+
+    def per_chunk(self, values: Tensor) -> Tensor:
+        """Sums of values, (R, n), over each chunk of the whole data, (R, chunks), float64; not yet reduced.
+
+        Every sum has one owner and its own order, so that totals do not depend on the number of processes.
+        """
+        sums = torch.zeros(len(values), self.n_chunks, dtype=torch.float64, device=values.device)
+        for number, rows in zip(self.chunk_numbers.tolist(), self.chunks, strict=True):
+            sums[:, number] = values[:, rows].sum(1, dtype=torch.float64)
+        return sums
+
+    def restore(self, centroids: Tensor) -> Tensor:
+        """Centroids, (..., K, D), float64, in the units of the data that were given, in their dtype."""
+        return (centroids / self.scale + self.center).to(self.x.dtype)
+
+    def project(self, centroids: Tensor) -> Tensor:
+        """Centroids in the units of the data that were given, (..., K, D), as float64 in those of ``x``."""
+        return (centroids.to(self.x.device, torch.float64) - self.center) * self.scale
+
+
+def as_float(x: Tensor) -> Tensor:
+    """A matrix of samples in float32, or in float64 if it comes so.
+
+    Raises:
+        InputError: not a matrix.
+    """
+    if x.ndim != 2:
+        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
+    return x.detach().to(torch.promote_types(x.dtype, torch.float32))
+
+
+def prepare(x: Tensor, sample_weight: Tensor | None, n_total: int | None, *, spherical: bool) -> Samples:
+    """Check this process's rows and bring them into a form in which distances keep their precision.
+
+    Args:
+        x: rows, (n, D).
+        sample_weight: their weights, (n,), not negative; None is 1 for each.
+        n_total: rows of all processes; None if ``x`` holds them all.
+        spherical: rows are normalised to unit length, and not centred.
+
+    Raises:
+        InputError: not a matrix, values that are not finite, weights that do not fit, not the rows that this process
+            owns, or a zero row in spherical k-means.
+    """
+    x = as_float(x)
+    chunks, numbers = _chunks(len(x), n_total)
+    weights = None if sample_weight is None else _checked_weights(sample_weight, x)
+    largest = _largest(x)
+    if not math.isfinite(largest):
+        raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
+    scale = _scale(largest, x.dtype)
+    x = (x if scale == 1.0 else x * scale).contiguous()
+    total = len(x) if n_total is None else n_total
+    center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
+    samples = Samples(x, x.new_zeros(0), weights, chunks, numbers, total, center, scale, 0.0)
+    if spherical:
+        x = _normalise(x)
+    else:
+        center = _center(samples)
+        if bool((center != 0).any()):
+            x = x - center.to(x.dtype)
+    norms = torch.linalg.vector_norm(x, dim=1)
+    samples = Samples(x, norms, weights, chunks, numbers, total, center / scale, scale, 0.0)
+    return Samples(x, norms, weights, chunks, numbers, total, center / scale, scale, _variance(samples))
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Neither autocast nor short-cuts in float32 products (TF32, bfloat16) while k-means runs."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def _chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:
+    """Chunks among the rows of this process, and their numbers in the whole data."""
+    if n_total is None:
+        starts = range(0, n_rows, CHUNK_SIZE)
+        return [slice(start, min(start + CHUNK_SIZE, n_rows)) for start in starts], torch.arange(len(starts))
+    owned = owned_chunks(n_total)
+    if n_rows != sum(rows.stop - rows.start for rows in owned):
+        raise InputError(f"x has {n_rows} rows; of n_total={n_total} this process owns those of owned_rows({n_total})")
+    local = [slice(i * CHUNK_SIZE, i * CHUNK_SIZE + rows.stop - rows.start) for i, rows in enumerate(owned)]
+    return local, torch.tensor([rows.start // CHUNK_SIZE for rows in owned], dtype=torch.int64)
+
+
+def _checked_weights(weights: Tensor, x: Tensor) -> Tensor:
+    weights = torch.as_tensor(weights).detach().to(x.device, torch.float64)
+    if weights.shape != (len(x),):
+        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({len(x)},)")
+    if not bool(((weights >= 0) & (weights < math.inf)).all()):
+        raise InputError("sample_weight holds negative, infinite or NaN values; give finite weights of at least 0")
+    return weights
+
+
+def _largest(x: Tensor) -> float:
+    """Largest absolute value over all processes; not finite if any value is not."""
+    largest = torch.zeros(1, dtype=torch.float64, device=x.device)
+    if x.numel() > 0:
+        low, high = x.aminmax()  # one pass; NaN wins
+        largest[0] = torch.maximum(low.abs(), high.abs())
+    return float(max_(largest.nan_to_num_(nan=math.inf, posinf=math.inf)))
+
+
+def _scale(largest: float, dtype: torch.dtype) -> float:
+    exponent = math.frexp(largest)[1]
+    return 1.0 if largest == 0.0 or abs(exponent) <= _EXPONENT_RANGE[dtype] else math.ldexp(1.0, -exponent)
+
+
+def _normalise(x: Tensor) -> Tensor:
+    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    n_zero = sum_((norms == 0).sum())
+    if int(n_zero) > 0:
+        raise InputError(
+            f"{int(n_zero)} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
+        )
+    directions: Tensor = x / norms
+    return directions
+
+
+def _center(samples: Samples) -> Tensor:
+    """The mean, rounded to multiples of a power of two of about twice the spread, (D,), float64.
+
+    Distances need the data near the origin, not centred to the last bit. A rounded center is zero for most data, which
+    saves a copy of them; it is subtracted with little or no rounding; and it does not depend on the order of a sum.
+    """
+    x = samples.x
+    sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
+    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
+        sums[number] = x[rows].mean(0) * float(rows.stop - rows.start)
+    mean: Tensor = sum_(sums).sum(0) / samples.n_total
+    spread = torch.zeros(samples.n_chunks, 2, dtype=torch.float64, device=x.device)
+    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
+        few = x[rows][::_SPREAD_STRIDE]
+        spread[number, 0], spread[number, 1] = (few - mean).square().sum(), few.numel()
+    squares, count = sum_(spread).sum(0).tolist()
+    if squares == 0.0:
+        return mean.to(x.dtype).double()
+    step = math.ldexp(1.0, math.frexp(2.0 * math.sqrt(squares / count))[1])
+    center: Tensor = (mean / step).round() * step
+    return center
+
+
+def _variance(samples: Samples) -> float:
+    """Mean variance of the features over all processes."""
+    x = samples.x
+    if x.shape[1] == 0:
+        return 0.0
+    moments = torch.zeros(samples.n_chunks, x.shape[1] + 1, dtype=torch.float64, device=x.device)
+    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
+        moments[number, :-1] = x[rows].mean(0) * float(rows.stop - rows.start)
+        moments[number, -1] = samples.norms[rows].square().sum(dtype=torch.float64)
+    total = sum_(moments).sum(0) / samples.n_total
+    return max(0.0, float(total[-1] - total[:-1].square().sum())) / x.shape[1]
