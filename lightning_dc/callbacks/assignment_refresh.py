@@ -22,7 +22,7 @@ from lightning_dc.training import (
     ClusteringModule,
     FullAssignment,
     assign_all,
-    embed_all,
+    embed_owned,
     record,
     training_loader,
 )
@@ -138,10 +138,11 @@ class AssignmentRefresh(Callback):
 
 
 def _revive(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> None:
-    z = embed_all(module, training_loader(module))
+    loader = training_loader(module)
+    z = embed_owned(module, loader)
     centroids = head.centroids.to(z.dtype)
     # One iteration of k-means repairs what is empty; the other centroids stay where training has brought them.
-    repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1).centroids
+    repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1, n_total=loader.n_samples).centroids
     head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
     broadcast_(head.centroids.data)
     rank_zero_info(

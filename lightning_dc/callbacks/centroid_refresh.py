@@ -10,12 +10,12 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.interval import Interval
-from lightning_dc.distributed import broadcast_
+from lightning_dc.distributed import broadcast_, owned_rows, sum_
 from lightning_dc.errors import InputError
-from lightning_dc.functional import match_clusters
+from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.kmeans import kmeans
 from lightning_dc.randomness import mix_seed
-from lightning_dc.training import ClusteringModule, centroid_head, embed_all, training_loader
+from lightning_dc.training import ClusteringModule, centroid_head, embed_owned, training_loader
 
 
 class CentroidRefresh(Callback):
@@ -24,8 +24,8 @@ class CentroidRefresh(Callback):
     It runs with ``n_init`` restarts when a phase begins that asks for centroids, as in DEC
     (https://arxiv.org/abs/1511.06335, section 3.1.3), and then, if an interval is given, every n steps or epochs from
     the centroids as they are. Clusters keep their numbers: they are matched to the latest assignments of the training
-    set. All processes run it on the same embeddings and take the result of rank 0; centroids are written in place. The
-    step of the last refresh is kept in the checkpoint.
+    set. Each process has its own rows of the data; centroids are written in place. The step of the last refresh is kept
+    in the checkpoint.
 
     Args:
         n_init: restarts of k-means at the beginning of a phase; the paper has 20.
@@ -77,18 +77,21 @@ class CentroidRefresh(Callback):
 
     @torch.no_grad()
     def _refresh(self, module: ClusteringModule, *, from_current: bool) -> None:
-        z = embed_all(module, training_loader(module))
-        head = centroid_head(module)
+        loader, head = training_loader(module), centroid_head(module)
+        z = embed_owned(module, loader)
         result = kmeans(
             z,
             head.n_clusters,
+            n_total=loader.n_samples,
             n_init=self.n_init,
-            init=head.centroids if from_current else None,
-            generator=torch.Generator(device=z.device).manual_seed(mix_seed(module.seed, module.global_step)),
+            init=head.centroids if from_current else "k-means++",
+            generator=torch.Generator().manual_seed(mix_seed(module.seed, module.global_step)),
         )
         centroids = result.centroids
         if module.assignments is not None:
-            centroids = centroids[match_clusters(module.assignments.labels, result.labels, head.n_clusters)]
+            before = module.assignments.labels[owned_rows(loader.n_samples).to(z.device)]
+            table = sum_(contingency_table(before, result.labels, head.n_clusters, head.n_clusters))
+            centroids = centroids[match_clusters(table)]
         head.centroids.copy_(centroids)  # in place: the optimizer holds this very tensor
         broadcast_(head.centroids.data)  # the same on unlike processors, too
         self._refreshed_at = module.global_step

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
-from lightning_dc.functional import match_clusters
+from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.predictions import check_prediction_ending, write_predictions
 from lightning_dc.reclustering import Algorithm, check_algorithms, recluster
 from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, training_loader
@@ -84,7 +84,8 @@ class RunSummary(Callback):
             start = time.perf_counter()
             labels = recluster(full.z, n_clusters, algorithm, seed=module.seed % (1 << 32))
             if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # a cluster keeps its number
-                labels = match_clusters(own, labels, n_clusters).argsort()[labels]
+                table = contingency_table(own, labels, n_clusters, n_clusters)
+                labels = match_clusters(table).argsort()[labels]
             scores = full.scores(labels)
             record(module, {f"final/{algorithm}_{name}": score for name, score in scores.items()})
             values = [f"{name.upper()} {score:.4f}" for name, score in scores.items()]

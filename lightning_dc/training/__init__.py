@@ -2,11 +2,10 @@
 
 from lightning_dc.training.centroids import centroid_head
 from lightning_dc.training.full_pass import (
-    CHUNK_SIZE,
     FullAssignment,
     assign_all,
-    embed_all,
     embed_batch,
+    embed_owned,
     training_loader,
 )
 from lightning_dc.training.module import ClusteringModule
@@ -16,7 +15,6 @@ from lightning_dc.training.step import TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
 
 __all__ = [
-    "CHUNK_SIZE",
     "PARTS",
     "Assignments",
     "ClusteringModule",
@@ -27,8 +25,8 @@ __all__ = [
     "TrainingStep",
     "assign_all",
     "centroid_head",
-    "embed_all",
     "embed_batch",
+    "embed_owned",
     "record",
     "training_loader",
 ]

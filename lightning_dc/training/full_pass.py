@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lightning_dc.batch import Batch, SampleLoader, as_batch
-from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, sum_, world
+from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, owned_rows, sum_, world
 from lightning_dc.errors import InputError
 from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
@@ -51,12 +51,17 @@ class FullAssignment(NamedTuple):
         return agreement_scores(table.cpu().numpy())
 
 
-def embed_all(module: ClusteringModule, loader: SampleLoader) -> Tensor:
-    """Embeddings of the whole training set, (N, D), float32 at least, on every process."""
-    table = _table(module, loader.n_samples, module.head.latent_dim)
-    for rows, _, z in _chunks(module, loader):
-        table[rows] = z
-    return sum_(table)
+def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
+    """Embeddings of this process's rows of the training set, (n, D), float32 at least.
+
+    The rows are those of :func:`~lightning_dc.distributed.owned_rows`, in their order.
+    """
+    table = _table(module, len(owned_rows(loader.n_samples)), module.head.latent_dim)
+    start = 0
+    for _, _, z in _chunks(module, loader):
+        table[start : start + len(z)] = z
+        start += len(z)
+    return table
 
 
 def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_dc.functional import match_clusters
+from lightning_dc.functional import contingency_table, match_clusters
 
 
 @st.composite
@@ -22,7 +22,8 @@ def labels(draw: st.DrawFn, most_clusters: int = 4) -> tuple[np.ndarray, np.ndar
 
 
 def match(previous: np.ndarray, current: np.ndarray, n_clusters: int) -> np.ndarray:
-    found = match_clusters(torch.from_numpy(previous), torch.from_numpy(current), n_clusters)
+    table = contingency_table(torch.from_numpy(previous), torch.from_numpy(current), n_clusters, n_clusters)
+    found = match_clusters(table)
     assert found.dtype == torch.int64
     return found.numpy()
 
@@ -49,13 +50,13 @@ def test_no_other_matching_keeps_more_samples(case: tuple[np.ndarray, np.ndarray
 
 def test_rows_of_the_match_are_in_the_previous_order() -> None:
     """Centroids that were found in another order come back to that of the labels before."""
-    previous = torch.tensor([2, 2, 0, 0, 1], dtype=torch.int32)
+    previous = np.array([2, 2, 0, 0, 1], dtype=np.int32)
     centroids = torch.tensor([[10.0], [12.0], [11.0]])  # of the current clusters, which were 0, 2 and 1 before
-    current = torch.tensor([1, 1, 0, 0, 2])
-    assert centroids[match_clusters(previous, current, 3)][:, 0].tolist() == [10.0, 11.0, 12.0]
+    current = np.array([1, 1, 0, 0, 2])
+    assert centroids[match(previous, current, 3)][:, 0].tolist() == [10.0, 11.0, 12.0]
 
 
 def test_empty_clusters_get_the_numbers_that_are_left() -> None:
-    found = match_clusters(torch.tensor([3, 3, 3]), torch.tensor([1, 1, 1]), 4)
+    found = match(np.array([3, 3, 3]), np.array([1, 1, 1]), 4)
     assert found[3] == 1
     assert sorted(found.tolist()) == [0, 1, 2, 3]
