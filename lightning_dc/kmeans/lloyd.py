@@ -143,7 +143,7 @@ class _Restarts:
         self._moved = torch.zeros(n_restarts, n_clusters + 1, dtype=torch.float64, device=device)
         self._moved[:, -1] = torch.inf
         self._expires = samples.x.new_zeros(n_restarts, n_rows)
-        # Row K collects what is taken away from "no label".
+        # Row K is that of "no label".
         self._totals = torch.zeros(n_restarts, n_clusters + 1, n_features + 1, dtype=torch.float64, device=device)
 
     def run(self, max_iter: int, threshold: float) -> None:
@@ -253,6 +253,7 @@ class _Restarts:
         totals = self._totals.flatten(0, 1)
         n_features = samples.x.shape[1]
         n_rows = max(1, _MOVE_ELEMENTS // (n_features + 1))
+        first = int(self.n_iter.max()) == 0  # there are no clusters yet to take rows out of
         terms = torch.ones(min(len(rows), n_rows), n_features + 1, dtype=torch.float64, device=rows.device)
         for some, old, new in zip(*(torch.split(each, n_rows) for each in (rows, before, after)), strict=True):
             part = terms[: len(some)]
@@ -262,7 +263,8 @@ class _Restarts:
                 part[:, :-1] *= weights.unsqueeze(1)
                 part[:, -1] = weights
             totals.index_add_(0, new, part)
-            totals.index_add_(0, old.to(torch.int64), part, alpha=-1.0)
+            if not first:
+                totals.index_add_(0, old.to(torch.int64), part, alpha=-1.0)
 
     # ---- update ----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 _FEW_CLUSTERS = 32  # below, scores are laid out (K, rows), as reductions over few contiguous elements are slow
 _GROUP = 32  # from which on they are fast
-_CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time: what fits into the cache
+_CHUNK_ELEMENTS = {"cpu": 1 << 21}  # scores held at a time: what fits into the cache
 _CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
 _WIDE = 64  # features from which on the product is faster with rows first, transposition included
 _NARROW = 32  # features up to which adding |c|^2 takes long beside the product
@@ -187,14 +187,16 @@ def _few(x: Tensor, centroids: Tensor, two: _Two) -> None:
 
 def _few_of_each(x: Tensor, centroids: Tensor, counts: list[int], two: _Two) -> None:
     """Few clusters, a product for the rows of each restart: scores (K, rows)."""
-    scores = x.new_empty(1, centroids.shape[1], len(x))
+    n_rows = _chunk_rows(x, centroids.shape[1])
     for restart, part in zip(centroids, _parts(counts), strict=True):
         transposed, squares = _product_form(restart, x.dtype)
-        if x.shape[1] >= _WIDE:
-            scores[0, :, part] = torch.addmm(squares, x[part], transposed).T
-        else:
-            scores[0, :, part] = torch.addmm(squares.unsqueeze(1), transposed.T, x[part].T)
-    _reduce(scores, _Two(*(tensor.unsqueeze(0) for tensor in two)))
+        for start in range(part.start, part.stop, n_rows):
+            some = slice(start, min(start + n_rows, part.stop))
+            if x.shape[1] >= _WIDE:
+                scores = torch.addmm(squares, x[some], transposed).T.contiguous()
+            else:
+                scores = torch.addmm(squares.unsqueeze(1), transposed.T, x[some].T)
+            _reduce(scores.unsqueeze(0), _Two(*(tensor[some].unsqueeze(0) for tensor in two)))
 
 
 def _reduce(scores: Tensor, two: _Two) -> None:
