@@ -175,12 +175,13 @@ def _few(x: Tensor, centroids: Tensor, two: _Two) -> None:
     n_restarts, n_clusters, n_features = centroids.shape
     transposed, squares = _product_form(centroids.flatten(0, 1), x.dtype)
     lengthened = squares.unsqueeze(1)
-    n_rows = min(len(x), 16384, _chunk_rows(x, n_restarts * n_clusters))
+    padded = torch.nn.functional.pad(transposed, (0, -len(squares) % 16))  # a quarter faster for 10 clusters
+    n_rows = min(len(x), 4096 if n_features >= _WIDE else 16384, _chunk_rows(x, n_restarts * n_clusters))
     mask = x.new_empty(n_restarts * n_clusters * n_rows)
     for start in range(0, len(x), max(1, n_rows)):
         rows = x[start : start + n_rows]
         if n_features >= _WIDE:
-            scores = (rows @ transposed).T.contiguous().add_(lengthened)
+            scores = (rows @ padded)[:, : len(squares)].T.contiguous().add_(lengthened)
         else:
             scores = torch.addmm(lengthened, transposed.T, rows.T)
         part = _Two(*(tensor[:, start : start + n_rows] for tensor in two))
