@@ -194,7 +194,7 @@ def ours(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 def scikit_learn(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     """Lloyd of scikit-learn."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     data = x.numpy()
 
@@ -216,7 +216,7 @@ def scikit_learn(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 def faiss_cpu(cell: Cell, x: Tensor, starts: Tensor, threads: int, use_super_kmeans: bool = False) -> Run:
     """The Kmeans of faiss."""
-    import faiss  # type: ignore[import-not-found]
+    import faiss
 
     faiss.omp_set_num_threads(threads)
     data = x.numpy()
@@ -245,7 +245,7 @@ def faiss_super(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     """The FastKMeans class, in float32 on the CPU."""
-    from fastkmeans import FastKMeans  # type: ignore[import-not-found]
+    from fastkmeans import FastKMeans
 
     data = x.numpy()
 

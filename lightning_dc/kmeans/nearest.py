@@ -16,11 +16,11 @@ from torch import Tensor
 
 _FEW_CLUSTERS = 32  # below, scores are laid out (K, rows), as reductions over few contiguous elements are slow
 _GROUP = 32  # from which on they are fast
-_CHUNK_ELEMENTS = {"cpu": 1 << 21}  # scores held at a time: what fits into the cache
+_CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time: what fits into the cache
 _CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
 _WIDE = 64  # features from which on the product is faster with rows first, transposition included
 _NARROW = 32  # features up to which adding |c|^2 takes long beside the product
-_PAIR_ELEMENTS = 1 << 20  # elements in float64 held at a time
+_PAIR_ELEMENTS = 1 << 18  # elements in float64 held at a time
 
 
 class Nearest(NamedTuple):
@@ -97,8 +97,13 @@ def nearest_of_each(x: Tensor, norms: Tensor, centroids: Tensor, counts: list[in
 
 
 def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
-    """Squared distances of rows, (n, D), to the centroids (K, D) of their labels, (n,), float64."""
-    return (x.double() - centroids[labels]).square_().sum(1)
+    """Squared distances of rows, (n, D), to the centroids (K, D) of their labels, (n,), float64, from differences."""
+    n_rows = max(1, _PAIR_ELEMENTS // max(1, x.shape[1]))
+    distances = torch.empty(len(x), dtype=torch.float64, device=x.device)
+    for start in range(0, len(x), n_rows):
+        part = slice(start, start + n_rows)
+        distances[part] = (x[part] - centroids.index_select(0, labels[part])).square_().sum(1)
+    return distances
 
 
 def _empty(shape: tuple[int, ...], x: Tensor) -> _Two:
@@ -148,12 +153,7 @@ def _resolve(x: Tensor, norms: Tensor, centroids: Tensor) -> Tensor:
         close = scores <= (best + 2 * error).unsqueeze(1)
         several = (close.sum(1) > 1).nonzero()[:, 0]
         row, k = close[several].nonzero(as_tuple=True)
-        pairs = max(1, _PAIR_ELEMENTS // x.shape[1])
-        distances = [
-            own_distances(rows[several[some]], centroids, some_k)
-            for some, some_k in zip(torch.split(row, pairs), torch.split(k, pairs), strict=True)
-        ]
-        distance = torch.cat(distances)
+        distance = own_distances(rows[several[row]], centroids, k)
         smallest = distance.new_full((len(several),), torch.inf).scatter_reduce_(0, row, distance, "amin")
         k = torch.where(distance == smallest[row], k, len(centroids))
         label[several] = k.new_full((len(several),), len(centroids)).scatter_reduce_(0, row, k, "amin")
@@ -175,19 +175,23 @@ def _few(x: Tensor, centroids: Tensor, two: _Two) -> None:
     n_restarts, n_clusters, n_features = centroids.shape
     transposed, squares = _product_form(centroids.flatten(0, 1), x.dtype)
     lengthened = squares.unsqueeze(1)
-    n_rows = min(16384, _chunk_rows(x, n_restarts * n_clusters))
-    for start in range(0, len(x), n_rows):
+    padded = torch.nn.functional.pad(transposed, (0, -len(squares) % 16))  # a quarter faster for 10 clusters
+    n_rows = min(len(x), 4096 if n_features >= _WIDE else 16384, _chunk_rows(x, n_restarts * n_clusters))
+    mask = x.new_empty(n_restarts * n_clusters * n_rows)
+    for start in range(0, len(x), max(1, n_rows)):
         rows = x[start : start + n_rows]
         if n_features >= _WIDE:
-            scores = (rows @ transposed).T.contiguous().add_(lengthened)
+            scores = (rows @ padded)[:, : len(squares)].T.contiguous().add_(lengthened)
         else:
             scores = torch.addmm(lengthened, transposed.T, rows.T)
-        _reduce(scores.view(n_restarts, n_clusters, -1), _Two(*(tensor[:, start : start + n_rows] for tensor in two)))
+        part = _Two(*(tensor[:, start : start + n_rows] for tensor in two))
+        _reduce(scores.view(n_restarts, n_clusters, len(rows)), mask, part)
 
 
 def _few_of_each(x: Tensor, centroids: Tensor, counts: list[int], two: _Two) -> None:
     """Few clusters, a product for the rows of each restart: scores (K, rows)."""
-    n_rows = _chunk_rows(x, centroids.shape[1])
+    n_rows = min(max(1, max(counts)), _chunk_rows(x, centroids.shape[1]))
+    mask = x.new_empty(centroids.shape[1] * n_rows)
     for restart, part in zip(centroids, _parts(counts), strict=True):
         transposed, squares = _product_form(restart, x.dtype)
         for start in range(part.start, part.stop, n_rows):
@@ -196,15 +200,15 @@ def _few_of_each(x: Tensor, centroids: Tensor, counts: list[int], two: _Two) -> 
                 scores = torch.addmm(squares, x[some], transposed).T.contiguous()
             else:
                 scores = torch.addmm(squares.unsqueeze(1), transposed.T, x[some].T)
-            _reduce(scores.unsqueeze(0), _Two(*(tensor[some].unsqueeze(0) for tensor in two)))
+            _reduce(scores.unsqueeze(0), mask, _Two(*(tensor[some].unsqueeze(0) for tensor in two)))
 
 
-def _reduce(scores: Tensor, two: _Two) -> None:
-    """Two smallest of scores (R, K, rows), which are overwritten. Labels of ties are settled later."""
+def _reduce(scores: Tensor, mask: Tensor, two: _Two) -> None:
+    """Two smallest of scores (R, K, rows); these and the memory of a mask are overwritten. Ties are settled later."""
     n_clusters = scores.shape[1]
     numbers = torch.arange(n_clusters, device=scores.device, dtype=scores.dtype)
     best = scores.amin(1)
-    mask = torch.le(scores, best.unsqueeze(1), out=torch.empty_like(scores))
+    mask = torch.le(scores, best.unsqueeze(1), out=mask[: scores.numel()].view_as(scores))
     # How often the smallest score occurs, and where: a product is faster than a search.
     found = torch.matmul(torch.stack([torch.ones_like(numbers), numbers]), mask)
     second = scores.add_(mask, alpha=_far(scores)).amin(1)
@@ -215,7 +219,7 @@ def _reduce(scores: Tensor, two: _Two) -> None:
 
 def _many(x: Tensor, centroids: Tensor, two: _Two) -> None:
     """Many clusters of one restart: minima of groups first, then within the group that has the smallest."""
-    n_rows = min(len(x), _chunk_rows(x, len(centroids)))
+    n_rows = min(len(x), 2 * _chunk_rows(x, len(centroids)))  # one array only
     if n_rows == 0:
         return
     n_groups = max(1, len(centroids) // _GROUP)
