@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import logging
 import os
@@ -86,6 +87,9 @@ class ClusteringCLI(LightningCLI):
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
             )
+        else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
+            parser.add_argument("--summary", type=dict | None, help=argparse.SUPPRESS)
+            parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":
             parser.add_lightning_class_args(PredictionWriter, "output")
             parser.set_defaults({"output.path": "predictions.parquet", "return_predictions": False})

@@ -195,3 +195,13 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
 def test_bad_values(lightning_dc_cli: CommandLine, tmp_path: Path, method: str, flag: str, expected: str) -> None:
     assert expected in lightning_dc_cli.fails(*fit_of(method, flag))
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_configuration_of_a_fit_serves_the_other_subcommands(lightning_dc_cli: CommandLine, saved: bool) -> None:
+    lightning_dc_cli("fit", "--config", "kmeans_digits", "--trainer.accelerator=cpu", "--model.n_init=2")
+    run = Path("runs/kmeans_digits/version_0")
+    config = run / "config.yaml" if saved else "kmeans_digits"
+    for command in ("validate", "test", "predict"):
+        printed = lightning_dc_cli(command, "--config", config, "--ckpt_path", run / "checkpoints/last.ckpt")
+        assert ("1797 predictions" if command == "predict" else "acc") in printed
