@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_dc.distributed import sum_, world
+from lightning_dc.distributed import world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
 from lightning_dc.kmeans.samples import Samples, full_precision, prepare
@@ -183,7 +183,7 @@ class _Restarts:
             values[0, rows] = own_distances(samples.x[rows], self.centroids[0], self.labels[0, rows])
         if samples.weights is not None:
             values *= samples.weights
-        return float(sum_(samples.per_chunk(values)).sum())
+        return float(samples.sum_(samples.per_chunk(values)).sum())
 
     # ---- assignment ------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class _Restarts:
             if some:
                 index = [stale[i].nonzero()[:, 0] for i in some]
                 self._look_at_some([active[i] for i in some], rows, index, n_changed)
-        return sum_(n_changed)
+        return self._samples.sum_(n_changed)
 
     def _look_at_all(self, restarts: list[int], rows: slice, n_changed: Tensor) -> None:
         """Assign a block of rows in some restarts."""
@@ -270,7 +270,7 @@ class _Restarts:
 
     def _updated(self, active: list[int]) -> Tensor:
         """Means of the clusters of some restarts, (len(active), K, D)."""
-        totals = sum_(self._totals[active])[:, :-1]
+        totals = self._samples.sum_(self._totals[active])[:, :-1]
         old = self.centroids[active]
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
         empty = self._empty(active, counts)
@@ -288,7 +288,7 @@ class _Restarts:
         positive = (self._samples.weights > 0).double()
         for i, r in enumerate(active):
             n_members[i].index_add_(0, self.labels[r], positive)
-        empty = sum_(n_members) == 0
+        empty = self._samples.sum_(n_members) == 0
         counts.masked_fill_(empty, 0.0)
         return empty
 
@@ -307,7 +307,7 @@ class _Restarts:
         if samples.weights is not None:
             distances.masked_fill_(samples.weights == 0, -1.0)
         far = distances.argsort(descending=True, stable=True)[:n_empty]
-        rank, world_size = world()
+        rank, world_size = world() if samples.shared else (0, 1)
         # Distance, number, label, weight and features of each candidate; processes without a sample have none.
         table = torch.zeros(world_size, n_empty, 4 + n_features, dtype=torch.float64, device=samples.x.device)
         table[rank, :, 0] = -1.0
@@ -318,7 +318,7 @@ class _Restarts:
             own[:, 2] = self.labels[r, far]
             own[:, 3] = 1.0 if samples.weights is None else samples.weights[far]
             own[:, 4:] = samples.x[far]
-        candidates = sum_(table).flatten(0, 1)
+        candidates = samples.sum_(table).flatten(0, 1)
         candidates = candidates[candidates[:, 1].argsort(stable=True)]
         candidates = candidates[candidates[:, 0].argsort(descending=True, stable=True)][:n_empty]
         candidates = candidates[candidates[:, 0] > 0]
@@ -352,7 +352,7 @@ class _Restarts:
 
     def _inertia(self) -> list[float]:
         """Inertias up to a constant, from sums and counts, accurate to a small part of the total scatter."""
-        totals = sum_(self._totals.clone())[:, :-1]
+        totals = self._samples.sum_(self._totals.clone())[:, :-1]
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
         cross = (self.centroids * (self.centroids * counts.unsqueeze(2) - 2.0 * sums)).sum((1, 2))
         inertia: list[float] = cross.tolist()
@@ -364,7 +364,7 @@ class _Restarts:
         squares = samples.norms.double().square_()
         if samples.weights is not None:
             squares *= samples.weights
-        return float(sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
+        return float(samples.sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
 
 
 def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:

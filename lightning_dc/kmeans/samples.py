@@ -34,6 +34,7 @@ class Samples:
         chunks: the rows of each chunk that this process owns, among its own.
         chunk_numbers: which chunks of the whole data they are, (len(chunks),).
         n_total: rows of all processes, N.
+        shared: whether the rows are spread over processes; if not, no process waits for another.
         center: (D,), float64.
         scale: a power of two.
         variance: mean variance of the features over all processes, in units of ``x``.
@@ -45,6 +46,7 @@ class Samples:
     chunks: list[slice]
     chunk_numbers: Tensor
     n_total: int
+    shared: bool
     center: Tensor
     scale: float
     variance: float
@@ -53,6 +55,10 @@ class Samples:
     def n_chunks(self) -> int:
         """Chunks of the whole data."""
         return -(-self.n_total // CHUNK_SIZE)
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Sum a tensor over the processes that share the data, in place."""
+        return sum_(tensor) if self.shared else tensor
 
     def blocks(self) -> Iterator[slice]:
         """The rows, several chunks at a time."""
@@ -106,23 +112,24 @@ def prepare(x: Tensor, sample_weight: Tensor | None, n_total: int | None, *, sph
     x = as_float(x)
     chunks, numbers = _chunks(len(x), n_total)
     weights = None if sample_weight is None else _checked_weights(sample_weight, x)
-    largest = _largest(x)
+    shared = n_total is not None
+    largest = _largest(x, shared)
     if not math.isfinite(largest):
         raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
     scale = _scale(largest, x.dtype)
     x = (x if scale == 1.0 else x * scale).contiguous()
     total = len(x) if n_total is None else n_total
     center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    samples = Samples(x, x.new_zeros(0), weights, chunks, numbers, total, center, scale, 0.0)
+    samples = Samples(x, x.new_zeros(0), weights, chunks, numbers, total, shared, center, scale, 0.0)
     if spherical:
-        x = _normalise(x)
+        x = _normalise(samples)
     else:
         center = _center(samples)
         if bool((center != 0).any()):
             x = x - center.to(x.dtype)
     norms = torch.linalg.vector_norm(x, dim=1)
-    samples = Samples(x, norms, weights, chunks, numbers, total, center / scale, scale, 0.0)
-    return Samples(x, norms, weights, chunks, numbers, total, center / scale, scale, _variance(samples))
+    samples = Samples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, 0.0)
+    return Samples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, _variance(samples))
 
 
 @contextmanager
@@ -158,13 +165,14 @@ def _checked_weights(weights: Tensor, x: Tensor) -> Tensor:
     return weights
 
 
-def _largest(x: Tensor) -> float:
-    """Largest absolute value over all processes; not finite if any value is not."""
+def _largest(x: Tensor, shared: bool) -> float:
+    """Largest absolute value over the processes that share the data; not finite if any value is not."""
     largest = torch.zeros(1, dtype=torch.float64, device=x.device)
     if x.numel() > 0:
         low, high = x.aminmax()  # one pass; NaN wins
         largest[0] = torch.maximum(low.abs(), high.abs())
-    return float(max_(largest.nan_to_num_(nan=math.inf, posinf=math.inf)))
+    largest.nan_to_num_(nan=math.inf, posinf=math.inf)
+    return float(max_(largest) if shared else largest)
 
 
 def _scale(largest: float, dtype: torch.dtype) -> float:
@@ -172,14 +180,15 @@ def _scale(largest: float, dtype: torch.dtype) -> float:
     return 1.0 if largest == 0.0 or abs(exponent) <= _EXPONENT_RANGE[dtype] else math.ldexp(1.0, -exponent)
 
 
-def _normalise(x: Tensor) -> Tensor:
-    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    n_zero = sum_((norms == 0).sum())
+def _normalise(samples: Samples) -> Tensor:
+    """Rows at unit length."""
+    norms = torch.linalg.vector_norm(samples.x, dim=1, keepdim=True)
+    n_zero = samples.sum_((norms == 0).sum())
     if int(n_zero) > 0:
         raise InputError(
             f"{int(n_zero)} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
         )
-    directions: Tensor = x / norms
+    directions: Tensor = samples.x / norms
     return directions
 
 
@@ -193,12 +202,12 @@ def _center(samples: Samples) -> Tensor:
     sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
     for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
         sums[number] = x[rows].mean(0) * float(rows.stop - rows.start)
-    mean: Tensor = sum_(sums).sum(0) / samples.n_total
+    mean: Tensor = samples.sum_(sums).sum(0) / samples.n_total
     spread = torch.zeros(samples.n_chunks, 2, dtype=torch.float64, device=x.device)
     for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
         few = x[rows][::_SPREAD_STRIDE]
         spread[number, 0], spread[number, 1] = (few - mean).square().sum(), few.numel()
-    squares, count = sum_(spread).sum(0).tolist()
+    squares, count = samples.sum_(spread).sum(0).tolist()
     if squares == 0.0:
         return mean.to(x.dtype).double()
     step = math.ldexp(1.0, math.frexp(2.0 * math.sqrt(squares / count))[1])
@@ -215,5 +224,5 @@ def _variance(samples: Samples) -> float:
     for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
         moments[number, :-1] = x[rows].mean(0) * float(rows.stop - rows.start)
         moments[number, -1] = samples.norms[rows].square().sum(dtype=torch.float64)
-    total = sum_(moments).sum(0) / samples.n_total
+    total = samples.sum_(moments).sum(0) / samples.n_total
     return max(0.0, float(total[-1] - total[:-1].square().sum())) / x.shape[1]

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_dc.distributed import CHUNK_SIZE, sum_
+from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.samples import Samples, full_precision, prepare
 
@@ -58,7 +58,7 @@ def plusplus_seeds(samples: Samples, n_clusters: int, n_init: int, generator: to
     for _ in range(1, n_clusters):
         draw.set_potentials(closest)
         candidates = draw(n_candidates)
-        sums = sum_(_potentials_with(closest, samples, candidates)).sum(2)
+        sums = samples.sum_(_potentials_with(closest, samples, candidates)).sum(2)
         latest = candidates[torch.arange(n_init, device=sums.device), sums.argmin(1)]
         _lower(closest, samples, latest)
         seeds.append(latest)
@@ -94,7 +94,7 @@ class _Draw:
         self._generator = torch.Generator().manual_seed(0) if generator is None else generator
         ones = torch.ones(1, len(samples.x), dtype=torch.float64, device=samples.x.device)
         self._weights = ones if samples.weights is None else samples.weights.unsqueeze(0)
-        self._weight_sums = sum_(samples.per_chunk(self._weights)).expand(n_init, -1)
+        self._weight_sums = samples.sum_(samples.per_chunk(self._weights)).expand(n_init, -1)
         if not bool(self._weight_sums.sum() > 0):
             raise InputError("all sample_weight are zero; give at least one sample a positive weight")
         self._potentials: Tensor | None = None
@@ -107,7 +107,7 @@ class _Draw:
         """Potentials of the next draws; None is 1 for each, and stands in where all are zero."""
         self._potentials = potentials
         if potentials is not None:
-            sums = sum_(_weighted_sums(self._samples, potentials))
+            sums = self._samples.sum_(_weighted_sums(self._samples, potentials))
             self._sums = torch.where(sums.sum(1, keepdim=True) > 0, sums, self._weight_sums)
 
     def __call__(self, n_draws: int) -> Tensor:
@@ -140,7 +140,7 @@ class _Draw:
             place = torch.minimum(place, (steps < steps[:, -1:]).sum(1, keepdim=True))
             self.latest_rows[own] = rows.gather(1, place)[:, 0]
             drawn[own] = x[self.latest_rows[own]]
-        return sum_(drawn)
+        return self._samples.sum_(drawn)
 
 
 def _weighted_sums(samples: Samples, potentials: Tensor) -> Tensor:

@@ -62,6 +62,8 @@ def solve_all(rank: int) -> dict[str, Any]:
     centroids, counts = x[:3].clone(), torch.ones(3, dtype=torch.float64)
     counted_update_(centroids, counts, x[rows], rows % 3, distributed=True)
     results["counted"] = centroids, counts
+    if rank == 0:  # all rows on one process: the other one has nothing to do with it
+        results["alone"] = tuple(solve(*cases()["weights"]))
     refused = []
     for bad in ({"x": x[rows][1:]}, {"x": x[rows] * (torch.nan if rank else 1.0)}):
         try:
@@ -96,6 +98,13 @@ def test_two_processes_equal_one(two: list[dict[str, Any]], name: str) -> None:
 def rows_of(rank: int, n_samples: int) -> Tensor:
     rows = torch.arange(n_samples)
     return rows[rows // 4096 % 2 == rank]
+
+
+def test_without_n_total_no_process_waits_for_another(two: list[dict[str, Any]]) -> None:
+    """As when every process clusters the same samples by itself."""
+    one = solve(*cases()["weights"])
+    assert torch.equal(two[0]["alone"][0], one.centroids)
+    assert torch.equal(two[0]["alone"][1], one.labels)
 
 
 def test_seeds_are_the_same(two: list[dict[str, Any]]) -> None:
