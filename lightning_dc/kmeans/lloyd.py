@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_dc.distributed import world
+from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
 from lightning_dc.kmeans.samples import Samples, full_precision, prepare
@@ -334,7 +334,7 @@ class _Restarts:
         samples = self._samples
         starts = torch.tensor([chunk.start for chunk in samples.chunks], device=rows.device)
         chunk = torch.searchsorted(starts, rows, right=True) - 1
-        return samples.chunk_numbers.to(rows.device)[chunk] * samples.n_total + rows - starts[chunk]
+        return samples.chunk_numbers.to(rows.device)[chunk] * CHUNK_SIZE + rows - starts[chunk]
 
     def _note_shift(self, active: list[int], shift: Tensor) -> None:
         """Add up how far the own centroid and, at most, any other have moved, (len(active), K)."""
