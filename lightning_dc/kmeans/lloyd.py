@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_dc.distributed import world
+from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
 from lightning_dc.kmeans.samples import Samples, full_precision, prepare
@@ -183,7 +183,7 @@ class _Restarts:
             values[0, rows] = own_distances(samples.x[rows], self.centroids[0], self.labels[0, rows])
         if samples.weights is not None:
             values *= samples.weights
-        return float(self._samples.sum_(samples.per_chunk(values)).sum())
+        return float(samples.sum_(samples.per_chunk(values)).sum())
 
     # ---- assignment ------------------------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class _Restarts:
         if samples.weights is not None:
             distances.masked_fill_(samples.weights == 0, -1.0)
         far = distances.argsort(descending=True, stable=True)[:n_empty]
-        rank, world_size = world() if samples.sharded else (0, 1)
+        rank, world_size = world() if samples.shared else (0, 1)
         # Distance, number, label, weight and features of each candidate; processes without a sample have none.
         table = torch.zeros(world_size, n_empty, 4 + n_features, dtype=torch.float64, device=samples.x.device)
         table[rank, :, 0] = -1.0
@@ -318,7 +318,7 @@ class _Restarts:
             own[:, 2] = self.labels[r, far]
             own[:, 3] = 1.0 if samples.weights is None else samples.weights[far]
             own[:, 4:] = samples.x[far]
-        candidates = self._samples.sum_(table).flatten(0, 1)
+        candidates = samples.sum_(table).flatten(0, 1)
         candidates = candidates[candidates[:, 1].argsort(stable=True)]
         candidates = candidates[candidates[:, 0].argsort(descending=True, stable=True)][:n_empty]
         candidates = candidates[candidates[:, 0] > 0]
@@ -334,7 +334,7 @@ class _Restarts:
         samples = self._samples
         starts = torch.tensor([chunk.start for chunk in samples.chunks], device=rows.device)
         chunk = torch.searchsorted(starts, rows, right=True) - 1
-        return samples.chunk_numbers.to(rows.device)[chunk] * samples.n_total + rows - starts[chunk]
+        return samples.chunk_numbers.to(rows.device)[chunk] * CHUNK_SIZE + rows - starts[chunk]
 
     def _note_shift(self, active: list[int], shift: Tensor) -> None:
         """Add up how far the own centroid and, at most, any other have moved, (len(active), K)."""
@@ -364,7 +364,7 @@ class _Restarts:
         squares = samples.norms.double().square_()
         if samples.weights is not None:
             squares *= samples.weights
-        return float(self._samples.sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
+        return float(samples.sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
 
 
 def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:

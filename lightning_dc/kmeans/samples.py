@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,10 +34,10 @@ class Samples:
         chunks: the rows of each chunk that this process owns, among its own.
         chunk_numbers: which chunks of the whole data they are, (len(chunks),).
         n_total: rows of all processes, N.
+        shared: whether the rows are spread over processes; if not, no process waits for another.
         center: (D,), float64.
         scale: a power of two.
         variance: mean variance of the features over all processes, in units of ``x``.
-        sharded: other processes have further rows.
     """
 
     x: Tensor
@@ -46,15 +46,19 @@ class Samples:
     chunks: list[slice]
     chunk_numbers: Tensor
     n_total: int
+    shared: bool
     center: Tensor
     scale: float
     variance: float
-    sharded: bool
 
     @property
     def n_chunks(self) -> int:
         """Chunks of the whole data."""
         return -(-self.n_total // CHUNK_SIZE)
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Sum a tensor over the processes that share the data, in place."""
+        return sum_(tensor) if self.shared else tensor
 
     def blocks(self) -> Iterator[slice]:
         """The rows, several chunks at a time."""
@@ -71,10 +75,6 @@ class Samples:
         for number, rows in zip(self.chunk_numbers.tolist(), self.chunks, strict=True):
             sums[:, number] = values[:, rows].sum(1, dtype=torch.float64)
         return sums
-
-    def sum_(self, tensor: Tensor) -> Tensor:
-        """Sum a tensor, in place, over the processes that share the data."""
-        return sum_(tensor) if self.sharded else tensor
 
     def restore(self, centroids: Tensor) -> Tensor:
         """Centroids, (..., K, D), float64, in the units of the data that were given, in their dtype."""
@@ -112,24 +112,24 @@ def prepare(x: Tensor, sample_weight: Tensor | None, n_total: int | None, *, sph
     x = as_float(x)
     chunks, numbers = _chunks(len(x), n_total)
     weights = None if sample_weight is None else _checked_weights(sample_weight, x)
-    sharded = n_total is not None
-    largest = _largest(x, sharded)
+    shared = n_total is not None
+    largest = _largest(x, shared)
     if not math.isfinite(largest):
         raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
     scale = _scale(largest, x.dtype)
     x = (x if scale == 1.0 else x * scale).contiguous()
     total = len(x) if n_total is None else n_total
     center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    samples = Samples(x, x.new_zeros(0), weights, chunks, numbers, total, center, scale, 0.0, sharded)
+    samples = Samples(x, x.new_zeros(0), weights, chunks, numbers, total, shared, center, scale, 0.0)
     if spherical:
-        x = _normalise(x, sharded)
+        x = _normalise(samples)
     else:
         center = _center(samples)
         if bool((center != 0).any()):
             x = x - center.to(x.dtype)
     norms = torch.linalg.vector_norm(x, dim=1)
-    samples = Samples(x, norms, weights, chunks, numbers, total, center / scale, scale, 0.0, sharded)
-    return replace(samples, variance=_variance(samples))
+    samples = Samples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, 0.0)
+    return Samples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, _variance(samples))
 
 
 @contextmanager
@@ -165,14 +165,14 @@ def _checked_weights(weights: Tensor, x: Tensor) -> Tensor:
     return weights
 
 
-def _largest(x: Tensor, sharded: bool) -> float:
-    """Largest absolute value over all processes; not finite if any value is not."""
+def _largest(x: Tensor, shared: bool) -> float:
+    """Largest absolute value over the processes that share the data; not finite if any value is not."""
     largest = torch.zeros(1, dtype=torch.float64, device=x.device)
     if x.numel() > 0:
         low, high = x.aminmax()  # one pass; NaN wins
         largest[0] = torch.maximum(low.abs(), high.abs())
     largest.nan_to_num_(nan=math.inf, posinf=math.inf)
-    return float(max_(largest) if sharded else largest)
+    return float(max_(largest) if shared else largest)
 
 
 def _scale(largest: float, dtype: torch.dtype) -> float:
@@ -180,15 +180,15 @@ def _scale(largest: float, dtype: torch.dtype) -> float:
     return 1.0 if largest == 0.0 or abs(exponent) <= _EXPONENT_RANGE[dtype] else math.ldexp(1.0, -exponent)
 
 
-def _normalise(x: Tensor, sharded: bool) -> Tensor:
-    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    n_zero = (norms == 0).sum()
-    n_zero = sum_(n_zero) if sharded else n_zero
+def _normalise(samples: Samples) -> Tensor:
+    """Rows at unit length."""
+    norms = torch.linalg.vector_norm(samples.x, dim=1, keepdim=True)
+    n_zero = samples.sum_((norms == 0).sum())
     if int(n_zero) > 0:
         raise InputError(
             f"{int(n_zero)} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
         )
-    directions: Tensor = x / norms
+    directions: Tensor = samples.x / norms
     return directions
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_dc.distributed import owned_rows
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans import KMeans, KMeansResult, counted_update_, kmeans, kmeans_plusplus
+from lightning_dc.kmeans import KMeansResult, counted_update_, kmeans, kmeans_plusplus
 from tests.processes import run_on_two_processes
 
 pytestmark = pytest.mark.distributed
@@ -62,6 +62,8 @@ def solve_all(rank: int) -> dict[str, Any]:
     centroids, counts = x[:3].clone(), torch.ones(3, dtype=torch.float64)
     counted_update_(centroids, counts, x[rows], rows % 3, distributed=True)
     results["counted"] = centroids, counts
+    if rank == 0:  # all rows on one process: the other one has nothing to do with it
+        results["alone"] = tuple(solve(*cases()["weights"]))
     refused = []
     for bad in ({"x": x[rows][1:]}, {"x": x[rows] * (torch.nan if rank else 1.0)}):
         try:
@@ -69,9 +71,6 @@ def solve_all(rank: int) -> dict[str, Any]:
         except InputError as error:
             refused.append(str(error))
     results["refused"] = refused
-    if rank == 0:  # without n_total a process has all the data, and asks nobody
-        results["alone"] = tuple(solve(x, {"n_clusters": 8, "n_init": 2, "init": "random"}))
-        results["predicted"] = KMeans(4).fit(x[:500]).predict(x)
     return results
 
 
@@ -101,6 +100,13 @@ def rows_of(rank: int, n_samples: int) -> Tensor:
     return rows[rows // 4096 % 2 == rank]
 
 
+def test_without_n_total_no_process_waits_for_another(two: list[dict[str, Any]]) -> None:
+    """As when every process clusters the same samples by itself."""
+    one = solve(*cases()["weights"])
+    assert torch.equal(two[0]["alone"][0], one.centroids)
+    assert torch.equal(two[0]["alone"][1], one.labels)
+
+
 def test_seeds_are_the_same(two: list[dict[str, Any]]) -> None:
     one = kmeans_plusplus(data(9000, torch.float64), 20, n_init=4)
     for rank in range(2):
@@ -114,15 +120,6 @@ def test_counted_updates_are_the_same(two: list[dict[str, Any]]) -> None:
     for rank in range(2):
         torch.testing.assert_close(two[rank]["counted"][0], centroids, rtol=0, atol=1e-12)
         torch.testing.assert_close(two[rank]["counted"][1], counts)
-
-
-def test_one_process_may_cluster_alone(two: list[dict[str, Any]]) -> None:
-    x = data(9000, torch.float64)
-    alone = KMeansResult(*two[0]["alone"])
-    one = solve(x, {"n_clusters": 8, "n_init": 2, "init": "random"})
-    assert torch.equal(alone.labels, one.labels)
-    assert alone.inertia == pytest.approx(one.inertia, rel=1e-12)
-    assert torch.equal(two[0]["predicted"], KMeans(4).fit(x[:500]).predict(x))
 
 
 def test_errors_are_the_same_on_both(two: list[dict[str, Any]]) -> None:
