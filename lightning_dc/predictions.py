@@ -63,7 +63,13 @@ def check_writable_folder(folder: Path, argument: str) -> None:
 
 
 def write_predictions(
-    path: Path, index: Tensor, z: Tensor | None, q: Tensor, others: Mapping[str, Tensor] | None = None
+    path: Path,
+    index: Tensor,
+    z: Tensor | None,
+    q: Tensor,
+    *,
+    is_soft: bool = True,
+    others: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write predictions; the file appears whole or not at all.
 
@@ -73,16 +79,21 @@ def write_predictions(
         index: place of each sample in its data, (N,).
         z: embeddings, (N, D); None leaves them out.
         q: soft assignments, (N, K).
+        is_soft: they say more than the cluster; if not, confidence and soft assignments are left out.
         others: further columns by name, (N,) each.
     """
     confidence, cluster = q.max(1)
     columns: dict[str, Any] = {
         "index": index.cpu().numpy(),
         "cluster": cluster.to(dtype=index.dtype).cpu().numpy(),
-        "confidence": confidence.cpu().numpy(),
     }
+    tables: dict[str, Any] = {}
+    if is_soft:
+        columns["confidence"] = confidence.cpu().numpy()
+        tables["q"] = q.cpu().numpy()
+    if z is not None:
+        tables["z"] = z.cpu().numpy()
     columns |= {name: column.cpu().numpy() for name, column in (others or {}).items()}
-    tables: dict[str, Any] = {"q": q.cpu().numpy()} | ({} if z is None else {"z": z.cpu().numpy()})
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -21,6 +21,11 @@ _MOST_SAMPLES = {"agglomerative": 10_000, "hdbscan": 100_000, "spectral": 10_000
 _N_INIT = 20
 
 
+def sample_size(algorithm: Algorithm, n_samples: int) -> int:
+    """How many samples an algorithm sees; the others follow their nearest neighbours."""
+    return min(n_samples, _MOST_SAMPLES.get(algorithm, n_samples))
+
+
 def check_algorithms(names: Sequence[str]) -> None:
     """Check the names of algorithms.
 
@@ -66,7 +71,7 @@ def recluster(z: Tensor, n_clusters: int, algorithm: Algorithm, *, seed: int = 0
         "hdbscan": _hdbscan,
         "spectral": _spectral,
     }[algorithm]
-    most = _MOST_SAMPLES.get(algorithm, len(z))
+    most = sample_size(algorithm, len(z))
     with warnings.catch_warnings():
         # A mixture that has not quite converged; a graph in several pieces, which is what one hopes for.
         warnings.simplefilter("ignore", UserWarning)

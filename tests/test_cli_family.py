@@ -60,7 +60,10 @@ def test_a_method_needs_no_configuration_file(lightning_dc_cli: CommandLine, met
     clusters = columns(RUN / "clusters.parquet")
     assert clusters["index"].tolist() == list(range(200))
     assert set(clusters["cluster"].tolist()) <= {0, 1, 2, 3}
-    assert {"z_0", "z_2", "q_3"} <= clusters.keys()
+    assert {"z_0", "z_2"} <= clusters.keys()
+    soft = {"confidence", "q_3"} & clusters.keys()
+    assert soft == (set() if method == "DCN" else {"confidence", "q_3"})  # k-means is not sure of anything
+    assert ("entropy" in printed) == (method != "DCN")
 
 
 def test_clustering_again_adds_columns_rows_and_scalars(lightning_dc_cli: CommandLine) -> None:
@@ -176,7 +179,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     lightning_dc_cli("predict", *DATA, "--ckpt_path", CHECKPOINT, "--output.path=new.npz")
     arrays = np.load("new.npz")
     np.testing.assert_array_equal(arrays["cluster"], clusters["cluster"])
-    np.testing.assert_array_equal(arrays["confidence"], np.ones(200))
+    assert sorted(arrays) == ["cluster", "index", "z"]
     model = AEKMeans.load_from_checkpoint(CHECKPOINT, weights_only=True)
     nearest = cdist(arrays["z"], model.head.centroids.detach().numpy()).argmin(1)
     np.testing.assert_array_equal(arrays["cluster"], nearest)
@@ -205,3 +208,18 @@ def test_a_configuration_of_a_fit_serves_the_other_subcommands(lightning_dc_cli:
     for command in ("validate", "test", "predict"):
         printed = lightning_dc_cli(command, "--config", config, "--ckpt_path", run / "checkpoints/last.ckpt")
         assert ("1797 predictions" if command == "predict" else "acc") in printed
+
+
+def test_an_algorithm_that_fails_leaves_the_table_and_the_others(
+    lightning_dc_cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise MemoryError("no room for a graph")
+
+    monkeypatch.setattr("sklearn.cluster.SpectralClustering.fit_predict", fail)
+    printed = lightning_dc_cli(*fit_of("IDEC"), "--summary.recluster=[spectral,kmeans]")
+    assert "failed: MemoryError: no room for a graph" in row_of(printed, "again: spectral")
+    assert "ACC" in row_of(printed, "again: kmeans")
+    found = columns(RUN / "clusters.parquet").keys()
+    assert "cluster_kmeans" in found
+    assert "cluster_spectral" not in found

@@ -6,12 +6,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_dc.callbacks.access import clustering_module
-from lightning_dc.callbacks.interval import Interval
+from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import broadcast_
 from lightning_dc.errors import InputError
 from lightning_dc.functional import size_statistics
@@ -30,7 +29,7 @@ from lightning_dc.training import (
 _MOST_LOGGED_CLUSTERS = 50
 
 
-class AssignmentRefresh(Callback):
+class AssignmentRefresh(Refresh):
     """Assigns the whole training set when a phase with clusters begins, and then every n steps or epochs.
 
     It compares the clusters with those of the refresh before and logs what it has seen: share of labels changed,
@@ -55,20 +54,16 @@ class AssignmentRefresh(Callback):
     def __init__(
         self, every_n_steps: int | None = None, every_n_epochs: int | None = None, repair_empty: bool = True
     ) -> None:
-        self.interval = Interval(every_n_steps, every_n_epochs)
+        super().__init__(every_n_steps, every_n_epochs)
         self.repair_empty = repair_empty
         self._assignments: Assignments | None = None
-        self._served: list[int] | None = None  # phase and step of the last refresh
-
-    def applies(self, module: ClusteringModule) -> bool:
-        """The current phase has clusters to refresh."""
-        return module.phase.initializes_centroids
 
     def take(self, module: ClusteringModule, full: FullAssignment) -> None:
         """What a subclass does with the assignments of a refresh."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._assignments = self._served = None
+        super().setup(trainer, pl_module, stage)
+        self._assignments = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)  # before the other callbacks start, which may read the assignments
@@ -83,44 +78,19 @@ class AssignmentRefresh(Callback):
                 f"ckpt_path names a run on {len(self._assignments.labels)} samples, but the training set has "
                 f"{n_samples}; resume on the data that it began with"
             )
-        self._refresh_if_due(module)
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        self._refresh_if_due(clustering_module(pl_module), at_beginning=True)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self._refresh_if_due(clustering_module(pl_module))
+        super().on_train_start(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         assignments = self._assignments
-        return {"assignments": None if assignments is None else assignments._asdict(), "served": self._served}
+        return super().state_dict() | {"assignments": None if assignments is None else assignments._asdict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
         assignments = state_dict["assignments"]
         self._assignments = None if assignments is None else Assignments(**assignments)
-        self._served = state_dict["served"]
-
-    def _refresh_if_due(self, module: ClusteringModule, *, at_beginning: bool = False) -> None:
-        """Refresh where the step is a multiple of the interval and has not been served yet.
-
-        The refresh at the first step of a phase waits for ``on_train_batch_start``, when the centroids are set; the
-        others follow the step at once, so that a stop comes before further training.
-        """
-        if module.phases_over or not self.applies(module):
-            return
-        step, n_steps = module.progress
-        due = step == 0 if at_beginning else 0 < step < n_steps and self.interval.is_due(module, step)
-        now = [module.phase_index, module.global_step]
-        if due and self._served != now:
-            self._refresh(module, is_first=step == 0)
-            self._served = now
 
     @torch.no_grad()
-    def _refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
+    def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
         loader, n_clusters = training_loader(module), module.head.n_clusters
         full = assign_all(module, loader, keep_q=self.keep_q)
         dead = (torch.bincount(full.labels, minlength=n_clusters) == 0).nonzero()[:, 0]
@@ -143,11 +113,14 @@ def _revive(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> None:
     centroids = head.centroids.to(z.dtype)
     # One iteration of k-means repairs what is empty; the other centroids stay where training has brought them.
     repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1, n_total=loader.n_samples).centroids
+    moved = (repaired[dead] != centroids[dead]).any(1)
     head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
     broadcast_(head.centroids.data)
+    outcome = "moved to the samples that are farthest from their centroids"
+    if not bool(moved.all()):
+        outcome = "there are not enough samples off their centroids to move it to; the embedding may have collapsed"
     rank_zero_info(
-        f"Step {module.global_step}: no sample is left in cluster {', '.join(map(str, dead.tolist()))}; moved to the "
-        "samples that are farthest from their centroids"
+        f"Step {module.global_step}: no sample is left in cluster {', '.join(map(str, dead.tolist()))}; {outcome}"
     )
 
 

@@ -20,7 +20,7 @@ from lightning_dc.training import ClusteringModule, centroid_head, embed_batch
 class CountedCentroidUpdate(Callback):
     """After each batch every sample of the batch pulls its centroid by one over the number of samples that did before.
 
-    The centroid update of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794, eqs. 14 to 16) and of mini-batch
+    The centroid update of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794) and of mini-batch
     k-means (Sculley 2010): the samples are embedded by the encoder as the batch has left it, assigned to the nearest
     centroid, and averaged into it. It acts in phases that set centroids and do not train them by gradients. Counts
     begin anew when k-means over the whole set has replaced the centroids, and are kept in the checkpoint.

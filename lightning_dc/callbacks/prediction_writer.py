@@ -11,12 +11,15 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import world
 from lightning_dc.predictions import check_prediction_path, write_predictions
 
 
 class PredictionWriter(Callback):
     """Writes index, cluster, confidence, soft assignments and embedding of every sample, in the order of the index.
+
+    A hard head, that of k-means, has neither confidence nor soft assignments.
 
     Args:
         path: file to write, ``.parquet`` or ``.npz``.
@@ -52,5 +55,6 @@ class PredictionWriter(Callback):
             columns = {name: torch.cat([batch[name] for batch in batches]) for name in ("index", "z", "q")}
             order = columns["index"].argsort()
             index, z, q = (column[order] for column in columns.values())
-            write_predictions(self.path, index, z, q)
+            soft = clustering_module(pl_module).head.is_soft
+            write_predictions(self.path, index, z, q, is_soft=soft)
             print(f"{len(order)} predictions written to {self.path}")

@@ -17,7 +17,7 @@ from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.predictions import check_prediction_ending, write_predictions
-from lightning_dc.reclustering import Algorithm, check_algorithms, recluster
+from lightning_dc.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, training_loader
 
 _Rows = list[tuple[str, Any]]
@@ -32,7 +32,8 @@ class RunSummary(Callback):
     Args:
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
         recluster: algorithms to cluster the final embeddings by: ``kmeans``, ``gaussian_mixture``, ``agglomerative``,
-            ``hdbscan``, ``spectral``.
+            ``hdbscan``, ``spectral``. Of more than 10,000 samples agglomerative and spectral clustering see as many,
+            HDBSCAN of more than 100,000; the others follow their nearest neighbours.
         embedding: write the embeddings, too.
 
     Raises:
@@ -67,10 +68,10 @@ class RunSummary(Callback):
         path = Path(folder) / self.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         z = full.z if self.embedding else None
-        write_predictions(path, loader.sample_ids, z, full.q)
+        write_predictions(path, loader.sample_ids, z, full.q, is_soft=module.head.is_soft)
         again, rows = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
-            write_predictions(path, loader.sample_ids, z, full.q, again)
+            write_predictions(path, loader.sample_ids, z, full.q, is_soft=module.head.is_soft, others=again)
         self._print(trainer, module, full, rows, path)
 
     def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:
@@ -82,7 +83,11 @@ class RunSummary(Callback):
             assert full.z is not None
             rank_zero_info(f"Clustering the embeddings again: {algorithm}")
             start = time.perf_counter()
-            labels = recluster(full.z, n_clusters, algorithm, seed=module.seed % (1 << 32))
+            try:
+                labels = recluster(full.z, n_clusters, algorithm, seed=module.seed % (1 << 32))
+            except Exception as error:  # the run itself has gone well: its table must come
+                rows.append((f"again: {algorithm}", f"failed: {type(error).__name__}: {error}"[:100]))
+                continue
             if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # a cluster keeps its number
                 table = contingency_table(own, labels, n_clusters, n_clusters)
                 labels = match_clusters(table).argsort()[labels]
@@ -92,6 +97,8 @@ class RunSummary(Callback):
             values.append(f"{len(set(labels[labels >= 0].tolist()))} clusters")
             if bool((labels < 0).any()):
                 values.append(f"{float((labels < 0).double().mean()):.1%} noise")
+            if sample_size(algorithm, len(labels)) < len(labels):
+                values.append(f"from {sample_size(algorithm, len(labels)):,} samples")
             values.append(f"{time.perf_counter() - start:.1f} s")
             rows.append((f"again: {algorithm}", ", ".join(values)))
             columns[f"cluster_{algorithm}"] = labels
@@ -104,7 +111,8 @@ class RunSummary(Callback):
 
         rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in full.scores().items()]
         rows += again
-        rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
+        if module.head.is_soft:
+            rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
         if module.assignments is not None and module.assignments.changed is not None:
             rows.append(("labels changed", f"{module.assignments.changed:.3%} at the last refresh"))
         rows.append(("cluster sizes", _fold(torch.bincount(full.labels, minlength=module.head.n_clusters).tolist())))

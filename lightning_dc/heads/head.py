@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -16,9 +17,14 @@ class ClusteringHead(nn.Module, ABC):
         n_clusters: number of clusters K, at least 2.
         latent_dim: width of the embedding, D.
 
+    Attributes:
+        is_soft: its assignments have degrees; those of a hard head are 0 or 1 and say nothing of confidence.
+
     Raises:
         InputError: fewer than two clusters.
     """
+
+    is_soft: ClassVar[bool] = True
 
     def __init__(self, n_clusters: int, latent_dim: int) -> None:
         super().__init__()

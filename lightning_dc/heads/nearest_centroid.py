@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +17,8 @@ class NearestCentroidHead(CentroidHead):
 
     A row of its assignments is 1 for one cluster and 0 for the others, without a gradient.
     """
+
+    is_soft: ClassVar[bool] = False
 
     def forward(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):

@@ -14,7 +14,7 @@ class KMeansLoss(LossTerm):
 
     .. math:: \|z_i - \mu_{s(i)}\|^2, \quad s(i) = \arg\min_k \|z_i - \mu_k\|^2
 
-    The clustering term of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794, eq. 8). The reconstruction error
+    The clustering term of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794). The reconstruction error
     beside it must be summed over the features, too: ``Reconstruction(reduction="sum")``.
     """
 

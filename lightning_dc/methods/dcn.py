@@ -29,9 +29,10 @@ class DCN(ClusteringModule):
     its nearest centroid, samples are assigned, and each pulls its centroid by one over the number of samples that did
     before. From time to time k-means runs over the whole set, from the centroids as they are.
 
-    Both terms are squared errors summed over their dimensions and averaged over the batch, as in the paper's eq. 8 and
-    its code (weights of 1). An assignment is that of the sample's present embedding; the paper's code takes the one of
-    its last visit.
+    Both terms are squared errors summed over their dimensions and averaged over the batch, with weights of 1 as in the
+    authors' code. The reconstruction error is that sum in pretraining, too: a learning rate of plain SGD is to be
+    smaller than that of DEC, whose error is a mean, by the number of features; Adam does not mind. An assignment is
+    that of the sample's present embedding; the authors' code takes the one of its last visit.
 
     Args:
         input_shape: shape of one sample.

@@ -1,0 +1,91 @@
+"""What is done when a phase with clusters begins, and from time to time in it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.errors import InputError
+from lightning_dc.training import ClusteringModule
+
+
+class Refresh(Callback, ABC):
+    """Something over the whole training set, once at the beginning of each phase that needs it and then periodically.
+
+    It is level-triggered: after every step, and when training starts or resumes, it asks whether this step of this
+    phase is due and has not been served. What it has served is kept in the checkpoint.
+
+    Args:
+        every_n_steps: optimizer steps between two refreshes; None, without epochs either, refreshes at beginnings only.
+        every_n_epochs: the same in epochs.
+
+    Raises:
+        InputError: both are given, or a number below 1.
+    """
+
+    def __init__(self, every_n_steps: int | None = None, every_n_epochs: int | None = None) -> None:
+        if every_n_steps is not None and every_n_epochs is not None:
+            raise InputError(
+                f"every_n_steps={every_n_steps} and every_n_epochs={every_n_epochs} are both given; set one of them to "
+                "null"
+            )
+        for name, value in (("every_n_steps", every_n_steps), ("every_n_epochs", every_n_epochs)):
+            if value is not None and value < 1:
+                raise InputError(f"{name}={value} between two refreshes must be at least 1")
+        self.every_n_steps = every_n_steps
+        self.every_n_epochs = every_n_epochs
+        self._served: list[int] | None = None  # phase and step of the last refresh
+
+    @abstractmethod
+    def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
+        """Do it; ``is_first`` at the beginning of a phase."""
+
+    def applies(self, module: ClusteringModule) -> bool:
+        """The current phase needs it."""
+        return module.phase.initializes_centroids
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._served = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._refresh_if_due(clustering_module(pl_module))
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._refresh_if_due(clustering_module(pl_module), at_beginning=True)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._refresh_if_due(clustering_module(pl_module))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"served": self._served}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._served = state_dict["served"]
+
+    def _refresh_if_due(self, module: ClusteringModule, *, at_beginning: bool = False) -> None:
+        """Refresh where the step is due and has not been served.
+
+        The refresh at the first step of a phase waits for ``on_train_batch_start``, when all callbacks have ended the
+        phase before; the others follow the step at once, so that a stop comes before further training.
+        """
+        if module.phases_over or not self.applies(module):
+            return
+        step, n_steps = module.progress
+        due = step == 0 if at_beginning else 0 < step < n_steps and self._is_multiple(module, step)
+        now = [module.phase_index, module.global_step]
+        if due and self._served != now:
+            self.refresh(module, is_first=step == 0)
+            self._served = now
+
+    def _is_multiple(self, module: ClusteringModule, step: int) -> bool:
+        if self.every_n_epochs is not None:
+            return step % (self.every_n_epochs * module.steps_per_epoch) == 0
+        return self.every_n_steps is not None and step % self.every_n_steps == 0
