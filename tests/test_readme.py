@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from lightning_dc.shipped import shipped_configs
@@ -19,8 +21,6 @@ def test_a_users_own_datamodule(lightning_dc_cli: CommandLine, tmp_path: Path, m
     code = next(block for block in PYTHON if "ClusteringDataModule" in block)
     (tmp_path / "my_data.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    import numpy as np
-
     random = np.random.default_rng(0)
     np.save(tmp_path / "cells.npy", random.normal(size=(60, 7)) + 5 * (np.arange(60)[:, None] % 3))
     printed = lightning_dc_cli(
@@ -36,6 +36,16 @@ def test_the_example_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     exec(compile(code, "README.md", "exec"), namespace)
     clusters = namespace["clusters"]
     assert getattr(clusters, "shape", None) == (1797,)
+
+
+def test_the_example_of_kmeans() -> None:
+    code = next(block for block in PYTHON if "MiniBatchKMeans" in block)
+    namespace: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    assert isinstance(namespace["kmeans"].labels_, np.ndarray)
+    assert namespace["kmeans"].cluster_centers_.shape == (5, 8)
+    assert set(namespace["directions"]) == set(range(5))
+    assert namespace["stream"].n_steps_ == 10
 
 
 def test_every_shipped_config_is_in_the_readme() -> None:
