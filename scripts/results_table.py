@@ -5,7 +5,11 @@
 
 Each seed is a process of its own, `lightning-dc fit --config NAME --seed_everything SEED`, one after the other. ACC,
 NMI and ARI are those that the run has logged at its end (`final/acc`, ...), seconds those of the whole process, imports
-and reading of data included. What follows `--` goes to every run.
+and reading of data included. What follows `--` goes to every run, with the seed in place of `{seed}`. So methods share autoencoders:
+
+    python scripts/results_table.py ae_kmeans_digits --runs runs
+    python scripts/results_table.py idec_digits --runs runs -- --model.pretraining.max_epochs=0 \\
+        --init_from=runs/ae_kmeans_digits/seed-{seed}/checkpoints/last.ckpt
 
 A configuration whose DataModule has an argument `folder` gets its data from --data: `data/mnist` becomes FOLDER/mnist.
 """
@@ -84,7 +88,10 @@ def _run(parser: argparse.ArgumentParser, command: list[str], seed: int, runs: P
     note(f"seed {seed}")
     start = time.perf_counter()
     done = subprocess.run(
-        [*command, *options, f"--seed_everything={seed}"], capture_output=True, text=True, check=False
+        [*(part.replace("{seed}", str(seed)) for part in command), *options, f"--seed_everything={seed}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     seconds = time.perf_counter() - start
     if done.returncode:
