@@ -1,14 +1,15 @@
-"""Results of a configuration over several seeds.
+r"""Results of a configuration over several seeds.
 
     python scripts/results_table.py dec_digits --seeds 0 1 2 3 4 --output dec_digits.csv
     python scripts/results_table.py dec_digits --seeds 0 1 -- --model.pretraining.max_epochs=5
 
 Each seed is a process of its own, `lightning-dc fit --config NAME --seed_everything SEED`, one after the other. ACC,
 NMI and ARI are those that the run has logged at its end (`final/acc`, ...), seconds those of the whole process, imports
-and reading of data included. What follows `--` goes to every run, with the seed in place of `{seed}`. So methods share autoencoders:
+and reading of data included. What follows `--` goes to every run, with the seed in place of `{seed}`. So methods share
+autoencoders:
 
     python scripts/results_table.py ae_kmeans_digits --runs runs
-    python scripts/results_table.py idec_digits --runs runs -- --model.pretraining.max_epochs=0 \\
+    python scripts/results_table.py idec_digits --runs runs -- --model.pretraining.max_epochs=0 \
         --init_from=runs/ae_kmeans_digits/seed-{seed}/checkpoints/last.ckpt
 
 A configuration whose DataModule has an argument `folder` gets its data from --data: `data/mnist` becomes FOLDER/mnist.
