@@ -15,7 +15,7 @@ from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
 _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
 _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
-_SAME = 1e-10  # restarts whose inertias differ by less of the total variance count as equal, and the first one wins
+_SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
 _SLACK = 1e-6  # covers the rounding of sums of shifts
 
 
@@ -95,7 +95,7 @@ def kmeans(
             best = restarts
         assert best is not None
         labels = best.labels[0].to(torch.int64)
-        inertia = best.exact_inertia()
+        inertia = best.inertia[0]
         inertia = inertia / 2 if spherical else inertia / samples.scale / samples.scale
         centroids = samples.restore(best.centroids[0])
         return KMeansResult(centroids, labels, inertia, int(best.n_iter[0]))
@@ -128,7 +128,10 @@ class _Restarts:
         centroids: (R, K, D), float64, in units of the samples.
         labels: of this process's rows, (R, n), int32.
         n_iter: (R,).
+        inertia: of each restart, from differences in float64; known once ``run`` has ended.
     """
+
+    inertia: list[float]
 
     def __init__(self, samples: Samples, seeds: Tensor, *, spherical: bool) -> None:
         n_restarts, n_clusters, n_features = seeds.shape
@@ -162,28 +165,32 @@ class _Restarts:
             if not active:
                 break
         self._assign(list(range(len(self.centroids))))
+        self.inertia = self._inertia()
 
     def keep_best(self, other: _Restarts | None) -> None:
         """Drop all restarts but the one of lowest inertia, of ``other`` too."""
-        inertia = self._inertia()
-        scale = self._total_scatter()
-        best = next(r for r in range(len(inertia)) if inertia[r] <= min(inertia) + _SAME * scale)
-        if other is not None and other._inertia()[0] <= inertia[best] + _SAME * scale:
-            self.centroids, self.labels, self.n_iter = other.centroids, other.labels, other.n_iter
-            self._totals = other._totals
+        limit = min(self.inertia) * (1 + _SAME)
+        best = next(r for r, inertia in enumerate(self.inertia) if inertia <= limit)
+        if other is not None and other.inertia[0] <= self.inertia[best] * (1 + _SAME):
+            self.centroids, self.labels = other.centroids, other.labels
+            self.n_iter, self.inertia = other.n_iter, other.inertia
             return
         self.centroids, self.labels = self.centroids[best : best + 1], self.labels[best : best + 1]
-        self.n_iter, self._totals = self.n_iter[best : best + 1], self._totals[best : best + 1]
+        self.n_iter, self.inertia = self.n_iter[best : best + 1], self.inertia[best : best + 1]
 
-    def exact_inertia(self) -> float:
-        """Sum of weight times squared distance of the first restart, from differences."""
+    def _inertia(self) -> list[float]:
+        """Sums of weight times squared distance, from differences: far outliers leave the others their share."""
         samples = self._samples
+        sums = torch.zeros(len(self.centroids), samples.n_chunks, dtype=torch.float64, device=samples.x.device)
         values = torch.zeros(1, len(samples.x), dtype=torch.float64, device=samples.x.device)
-        for rows in samples.blocks():
-            values[0, rows] = own_distances(samples.x[rows], self.centroids[0], self.labels[0, rows])
-        if samples.weights is not None:
-            values *= samples.weights
-        return float(samples.sum_(samples.per_chunk(values)).sum())
+        for r, (centroids, labels) in enumerate(zip(self.centroids, self.labels, strict=True)):
+            for rows in samples.blocks():
+                values[0, rows] = own_distances(samples.x[rows], centroids, labels[rows])
+            if samples.weights is not None:
+                values *= samples.weights
+            sums[r] = samples.per_chunk(values)[0]
+        inertia: list[float] = samples.sum_(sums).sum(1).tolist()
+        return inertia
 
     # ---- assignment ------------------------------------------------------------------------------------------------
 
@@ -347,24 +354,6 @@ class _Restarts:
         moved = torch.zeros_like(self._moved)
         moved[active, :-1] = shift + others
         self._moved += moved
-
-    # ---- comparison of restarts ------------------------------------------------------------------------------------
-
-    def _inertia(self) -> list[float]:
-        """Inertias up to a constant, from sums and counts, accurate to a small part of the total scatter."""
-        totals = self._samples.sum_(self._totals.clone())[:, :-1]
-        sums, counts = totals[:, :, :-1], totals[:, :, -1]
-        cross = (self.centroids * (self.centroids * counts.unsqueeze(2) - 2.0 * sums)).sum((1, 2))
-        inertia: list[float] = cross.tolist()
-        return inertia
-
-    def _total_scatter(self) -> float:
-        """Sum of weight times squared norm."""
-        samples = self._samples
-        squares = samples.norms.double().square_()
-        if samples.weights is not None:
-            squares *= samples.weights
-        return float(samples.sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
 
 
 def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:

@@ -405,6 +405,16 @@ def test_one_far_outlier_leaves_the_others_their_clusters() -> None:
     assert adjusted_rand_score(y, result.labels[:-1].numpy()) > 0.95
 
 
+def test_the_best_restart_is_found_beside_a_far_outlier() -> None:
+    x = torch.cat([torch.from_numpy(uniform()), torch.full((1, 3), 1e5)])
+    starts = kmeans_plusplus(x, 9, n_init=20, generator=seeded())
+    single = [kmeans(x, 9, init=start).inertia for start in starts]
+    assert max(single) > 1.05 * min(single)
+    assert single[0] > 1.01 * min(single)
+    result = kmeans(x, 9, init=starts)
+    assert result.inertia == pytest.approx(min(single), rel=1e-9)
+
+
 def test_weights_count_like_repetitions() -> None:
     x = torch.from_numpy(uniform().astype(np.float64))
     repeats = torch.from_numpy(np.random.default_rng(0).integers(0, 4, len(x)))
