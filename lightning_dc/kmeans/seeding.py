@@ -15,6 +15,8 @@ from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.samples import Samples, full_precision, prepare
 
+_DOUBTFUL = 4.0  # squared distances below so many times the bound of their rounding error are computed exactly
+
 
 def kmeans_plusplus(
     x: Tensor,
@@ -154,10 +156,22 @@ def _weighted_sums(samples: Samples, potentials: Tensor) -> Tensor:
 
 
 def _distances(samples: Samples, rows: slice, points: Tensor) -> Tensor:
-    """Squared distances of rows to points, (P, D), in the precision of the data, (P, rows)."""
-    norms = samples.norms[rows].square()
-    products = torch.addmm(norms, points, samples.x[rows].T, alpha=-2.0)
-    return products.add_(points.square().sum(1, keepdim=True)).clamp_min_(0.0)
+    """Squared distances of rows to points, (P, D), in the precision of the data, (P, rows).
+
+    A product loses small distances between points far from the origin to rounding. A distance d that is small beside
+    |x| has |p| of about |x|, so that its error is bounded by a multiple of |x|^2; rows that are nearer to any point than
+    a few times the bound are looked at again, from differences.
+    """
+    x = samples.x[rows]
+    squares = samples.norms[rows].square()
+    distances = torch.addmm(squares, points, x.T, alpha=-2.0)
+    distances.add_(points.square().sum(1, keepdim=True)).clamp_min_(0.0)
+    error = 1.05 * (x.shape[1] + 12) * torch.finfo(x.dtype).eps / 2 * 5.0  # of (|x| + |p|)^2 < 5 |x|^2
+    near = (distances.amin(0) <= squares.mul_(_DOUBTFUL * error)).nonzero()[:, 0]
+    if len(near) > 0:
+        exact = torch.cdist(points, x.index_select(0, near), compute_mode="donot_use_mm_for_euclid_dist")
+        distances.index_copy_(1, near, exact.square_())
+    return distances
 
 
 def _lower(closest: Tensor, samples: Samples, seeds: Tensor) -> None:

@@ -53,6 +53,20 @@ def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
     assert ours < 0.97 * of_one_candidate
 
 
+@pytest.mark.parametrize("n_features", [4, 30])
+def test_small_distances_far_from_the_origin_count(n_features: int) -> None:
+    """Two groups so far apart that a product in float32 cannot tell the blobs within one."""
+    generator = seeded(0)
+    centers = torch.randn(20, n_features, generator=generator)
+    centers[:10], centers[10:] = centers[:10] + 1000, centers[10:] - 1000
+    x = centers.repeat(30, 1) + 0.05 * torch.randn(600, n_features, generator=generator)
+    potentials = []
+    for dtype in (torch.float32, torch.float64):
+        seeds = kmeans_plusplus(x.to(dtype), 20, n_init=40, generator=seeded(1))
+        potentials.append(np.mean([cdist(x, own, "sqeuclidean").min(1).sum() for own in seeds.double().numpy()]))
+    assert potentials[0] == pytest.approx(potentials[1], rel=0.02)
+
+
 def test_random_seeds_are_distinct_samples() -> None:
     x = torch.arange(50.0).unsqueeze(1)
     samples = prepare(x, None, None, spherical=False)
