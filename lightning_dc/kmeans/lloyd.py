@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
-from lightning_dc.kmeans.samples import Samples, full_precision, prepare
+from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
 _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
@@ -63,7 +63,7 @@ def kmeans(
         n_init: number of restarts.
         init: how to seed: greedy k-means++, distinct random samples, or centroids to start from, (K, D), or (R, K, D)
             for R restarts, in place of ``n_init``.
-        max_iter: most iterations of a restart.
+        max_iter: most iterations of a restart; 0 only labels the samples by the centroids to start from.
         tol: a restart has converged when its centroids' squared shift is at most this share of the mean variance of
             the features, or when no label changes (scikit-learn's rule).
         sample_weight: weights of the samples, (N,), zero or more; None is 1 for each.
@@ -74,12 +74,19 @@ def kmeans(
         generator: random numbers of the seeding, the same on all processes; None is a new one with seed 0.
 
     Raises:
-        InputError: too few samples, an ``init`` of another shape, weights that do not fit, values that are not finite,
-            or samples without a direction in spherical k-means.
+        InputError: too few samples, an argument out of range, an ``init`` of another shape, weights that do not fit,
+            fewer samples of positive weight than random seeds to draw, values that are not finite, samples without a
+            direction in spherical k-means, or any of these on another process that shares the data.
     """
     with full_precision(x.device):
-        samples = prepare(x, sample_weight, n_total, spherical=spherical)
-        _check(samples, n_clusters, n_init, init)
+
+        def check(n_samples: int, n_features: int) -> None:
+            check_arguments(n_samples, n_clusters, n_init)
+            if max_iter < 0:
+                raise InputError(f"max_iter={max_iter} must be at least 0")
+            _check_init(init, n_clusters, n_features)
+
+        samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check)
         if isinstance(init, Tensor):
             given = samples.project(init.detach()).view(-1, n_clusters, samples.x.shape[1])
             seeds = _unit(given, given) if spherical else given
@@ -101,14 +108,7 @@ def kmeans(
         return KMeansResult(centroids, labels, inertia, int(best.n_iter[0]))
 
 
-def _check(samples: Samples, n_clusters: int, n_init: int, init: str | Tensor) -> None:
-    n_features = samples.x.shape[1]
-    if not 1 <= n_clusters <= samples.n_total:
-        raise InputError(
-            f"n_clusters={n_clusters} must lie between 1 and the {samples.n_total} samples; choose fewer clusters"
-        )
-    if n_init < 1:
-        raise InputError(f"n_init={n_init} must be at least 1")
+def _check_init(init: str | Tensor, n_clusters: int, n_features: int) -> None:
     if isinstance(init, Tensor):
         if init.ndim not in (2, 3) or init.shape[-2:] != (n_clusters, n_features) or len(init) == 0:
             raise InputError(f"init of k-means has shape {tuple(init.shape)}; give ({n_clusters}, {n_features})")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.samples import Samples, full_precision, prepare
+from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
 
 _DOUBTFUL = 4.0  # squared distances below so many times the bound of their rounding error are computed exactly
 
@@ -42,9 +42,17 @@ def kmeans_plusplus(
 
     Returns:
         Seeds, (R, K, D).
+
+    Raises:
+        InputError: too few samples, an argument out of range, weights that do not fit, values that are not finite, or
+            any of these on another process that shares the data.
     """
     with full_precision(x.device):
-        samples = prepare(x, sample_weight, n_total, spherical=False)
+
+        def check(n_samples: int, n_features: int) -> None:
+            check_arguments(n_samples, n_clusters, n_init)
+
+        samples = prepare(x, sample_weight, n_total, spherical=False, check=check)
         return samples.restore(plusplus_seeds(samples, n_clusters, n_init, generator))
 
 
@@ -68,7 +76,17 @@ def plusplus_seeds(samples: Samples, n_clusters: int, n_init: int, generator: to
 
 
 def random_seeds(samples: Samples, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
-    """Distinct samples, drawn with probability proportional to their weight, (R, K, D), float64."""
+    """Distinct samples, drawn with probability proportional to their weight, (R, K, D), float64.
+
+    Raises:
+        InputError: fewer samples of positive weight than clusters, an error in scikit-learn too.
+    """
+    if samples.weights is not None:
+        n_positive = int(samples.sum_((samples.weights > 0).sum()))
+        if 0 < n_positive < n_clusters:
+            raise InputError(
+                f"only {n_positive} samples have a positive sample_weight; init='random' draws n_clusters={n_clusters}"
+            )
     draw = _Draw(samples, n_init, generator)
     remaining = samples.x.new_ones(n_init, len(samples.x))
     seeds = []
@@ -159,8 +177,8 @@ def _distances(samples: Samples, rows: slice, points: Tensor) -> Tensor:
     """Squared distances of rows to points, (P, D), in the precision of the data, (P, rows).
 
     A product loses small distances between points far from the origin to rounding. A distance d that is small beside
-    |x| has |p| of about |x|, so that its error is bounded by a multiple of |x|^2; rows that are nearer to any point than
-    a few times the bound are looked at again, from differences.
+    |x| has |p| of about |x|, so that its error is bounded by a multiple of |x|^2; rows that are nearer to any point
+    than a few times the bound are looked at again, from differences.
     """
     x = samples.x[rows]
     squares = samples.norms[rows].square()

@@ -151,7 +151,11 @@ def test_data_far_from_the_origin_give_the_same_clusters() -> None:
         (torch.float32, torch.float32),
         (torch.float16, torch.float32),
         (torch.bfloat16, torch.float32),
-        (torch.int64, torch.float32),
+        (torch.bool, torch.float32),
+        (torch.uint8, torch.float32),
+        (torch.int16, torch.float32),
+        (torch.int32, torch.float64),
+        (torch.int64, torch.float64),
     ],
 )
 def test_centroids_have_the_precision_of_the_data_but_at_least_float32(
@@ -160,6 +164,11 @@ def test_centroids_have_the_precision_of_the_data_but_at_least_float32(
     result = kmeans(torch.from_numpy(blobs(50)[0] * 10).to(dtype), 3, n_init=2, generator=seeded())
     assert result.centroids.dtype == expected
     assert result.labels.dtype == torch.int64
+
+
+def test_large_integers_are_told_apart() -> None:
+    x = torch.tensor([[2**30], [2**30 + 1], [2**30 + 2], [0]])
+    assert sorted(kmeans(x, 4, generator=seeded()).labels.tolist()) == [0, 1, 2, 3]
 
 
 def test_float64_data_are_clustered_in_float64() -> None:
@@ -285,6 +294,19 @@ def test_zero_tolerance_ends_at_a_fixed_point_of_lloyds_iteration() -> None:
         (torch.eye(3)[:, :2], {"n_clusters": 2, "spherical": True}, "1 samples are zero .* drop them"),
         (torch.rand(5, 2), {"n_clusters": 2, "n_total": 6}, r"x has 5 rows; of n_total=6"),
         (torch.rand(5, 2), {"n_clusters": 2, "n_init": 0}, "n_init=0"),
+        (torch.rand(5, 2), {"n_clusters": 2, "max_iter": -1}, "max_iter=-1"),
+        (torch.rand(5, 2), {"n_clusters": 2, "sample_weight": ["a"] * 5}, "sample_weight of k-means holds no numbers"),
+        (
+            torch.rand(5, 2),
+            {"n_clusters": 2, "sample_weight": torch.ones(5).cfloat()},
+            "sample_weight of k-means holds torch.complex64",
+        ),
+        (torch.rand(5, 2).cfloat(), {"n_clusters": 2}, "x of k-means holds torch.complex64"),
+        (
+            torch.rand(5, 2),
+            {"n_clusters": 3, "init": "random", "sample_weight": torch.tensor([1.0, 0.0, 0.0, 2.0, 0.0])},
+            "only 2 samples have a positive sample_weight",
+        ),
         (torch.tensor([[0.0], [float("nan")]]), {"n_clusters": 1}, "NaN or infinite"),
         (torch.tensor([[0.0], [float("inf")]]), {"n_clusters": 1}, "NaN or infinite"),
     ],

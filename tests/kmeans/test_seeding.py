@@ -121,3 +121,9 @@ def test_seeds_of_equal_samples() -> None:
 def test_no_weight_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="all sample_weight are zero"):
         kmeans_plusplus(torch.rand(5, 2), 2, sample_weight=torch.zeros(5))
+
+
+@pytest.mark.parametrize("arguments", [{"n_clusters": 0}, {"n_clusters": 6}, {"n_clusters": 2, "n_init": 0}])
+def test_arguments_out_of_range_are_refused(arguments: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"n_clusters=[06] .* the 5 samples|n_init=0"):
+        kmeans_plusplus(torch.rand(5, 2), **arguments)
