@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -196,13 +197,37 @@ def prepare(
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Neither autocast nor short-cuts in float32 products (TF32, bfloat16) while k-means runs."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    restore = _full_products()
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        restore()
+
+
+def _full_products() -> Callable[[], None]:
+    """Make float32 products full ones; returns what brings back the state before.
+
+    From torch 2.9 on there is a setting a backend, and the function that used to set all of them raises once a user has
+    set one of these. The settings of the backends also tell, and restore, what that function has set.
+    """
+    backends = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    if not all(hasattr(backend, "fp32_precision") for backend in backends):
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        return lambda: torch.set_float32_matmul_precision(precision)
+    before: list[tuple[Any, str]] = [(backend, cast(Any, backend).fp32_precision) for backend in backends]
+    changed = [(backend, precision) for backend, precision in before if precision not in ("none", "ieee")]
+    for backend, _ in changed:
+        backend.fp32_precision = "ieee"
+
+    def restore() -> None:
+        for backend, precision in changed:
+            backend.fp32_precision = "none"  # a setting that came from a more general one goes on following it
+            if backend.fp32_precision != precision:
+                backend.fp32_precision = precision
+
+    return restore
 
 
 def _chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:

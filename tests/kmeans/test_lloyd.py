@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -506,6 +508,51 @@ def test_fast_float32_products_are_not_used(precision: str) -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.equal(result.centroids, expected.centroids)
+
+
+_PRECISIONS = """
+import torch
+
+from lightning_dc.kmeans import kmeans
+from lightning_dc.kmeans.samples import full_precision
+
+matmul, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+
+
+def state():
+    return torch.backends.fp32_precision, matmul.fp32_precision, mkldnn.fp32_precision
+
+
+{setting}
+before = state()
+with full_precision(torch.device("cpu")):
+    assert set(state()[1:]) <= {{"none", "ieee"}}, state()
+kmeans(torch.rand(20, 2), 3)
+assert state() == before, (before, state())
+{then}
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch before 2.9")
+@pytest.mark.parametrize(
+    ("setting", "then"),
+    [
+        ("matmul.fp32_precision = 'tf32'", ""),
+        ("mkldnn.fp32_precision = 'bf16'", ""),
+        (
+            "torch.backends.fp32_precision = 'tf32'",
+            "torch.backends.fp32_precision = 'ieee'; assert state()[1] == 'ieee'",
+        ),
+        ("torch.set_float32_matmul_precision('medium')", "assert torch.get_float32_matmul_precision() == 'medium'"),
+        ("matmul.allow_tf32 = True", "assert matmul.allow_tf32 and torch.get_float32_matmul_precision() == 'high'"),
+        ("", "assert torch.get_float32_matmul_precision() == 'highest'"),
+    ],
+)
+def test_the_precision_of_products_is_as_before_however_it_was_set(setting: str, then: str) -> None:
+    """In a process of its own: torch keeps a mix of its old and new settings for good."""
+    code = _PRECISIONS.format(setting=setting, then=then)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_restarts_from_given_centroids_return_the_best() -> None:
