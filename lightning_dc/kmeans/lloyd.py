@@ -13,6 +13,9 @@ from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_dis
 from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
+N_INIT = 20
+"""Restarts unless said otherwise, as many as in DEC (https://arxiv.org/abs/1511.06335)."""
+
 _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
 _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
 _SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
@@ -40,7 +43,7 @@ def kmeans(
     x: Tensor,
     n_clusters: int,
     *,
-    n_init: int = 20,
+    n_init: int = N_INIT,
     init: Literal["k-means++", "random"] | Tensor = "k-means++",
     max_iter: int = 300,
     tol: float = 1e-4,

@@ -35,7 +35,7 @@ def kmeans_plusplus(
     Args:
         x: samples, (N, D), float; of this process only if ``n_total`` is given.
         n_clusters: K.
-        n_init: number of restarts R.
+        n_init: number of restarts R; one, as most callers of a seeding by itself need one.
         sample_weight: weights of the samples, (N,); None is 1 for each.
         n_total: samples of all processes, as in :func:`~lightning_dc.kmeans.kmeans`.
         generator: random numbers, the same on all processes; None is a new one with seed 0.
