@@ -19,6 +19,10 @@ N_INIT = 20
 _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
 _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
 _SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
+_REBUILD_EVERY = 50  # iterations after which sums are made anew from the labels
+_DRIFT = (
+    1e-9  # a restart ends only if making its sums anew moves no centroid by a larger part of its norm and the spread
+)
 _SLACK = 1e-6  # covers the rounding of sums of shifts
 
 
@@ -125,7 +129,8 @@ class _Restarts:
     """Restarts that run side by side.
 
     Sums and counts are kept in float64 and follow the labels: an iteration adds and takes away only samples whose label
-    has changed.
+    has changed. What a sum of much larger samples leaves behind when they go is rounding, so that sums are made anew
+    from the labels before a restart ends, and every so many iterations.
 
     Attributes:
         centroids: (R, K, D), float64, in units of the samples.
@@ -149,26 +154,60 @@ class _Restarts:
         self._moved = torch.zeros(n_restarts, n_clusters + 1, dtype=torch.float64, device=device)
         self._moved[:, -1] = torch.inf
         self._expires = samples.x.new_zeros(n_restarts, n_rows)
+        self._is_exact = [True] * n_restarts  # nothing has been taken out of the sums since they were made
         # Row K is that of "no label".
         self._totals = torch.zeros(n_restarts, n_clusters + 1, n_features + 1, dtype=torch.float64, device=device)
 
     def run(self, max_iter: int, threshold: float) -> None:
         """Iterate until every restart has converged; then label the samples by the last centroids."""
         active = list(range(len(self.centroids)))
-        for _ in range(max_iter):
-            n_changed = self._assign(active)[active].double()
+        spread = self._samples.variance**0.5
+        for number in range(1, max_iter + 1):
+            n_changed = self._assign(active)[active].tolist()
+            for r, changed in zip(active, n_changed, strict=True):
+                self._is_exact[r] &= changed == 0 or number == 1
+            if number % _REBUILD_EVERY == 0:
+                self._rebuild(active)
             new = self._updated(active)
-            old = self.centroids[active]
+            distances = (new - self.centroids[active]).square_().sum(2).sqrt_()
+            ends = self._ends(distances, n_changed, threshold)
+            doubtful = [i for i, r in enumerate(active) if not self._is_exact[r] and (ends[i] or number == max_iter)]
+            if doubtful:
+                restarts = [active[i] for i in doubtful]
+                self._rebuild(restarts)
+                exact = self._updated(restarts)
+                drift = (exact - new[doubtful]).norm(dim=2)
+                drifted = (drift > _DRIFT * (exact.norm(dim=2) + spread)).any(1).tolist()
+                new[doubtful] = exact
+                distances[doubtful] = (exact - self.centroids[restarts]).square_().sum(2).sqrt_()
+                again = self._ends(distances, n_changed, threshold)
+                for i, moved in zip(doubtful, drifted, strict=True):
+                    ends[i] = again[i] and not moved
             self.centroids[active] = new
-            distances = (new - old).square_().sum(2).sqrt_()
             self._note_shift(active, distances)
             self.n_iter[active] += 1
-            totals = torch.stack([distances.square().sum(1), n_changed]).tolist()
-            active = [r for r, shift, changed in zip(active, *totals, strict=True) if shift > threshold and changed > 0]
+            active = [r for r, end in zip(active, ends, strict=True) if not end]
             if not active:
                 break
         self._assign(list(range(len(self.centroids))))
         self.inertia = self._inertia()
+
+    @staticmethod
+    def _ends(distances: Tensor, n_changed: list[int], threshold: float) -> list[bool]:
+        """Whether restarts have converged, given how far their centroids move."""
+        shifts = distances.square().sum(1).tolist()
+        return [shift <= threshold or changed == 0 for shift, changed in zip(shifts, n_changed, strict=True)]
+
+    def _rebuild(self, restarts: list[int]) -> None:
+        """Make sums and counts anew from the labels."""
+        for r in restarts:
+            if self._is_exact[r]:
+                continue
+            self._is_exact[r] = True
+            self._totals[r] = 0.0
+            for rows in self._samples.blocks():
+                labels = self.labels[r, rows].to(torch.int64) + self._first_row(r)
+                self._move(torch.arange(rows.start, rows.stop, device=labels.device), None, labels)
 
     def keep_best(self, other: _Restarts | None) -> None:
         """Drop all restarts but the one of lowest inertia, of ``other`` too."""
@@ -257,24 +296,29 @@ class _Restarts:
         """How much further movement a label survives; rounded down by more than its own rounding."""
         return torch.where(gap > 0, moved.add_(gap).mul_(1 - _SLACK), -torch.inf)
 
-    def _move(self, rows: Tensor, before: Tensor, after: Tensor) -> None:
-        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts."""
+    def _move(self, rows: Tensor, before: Tensor | None, after: Tensor) -> None:
+        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts.
+
+        ``before`` is None where rows come out of none.
+        """
         samples = self._samples
         totals = self._totals.flatten(0, 1)
         n_features = samples.x.shape[1]
         n_rows = max(1, _MOVE_ELEMENTS // (n_features + 1))
-        first = int(self.n_iter.max()) == 0  # there are no clusters yet to take rows out of
+        if int(self.n_iter.max()) == 0:
+            before = None  # there are no clusters yet
         terms = torch.ones(min(len(rows), n_rows), n_features + 1, dtype=torch.float64, device=rows.device)
-        for some, old, new in zip(*(torch.split(each, n_rows) for each in (rows, before, after)), strict=True):
+        for start in range(0, len(rows), n_rows):
+            some = rows[start : start + n_rows]
             part = terms[: len(some)]
             part[:, :-1] = samples.x.index_select(0, some)
             if samples.weights is not None:
                 weights = samples.weights.index_select(0, some)
                 part[:, :-1] *= weights.unsqueeze(1)
                 part[:, -1] = weights
-            totals.index_add_(0, new, part)
-            if not first:
-                totals.index_add_(0, old.to(torch.int64), part, alpha=-1.0)
+            totals.index_add_(0, after[start : start + n_rows], part)
+            if before is not None:
+                totals.index_add_(0, before[start : start + n_rows].to(torch.int64), part, alpha=-1.0)
 
     # ---- update ----------------------------------------------------------------------------------------------------
 
@@ -284,6 +328,9 @@ class _Restarts:
         old = self.centroids[active]
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
         empty = self._empty(active, counts)
+        for i, k in empty.nonzero().tolist():  # rounding may have left something
+            self._totals[active[i], k] = 0.0
+            sums[i, k] = 0.0
         for i in empty.any(1).nonzero()[:, 0].tolist():
             self._repair(active[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
         means = torch.where(counts.unsqueeze(2) > 0, sums / counts.clamp_min(1e-300).unsqueeze(2), old)

@@ -450,6 +450,31 @@ def test_weights_count_like_repetitions() -> None:
     assert torch.equal(weighted.labels.repeat_interleave(repeats), repeated.labels)
 
 
+@pytest.mark.parametrize("max_iter", [3, 300])
+@pytest.mark.parametrize("tol", [0.0, 1e-4])
+def test_a_heavy_sample_that_leaves_a_cluster_leaves_no_trace(max_iter: int, tol: float) -> None:
+    """Sums of float64 beside 1e17 are multiples of 16; what stays in the cluster must not be."""
+    x = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]], dtype=torch.float64)
+    weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 1e15], dtype=torch.float64)
+    init = torch.tensor([[1.0], [1e3]], dtype=torch.float64)  # the heavy sample begins with the others
+    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0]):
+        result = kmeans(x[order], 2, init=init, sample_weight=weights[order], tol=tol, max_iter=max_iter)
+        assert sorted(result.centroids[:, 0].tolist()) == [1.5, 100.0]
+        assert result.inertia == 5.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_made_anew_change_nothing(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
+    x = torch.from_numpy(uniform().astype(np.float64))
+    weights = torch.rand(len(x), generator=seeded()).double() if weighted else None
+    expected = kmeans(x, 20, n_init=4, tol=0.0, sample_weight=weights, generator=seeded())
+    monkeypatch.setattr(import_module("lightning_dc.kmeans.lloyd"), "_REBUILD_EVERY", 2)
+    result = kmeans(x, 20, n_init=4, tol=0.0, sample_weight=weights, generator=seeded())
+    torch.testing.assert_close(result.centroids, expected.centroids, rtol=1e-13, atol=1e-13)
+    assert torch.equal(result.labels, expected.labels)
+    assert result.n_iter == expected.n_iter
+
+
 def test_equal_weights_change_nothing() -> None:
     x = torch.from_numpy(uniform())
     plain = kmeans(x, 6, n_init=3, generator=seeded())
