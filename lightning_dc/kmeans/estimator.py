@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.lloyd import N_INIT, kmeans
-from lightning_dc.kmeans.nearest import nearest_of_all, own_distances
+from lightning_dc.kmeans.nearest import GROUP, nearest_of_all, own_distances
 from lightning_dc.kmeans.samples import as_float, as_weights, full_precision, prepare
 
 Array = Any
@@ -99,7 +99,7 @@ class Centroids:
             samples = prepare(data, None, None, spherical=spherical)
             centroids = self._directions(samples.project(self._centroids))
             labels, distances = [], []
-            for rows in samples.blocks():
+            for rows in samples.blocks(len(centroids) // GROUP):
                 found = nearest_of_all(samples.x[rows], samples.norms[rows], centroids.unsqueeze(0)).labels[0]
                 labels.append(found)
                 distances.append(own_distances(samples.x[rows], centroids, found))

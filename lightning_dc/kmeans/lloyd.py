@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
+from lightning_dc.kmeans.nearest import GROUP, nearest_of_all, nearest_of_each, own_distances
 from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
@@ -243,7 +243,7 @@ class _Restarts:
         n_clusters, n_features = self.centroids.shape[1:]
         # Gathering a row costs about so many more clusters; measured on a CPU.
         gather_below = n_clusters / (n_clusters + n_features / 40 + 10)
-        for rows in self._samples.blocks():
+        for rows in self._samples.blocks(max(len(active), n_clusters // GROUP)):
             stale = [self._expires[r, rows] <= moved[r].index_select(0, self.labels[r, rows]) for r in active]
             counts = torch.stack([each.sum() for each in stale]).tolist()
             few = [count < gather_below * (rows.stop - rows.start) for count in counts]
