@@ -178,12 +178,12 @@ def _distances(samples: Samples, rows: slice, points: Tensor) -> Tensor:
 
     A product loses small distances between points far from the origin to rounding. A distance d that is small beside
     |x| has |p| of about |x|, so that its error is bounded by a multiple of |x|^2; rows that are nearer to any point
-    than a few times the bound are looked at again, from differences.
+    than a few times the bound are looked at again, from differences. So none is negative.
     """
     x = samples.x[rows]
     squares = samples.norms[rows].square()
     distances = torch.addmm(squares, points, x.T, alpha=-2.0)
-    distances.add_(points.square().sum(1, keepdim=True)).clamp_min_(0.0)
+    distances.add_(points.square().sum(1, keepdim=True))
     error = 1.05 * (x.shape[1] + 12) * torch.finfo(x.dtype).eps / 2 * 5.0  # of (|x| + |p|)^2 < 5 |x|^2
     near = (distances.amin(0) <= squares.mul_(_DOUBTFUL * error)).nonzero()[:, 0]
     if len(near) > 0:
