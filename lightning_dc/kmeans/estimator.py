@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.lloyd import kmeans
-from lightning_dc.kmeans.nearest import nearest_of_all, own_distances
-from lightning_dc.kmeans.samples import as_float, full_precision, prepare
+from lightning_dc.kmeans.lloyd import N_INIT, kmeans
+from lightning_dc.kmeans.nearest import GROUP, nearest_of_all, own_distances
+from lightning_dc.kmeans.samples import as_float, as_weights, full_precision, prepare
 
 Array = Any
 """A tensor, or anything that NumPy makes a matrix of."""
@@ -50,13 +50,13 @@ class Centroids:
         """Whether there are centroids."""
         return hasattr(self, "_centroids")
 
-    def fit(self: _Self, x: Array, sample_weight: Array | None = None) -> _Self:
-        """Cluster samples, (N, D), with weights, (N,)."""
+    def fit(self: _Self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> _Self:
+        """Cluster samples, (N, D), with weights, (N,); ``y`` is ignored, as in scikit-learn."""
         raise NotImplementedError
 
-    def fit_predict(self, x: Array, sample_weight: Array | None = None) -> Any:
+    def fit_predict(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> Any:
         """Fit, and return the cluster of each sample, (N,)."""
-        return self.fit(x, sample_weight).labels_
+        return self.fit(x, sample_weight=sample_weight).labels_
 
     def predict(self, x: Array) -> Any:
         """Nearest centroid of each sample, (N,), int64; the lower number on a tie.
@@ -81,11 +81,11 @@ class Centroids:
             ]
             return like(torch.cat(parts).to(data.dtype), x)
 
-    def score(self, x: Array, sample_weight: Array | None = None) -> float:
-        """Minus the inertia that samples would have.
+    def score(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> float:
+        """Minus the inertia that samples would have; ``y`` is ignored.
 
         Raises:
-            InputError: not fitted, or samples of another width.
+            InputError: not fitted, samples of another width, or weights that do not fit.
         """
         data = self._known(x)
         _, weights = to_samples(x, sample_weight)
@@ -99,7 +99,7 @@ class Centroids:
             samples = prepare(data, None, None, spherical=spherical)
             centroids = self._directions(samples.project(self._centroids))
             labels, distances = [], []
-            for rows in samples.blocks():
+            for rows in samples.blocks(len(centroids) // GROUP):
                 found = nearest_of_all(samples.x[rows], samples.norms[rows], centroids.unsqueeze(0)).labels[0]
                 labels.append(found)
                 distances.append(own_distances(samples.x[rows], centroids, found))
@@ -162,7 +162,7 @@ class KMeans(Centroids):
         n_clusters: int = 8,
         *,
         init: Initialisation = "k-means++",
-        n_init: int = 10,
+        n_init: int = N_INIT,
         max_iter: int = 300,
         tol: float = 1e-4,
         spherical: bool = False,
@@ -177,8 +177,8 @@ class KMeans(Centroids):
         self.spherical = spherical
         self.seed = seed
 
-    def fit(self, x: Array, sample_weight: Array | None = None) -> KMeans:
-        """Cluster samples, (N, D), with weights, (N,).
+    def fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> KMeans:
+        """Cluster samples, (N, D), with weights, (N,); ``y`` is ignored, as in scikit-learn.
 
         Raises:
             InputError: too few samples, values that are not finite, or weights or ``init`` that do not fit.
@@ -206,21 +206,21 @@ class KMeans(Centroids):
 
 
 def to_samples(x: Array, sample_weight: Array | None) -> tuple[Tensor, Tensor | None]:
-    """Samples, (N, D), float32 or float64, and their weights, (N,), as tensors.
+    """Samples, (N, D), float32 or float64, and their weights, (N,), float64, as tensors.
 
     Raises:
-        InputError: not a matrix.
+        InputError: not a matrix of numbers, or weights that do not fit.
     """
-    data = as_float(x if isinstance(x, Tensor) else _from_numpy(x))
+    data = as_float(x if isinstance(x, Tensor) else _from_numpy(x, "x"))
     if sample_weight is None:
         return data, None
-    weights = sample_weight if isinstance(sample_weight, Tensor) else _from_numpy(sample_weight)
-    return data, weights.to(data.device)
+    weights = sample_weight if isinstance(sample_weight, Tensor) else _from_numpy(sample_weight, "sample_weight")
+    return data, as_weights(weights, data)
 
 
 def as_init(init: Initialisation) -> Any:
     """A name, or centroids as a tensor."""
-    return init if isinstance(init, str | Tensor) else _from_numpy(init)
+    return init if isinstance(init, str | Tensor) else _from_numpy(init, "init")
 
 
 def like(result: Tensor, x: Array) -> Any:
@@ -228,10 +228,10 @@ def like(result: Tensor, x: Array) -> Any:
     return result if isinstance(x, Tensor) else result.cpu().numpy()
 
 
-def _from_numpy(x: Array) -> Tensor:
+def _from_numpy(x: Array, name: str) -> Tensor:
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise InputError(f"x of k-means holds {array.dtype}; give numbers")
+        raise InputError(f"{name} of k-means holds {array.dtype}; give numbers")
     if (array.dtype.kind == "f" and array.dtype.itemsize > 8) or array.dtype.byteorder == ">":
         array = array.astype(np.float64)
     writeable = array.flags.writeable and all(stride > 0 for stride in array.strides)

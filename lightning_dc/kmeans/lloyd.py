@@ -9,13 +9,20 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.nearest import nearest_of_all, nearest_of_each, own_distances
-from lightning_dc.kmeans.samples import Samples, full_precision, prepare
+from lightning_dc.kmeans.nearest import GROUP, nearest_of_all, nearest_of_each, own_distances
+from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
+
+N_INIT = 20
+"""Restarts unless said otherwise, as many as in DEC (https://arxiv.org/abs/1511.06335)."""
 
 _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
 _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
-_SAME = 1e-10  # restarts whose inertias differ by less of the total variance count as equal, and the first one wins
+_SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
+_REBUILD_EVERY = 50  # iterations after which sums are made anew from the labels
+_DRIFT = (
+    1e-9  # a restart ends only if making its sums anew moves no centroid by a larger part of its norm and the spread
+)
 _SLACK = 1e-6  # covers the rounding of sums of shifts
 
 
@@ -40,7 +47,7 @@ def kmeans(
     x: Tensor,
     n_clusters: int,
     *,
-    n_init: int = 20,
+    n_init: int = N_INIT,
     init: Literal["k-means++", "random"] | Tensor = "k-means++",
     max_iter: int = 300,
     tol: float = 1e-4,
@@ -63,7 +70,7 @@ def kmeans(
         n_init: number of restarts.
         init: how to seed: greedy k-means++, distinct random samples, or centroids to start from, (K, D), or (R, K, D)
             for R restarts, in place of ``n_init``.
-        max_iter: most iterations of a restart.
+        max_iter: most iterations of a restart; 0 only labels the samples by the centroids to start from.
         tol: a restart has converged when its centroids' squared shift is at most this share of the mean variance of
             the features, or when no label changes (scikit-learn's rule).
         sample_weight: weights of the samples, (N,), zero or more; None is 1 for each.
@@ -74,12 +81,19 @@ def kmeans(
         generator: random numbers of the seeding, the same on all processes; None is a new one with seed 0.
 
     Raises:
-        InputError: too few samples, an ``init`` of another shape, weights that do not fit, values that are not finite,
-            or samples without a direction in spherical k-means.
+        InputError: too few samples, an argument out of range, an ``init`` of another shape, weights that do not fit,
+            fewer samples of positive weight than random seeds to draw, values that are not finite, samples without a
+            direction in spherical k-means, or any of these on another process that shares the data.
     """
     with full_precision(x.device):
-        samples = prepare(x, sample_weight, n_total, spherical=spherical)
-        _check(samples, n_clusters, n_init, init)
+
+        def check(n_samples: int, n_features: int) -> None:
+            check_arguments(n_samples, n_clusters, n_init)
+            if max_iter < 0:
+                raise InputError(f"max_iter={max_iter} must be at least 0")
+            _check_init(init, n_clusters, n_features)
+
+        samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check)
         if isinstance(init, Tensor):
             given = samples.project(init.detach()).view(-1, n_clusters, samples.x.shape[1])
             seeds = _unit(given, given) if spherical else given
@@ -95,20 +109,13 @@ def kmeans(
             best = restarts
         assert best is not None
         labels = best.labels[0].to(torch.int64)
-        inertia = best.exact_inertia()
+        inertia = best.inertia[0]
         inertia = inertia / 2 if spherical else inertia / samples.scale / samples.scale
         centroids = samples.restore(best.centroids[0])
         return KMeansResult(centroids, labels, inertia, int(best.n_iter[0]))
 
 
-def _check(samples: Samples, n_clusters: int, n_init: int, init: str | Tensor) -> None:
-    n_features = samples.x.shape[1]
-    if not 1 <= n_clusters <= samples.n_total:
-        raise InputError(
-            f"n_clusters={n_clusters} must lie between 1 and the {samples.n_total} samples; choose fewer clusters"
-        )
-    if n_init < 1:
-        raise InputError(f"n_init={n_init} must be at least 1")
+def _check_init(init: str | Tensor, n_clusters: int, n_features: int) -> None:
     if isinstance(init, Tensor):
         if init.ndim not in (2, 3) or init.shape[-2:] != (n_clusters, n_features) or len(init) == 0:
             raise InputError(f"init of k-means has shape {tuple(init.shape)}; give ({n_clusters}, {n_features})")
@@ -122,13 +129,17 @@ class _Restarts:
     """Restarts that run side by side.
 
     Sums and counts are kept in float64 and follow the labels: an iteration adds and takes away only samples whose label
-    has changed.
+    has changed. What a sum of much larger samples leaves behind when they go is rounding, so that sums are made anew
+    from the labels before a restart ends, and every so many iterations.
 
     Attributes:
         centroids: (R, K, D), float64, in units of the samples.
         labels: of this process's rows, (R, n), int32.
         n_iter: (R,).
+        inertia: of each restart, from differences in float64; known once ``run`` has ended.
     """
+
+    inertia: list[float]
 
     def __init__(self, samples: Samples, seeds: Tensor, *, spherical: bool) -> None:
         n_restarts, n_clusters, n_features = seeds.shape
@@ -143,47 +154,85 @@ class _Restarts:
         self._moved = torch.zeros(n_restarts, n_clusters + 1, dtype=torch.float64, device=device)
         self._moved[:, -1] = torch.inf
         self._expires = samples.x.new_zeros(n_restarts, n_rows)
+        self._is_exact = [True] * n_restarts  # nothing has been taken out of the sums since they were made
         # Row K is that of "no label".
         self._totals = torch.zeros(n_restarts, n_clusters + 1, n_features + 1, dtype=torch.float64, device=device)
 
     def run(self, max_iter: int, threshold: float) -> None:
         """Iterate until every restart has converged; then label the samples by the last centroids."""
         active = list(range(len(self.centroids)))
-        for _ in range(max_iter):
-            n_changed = self._assign(active)[active].double()
+        spread = self._samples.variance**0.5
+        for number in range(1, max_iter + 1):
+            n_changed = self._assign(active)[active].tolist()
+            for r, changed in zip(active, n_changed, strict=True):
+                self._is_exact[r] &= changed == 0 or number == 1
+            if number % _REBUILD_EVERY == 0:
+                self._rebuild(active)
             new = self._updated(active)
-            old = self.centroids[active]
+            distances = (new - self.centroids[active]).square_().sum(2).sqrt_()
+            ends = self._ends(distances, n_changed, threshold)
+            doubtful = [i for i, r in enumerate(active) if not self._is_exact[r] and (ends[i] or number == max_iter)]
+            if doubtful:
+                restarts = [active[i] for i in doubtful]
+                self._rebuild(restarts)
+                exact = self._updated(restarts)
+                drift = (exact - new[doubtful]).norm(dim=2)
+                drifted = (drift > _DRIFT * (exact.norm(dim=2) + spread)).any(1).tolist()
+                new[doubtful] = exact
+                distances[doubtful] = (exact - self.centroids[restarts]).square_().sum(2).sqrt_()
+                again = self._ends(distances, n_changed, threshold)
+                for i, moved in zip(doubtful, drifted, strict=True):
+                    ends[i] = again[i] and not moved
             self.centroids[active] = new
-            distances = (new - old).square_().sum(2).sqrt_()
             self._note_shift(active, distances)
             self.n_iter[active] += 1
-            totals = torch.stack([distances.square().sum(1), n_changed]).tolist()
-            active = [r for r, shift, changed in zip(active, *totals, strict=True) if shift > threshold and changed > 0]
+            active = [r for r, end in zip(active, ends, strict=True) if not end]
             if not active:
                 break
         self._assign(list(range(len(self.centroids))))
+        self.inertia = self._inertia()
+
+    @staticmethod
+    def _ends(distances: Tensor, n_changed: list[int], threshold: float) -> list[bool]:
+        """Whether restarts have converged, given how far their centroids move."""
+        shifts = distances.square().sum(1).tolist()
+        return [shift <= threshold or changed == 0 for shift, changed in zip(shifts, n_changed, strict=True)]
+
+    def _rebuild(self, restarts: list[int]) -> None:
+        """Make sums and counts anew from the labels."""
+        for r in restarts:
+            if self._is_exact[r]:
+                continue
+            self._is_exact[r] = True
+            self._totals[r] = 0.0
+            for rows in self._samples.blocks():
+                labels = self.labels[r, rows].to(torch.int64) + self._first_row(r)
+                self._move(torch.arange(rows.start, rows.stop, device=labels.device), None, labels)
 
     def keep_best(self, other: _Restarts | None) -> None:
         """Drop all restarts but the one of lowest inertia, of ``other`` too."""
-        inertia = self._inertia()
-        scale = self._total_scatter()
-        best = next(r for r in range(len(inertia)) if inertia[r] <= min(inertia) + _SAME * scale)
-        if other is not None and other._inertia()[0] <= inertia[best] + _SAME * scale:
-            self.centroids, self.labels, self.n_iter = other.centroids, other.labels, other.n_iter
-            self._totals = other._totals
+        limit = min(self.inertia) * (1 + _SAME)
+        best = next(r for r, inertia in enumerate(self.inertia) if inertia <= limit)
+        if other is not None and other.inertia[0] <= self.inertia[best] * (1 + _SAME):
+            self.centroids, self.labels = other.centroids, other.labels
+            self.n_iter, self.inertia = other.n_iter, other.inertia
             return
         self.centroids, self.labels = self.centroids[best : best + 1], self.labels[best : best + 1]
-        self.n_iter, self._totals = self.n_iter[best : best + 1], self._totals[best : best + 1]
+        self.n_iter, self.inertia = self.n_iter[best : best + 1], self.inertia[best : best + 1]
 
-    def exact_inertia(self) -> float:
-        """Sum of weight times squared distance of the first restart, from differences."""
+    def _inertia(self) -> list[float]:
+        """Sums of weight times squared distance, from differences: far outliers leave the others their share."""
         samples = self._samples
+        sums = torch.zeros(len(self.centroids), samples.n_chunks, dtype=torch.float64, device=samples.x.device)
         values = torch.zeros(1, len(samples.x), dtype=torch.float64, device=samples.x.device)
-        for rows in samples.blocks():
-            values[0, rows] = own_distances(samples.x[rows], self.centroids[0], self.labels[0, rows])
-        if samples.weights is not None:
-            values *= samples.weights
-        return float(samples.sum_(samples.per_chunk(values)).sum())
+        for r, (centroids, labels) in enumerate(zip(self.centroids, self.labels, strict=True)):
+            for rows in samples.blocks():
+                values[0, rows] = own_distances(samples.x[rows], centroids, labels[rows])
+            if samples.weights is not None:
+                values *= samples.weights
+            sums[r] = samples.per_chunk(values)[0]
+        inertia: list[float] = samples.sum_(sums).sum(1).tolist()
+        return inertia
 
     # ---- assignment ------------------------------------------------------------------------------------------------
 
@@ -194,7 +243,7 @@ class _Restarts:
         n_clusters, n_features = self.centroids.shape[1:]
         # Gathering a row costs about so many more clusters; measured on a CPU.
         gather_below = n_clusters / (n_clusters + n_features / 40 + 10)
-        for rows in self._samples.blocks():
+        for rows in self._samples.blocks(max(len(active), n_clusters // GROUP)):
             stale = [self._expires[r, rows] <= moved[r].index_select(0, self.labels[r, rows]) for r in active]
             counts = torch.stack([each.sum() for each in stale]).tolist()
             few = [count < gather_below * (rows.stop - rows.start) for count in counts]
@@ -247,24 +296,29 @@ class _Restarts:
         """How much further movement a label survives; rounded down by more than its own rounding."""
         return torch.where(gap > 0, moved.add_(gap).mul_(1 - _SLACK), -torch.inf)
 
-    def _move(self, rows: Tensor, before: Tensor, after: Tensor) -> None:
-        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts."""
+    def _move(self, rows: Tensor, before: Tensor | None, after: Tensor) -> None:
+        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts.
+
+        ``before`` is None where rows come out of none.
+        """
         samples = self._samples
         totals = self._totals.flatten(0, 1)
         n_features = samples.x.shape[1]
         n_rows = max(1, _MOVE_ELEMENTS // (n_features + 1))
-        first = int(self.n_iter.max()) == 0  # there are no clusters yet to take rows out of
+        if int(self.n_iter.max()) == 0:
+            before = None  # there are no clusters yet
         terms = torch.ones(min(len(rows), n_rows), n_features + 1, dtype=torch.float64, device=rows.device)
-        for some, old, new in zip(*(torch.split(each, n_rows) for each in (rows, before, after)), strict=True):
+        for start in range(0, len(rows), n_rows):
+            some = rows[start : start + n_rows]
             part = terms[: len(some)]
             part[:, :-1] = samples.x.index_select(0, some)
             if samples.weights is not None:
                 weights = samples.weights.index_select(0, some)
                 part[:, :-1] *= weights.unsqueeze(1)
                 part[:, -1] = weights
-            totals.index_add_(0, new, part)
-            if not first:
-                totals.index_add_(0, old.to(torch.int64), part, alpha=-1.0)
+            totals.index_add_(0, after[start : start + n_rows], part)
+            if before is not None:
+                totals.index_add_(0, before[start : start + n_rows].to(torch.int64), part, alpha=-1.0)
 
     # ---- update ----------------------------------------------------------------------------------------------------
 
@@ -274,6 +328,9 @@ class _Restarts:
         old = self.centroids[active]
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
         empty = self._empty(active, counts)
+        for i, k in empty.nonzero().tolist():  # rounding may have left something
+            self._totals[active[i], k] = 0.0
+            sums[i, k] = 0.0
         for i in empty.any(1).nonzero()[:, 0].tolist():
             self._repair(active[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
         means = torch.where(counts.unsqueeze(2) > 0, sums / counts.clamp_min(1e-300).unsqueeze(2), old)
@@ -347,24 +404,6 @@ class _Restarts:
         moved = torch.zeros_like(self._moved)
         moved[active, :-1] = shift + others
         self._moved += moved
-
-    # ---- comparison of restarts ------------------------------------------------------------------------------------
-
-    def _inertia(self) -> list[float]:
-        """Inertias up to a constant, from sums and counts, accurate to a small part of the total scatter."""
-        totals = self._samples.sum_(self._totals.clone())[:, :-1]
-        sums, counts = totals[:, :, :-1], totals[:, :, -1]
-        cross = (self.centroids * (self.centroids * counts.unsqueeze(2) - 2.0 * sums)).sum((1, 2))
-        inertia: list[float] = cross.tolist()
-        return inertia
-
-    def _total_scatter(self) -> float:
-        """Sum of weight times squared norm."""
-        samples = self._samples
-        squares = samples.norms.double().square_()
-        if samples.weights is not None:
-            squares *= samples.weights
-        return float(samples.sum_(samples.per_chunk(squares.unsqueeze(0))).sum())
 
 
 def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:

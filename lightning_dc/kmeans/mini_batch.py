@@ -28,8 +28,8 @@ def counted_update_(
     """Move centroids to the running mean of all samples they have had, in place.
 
     Each sample of a batch moves its centroid by 1 / count of the way, the count including the sample (Sculley 2010,
-    algorithm 1; DCN, https://arxiv.org/abs/1610.04794, equation 8). One after another the n_k samples of cluster k give
-    c_k + sum(x_i - c_k) / (count_k + n_k), in any order, which is what is computed here.
+    algorithm 1; the centroid update of DCN, https://arxiv.org/abs/1610.04794). One after another the n_k samples of
+    cluster k give c_k + sum(x_i - c_k) / (count_k + n_k), in any order, which is what is computed here.
 
     Args:
         centroids: (K, D), float; written to.
@@ -64,7 +64,7 @@ class MiniBatchKMeans(Centroids):
     Args:
         n_clusters: K.
         init: how to find the first centroids, in the first samples: "k-means++", "random", or centroids, (K, D).
-        n_init: restarts of that.
+        n_init: restarts of that; 3, as in scikit-learn, as they only choose where to start.
         batch_size: samples in a batch of ``fit``.
         max_iter: passes of ``fit`` over the data.
         tol: ``fit`` ends when the centroids' squared shift in a pass, summed, is at most this share of the mean
@@ -115,8 +115,8 @@ class MiniBatchKMeans(Centroids):
         self.n_steps_ = 0
         self._since_check = 0.0
 
-    def fit(self, x: Array, sample_weight: Array | None = None) -> MiniBatchKMeans:
-        """Cluster samples, (N, D), in passes over them in random order."""
+    def fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
+        """Cluster samples, (N, D), in passes over them in random order; ``y`` is ignored, as in scikit-learn."""
         data, weights = to_samples(x, sample_weight)
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(data), generator=generator).to(data.device)
@@ -134,13 +134,17 @@ class MiniBatchKMeans(Centroids):
         self._finish(x, data, weights)
         return self
 
-    def partial_fit(self, x: Array, sample_weight: Array | None = None) -> MiniBatchKMeans:
-        """Learn from one batch, (B, D); the first one, of at least K samples, also gives the first centroids."""
+    def partial_fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
+        """Learn from one batch, (B, D); the first one, of at least K samples, also gives the first centroids.
+
+        Batches may come from other devices than the first one; centroids and counts stay where they are.
+        """
         data, weights = to_samples(x, sample_weight)
         if not self.is_fitted:
             self._start(data, weights)
         self._check_width(data)
-        self._step(data.to(self._centroids.device), weights)
+        device = self._centroids.device
+        self._step(data.to(device), None if weights is None else weights.to(device))
         self._finish(x, data, weights)
         return self
 
@@ -166,10 +170,13 @@ class MiniBatchKMeans(Centroids):
         self._since_check += len(data)
         if bool((self.counts_ == 0).any()) or self._since_check >= _REASSIGN_EVERY * self.n_clusters:
             self._since_check = 0.0
-            self._reassign(data, distances)
+            self._reassign(data, distances if weights is None else distances.masked_fill(weights == 0, 0.0))
 
     def _reassign(self, data: Tensor, distances: Tensor) -> None:
-        """Move centroids that hardly have any samples to the farthest samples of the batch; at most half of these."""
+        """Move centroids that hardly have any samples to the farthest samples of the batch; at most half of these.
+
+        Those at a distance of zero, which stands for samples of no weight too, take none.
+        """
         low = self.counts_ < self.reassignment_ratio * self.counts_.max()
         dead = self.counts_.argsort(stable=True)[: min(int(low.sum()), len(data) // 2)]
         if len(dead) == 0:

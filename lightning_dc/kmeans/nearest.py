@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 _FEW_CLUSTERS = 32  # below, scores are laid out (K, rows), as reductions over few contiguous elements are slow
-_GROUP = 32  # from which on they are fast
+GROUP = 32  # from which on they are fast; results of many clusters have a column a group
 _CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time: what fits into the cache
 _CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
 _WIDE = 64  # features from which on the product is faster with rows first, transposition included
@@ -222,7 +222,7 @@ def _many(x: Tensor, centroids: Tensor, two: _Two) -> None:
     n_rows = min(len(x), 2 * _chunk_rows(x, len(centroids)))  # one array only
     if n_rows == 0:
         return
-    n_groups = max(1, len(centroids) // _GROUP)
+    n_groups = max(1, len(centroids) // GROUP)
     size = -(-len(centroids) // n_groups)
     padding = n_groups * size - len(centroids)
     transposed, squares = _product_form(centroids, x.dtype)

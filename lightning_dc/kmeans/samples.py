@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +15,10 @@ from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
 
 BLOCK_CHUNKS = 32
-"""Chunks whose intermediate results are held at a time; bounds memory for any number of samples."""
+"""Chunks whose intermediate results are held at a time, at most; bounds memory for any number of samples."""
+
+BLOCK_ELEMENTS = 1 << 24
+"""Elements of an intermediate result that are held at a time: 128 MiB in float64. A block has at least one chunk."""
 
 _EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
 _SPREAD_STRIDE = 64  # every so many-th row tells the spread of the data
@@ -60,10 +64,12 @@ class Samples:
         """Sum a tensor over the processes that share the data, in place."""
         return sum_(tensor) if self.shared else tensor
 
-    def blocks(self) -> Iterator[slice]:
-        """The rows, several chunks at a time."""
-        for first in range(0, len(self.chunks), BLOCK_CHUNKS):
-            several = self.chunks[first : first + BLOCK_CHUNKS]
+    def blocks(self, n_columns: int = 1) -> Iterator[slice]:
+        """The rows, several chunks at a time: fewer of many features, or where results have many columns."""
+        n_rows = BLOCK_ELEMENTS // max(1, self.x.shape[1], n_columns)
+        n_chunks = max(1, min(BLOCK_CHUNKS, n_rows // CHUNK_SIZE))
+        for first in range(0, len(self.chunks), n_chunks):
+            several = self.chunks[first : first + n_chunks]
             yield slice(several[0].start, several[-1].stop)
 
     def per_chunk(self, values: Tensor) -> Tensor:
@@ -86,36 +92,97 @@ class Samples:
 
 
 def as_float(x: Tensor) -> Tensor:
-    """A matrix of samples in float32, or in float64 if it comes so.
+    """A matrix of samples in float32, or in float64 if it comes so or as integers that float32 may not hold.
 
     Raises:
-        InputError: not a matrix.
+        InputError: not a matrix, or complex numbers.
     """
     if x.ndim != 2:
         raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
-    return x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    if x.is_complex():
+        raise InputError(f"x of k-means holds {x.dtype}; give real numbers")
+    wide = not x.is_floating_point() and x.dtype.itemsize >= 4
+    return x.detach().to(torch.float64 if wide else torch.promote_types(x.dtype, torch.float32))
 
 
-def prepare(x: Tensor, sample_weight: Tensor | None, n_total: int | None, *, spherical: bool) -> Samples:
+def as_weights(weights: Tensor, x: Tensor) -> Tensor:
+    """Weights of samples (N, D), (N,), in float64 on the device of the samples.
+
+    Raises:
+        InputError: not one finite number of at least 0 a sample.
+    """
+    try:
+        weights = torch.as_tensor(weights).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"sample_weight of k-means holds no numbers ({error}); give one weight a sample") from error
+    if weights.is_complex():
+        raise InputError(f"sample_weight of k-means holds {weights.dtype}; give real numbers")
+    if weights.shape != (len(x),):
+        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({len(x)},)")
+    weights = weights.to(x.device, torch.float64)
+    if not bool(((weights >= 0) & (weights < math.inf)).all()):
+        raise InputError("sample_weight holds negative, infinite or NaN values; give finite weights of at least 0")
+    return weights
+
+
+def check_arguments(n_samples: int, n_clusters: int, n_init: int) -> None:
+    """Check what seeding and iterations have in common.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    if not 1 <= n_clusters <= n_samples:
+        raise InputError(
+            f"n_clusters={n_clusters} must lie between 1 and the {n_samples} samples; choose fewer clusters"
+        )
+    if n_init < 1:
+        raise InputError(f"n_init={n_init} must be at least 1")
+
+
+def prepare(
+    x: Tensor,
+    sample_weight: Tensor | None,
+    n_total: int | None,
+    *,
+    spherical: bool,
+    check: Callable[[int, int], None] | None = None,
+) -> Samples:
     """Check this process's rows and bring them into a form in which distances keep their precision.
+
+    If rows are spread over processes and some are bad on one of them, every process raises.
 
     Args:
         x: rows, (n, D).
         sample_weight: their weights, (n,), not negative; None is 1 for each.
         n_total: rows of all processes; None if ``x`` holds them all.
         spherical: rows are normalised to unit length, and not centred.
+        check: further checks, given N and D; raises an ``InputError``.
 
     Raises:
         InputError: not a matrix, values that are not finite, weights that do not fit, not the rows that this process
-            owns, or a zero row in spherical k-means.
+            owns, a zero row in spherical k-means, what ``check`` raises, or any of these on another process.
     """
-    x = as_float(x)
-    chunks, numbers = _chunks(len(x), n_total)
-    weights = None if sample_weight is None else _checked_weights(sample_weight, x)
     shared = n_total is not None
-    largest = _largest(x, shared)
-    if not math.isfinite(largest):
-        raise InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
+    chunks: list[slice] = []
+    numbers = torch.empty(0, dtype=torch.int64)
+    weights, problem, largest = None, None, 0.0
+    try:
+        x = as_float(x)
+        chunks, numbers = _chunks(len(x), n_total)
+        weights = None if sample_weight is None else as_weights(sample_weight, x)
+        if check is not None:
+            check(len(x) if n_total is None else n_total, x.shape[1])
+        largest = _largest(x)
+        if not math.isfinite(largest):
+            raise InputError(
+                "the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate"
+            )
+    except InputError as error:
+        if not shared:
+            raise
+        problem = error
+    if shared:
+        largest = _agree(largest, x, weights, n_total, problem)
     scale = _scale(largest, x.dtype)
     x = (x if scale == 1.0 else x * scale).contiguous()
     total = len(x) if n_total is None else n_total
@@ -135,13 +202,37 @@ def prepare(x: Tensor, sample_weight: Tensor | None, n_total: int | None, *, sph
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Neither autocast nor short-cuts in float32 products (TF32, bfloat16) while k-means runs."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    restore = _full_products()
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        restore()
+
+
+def _full_products() -> Callable[[], None]:
+    """Make float32 products full ones; returns what brings back the state before.
+
+    From torch 2.9 on there is a setting a backend, and the function that used to set all of them raises once a user has
+    set one of these. The settings of the backends also tell, and restore, what that function has set.
+    """
+    backends = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    if not all(hasattr(backend, "fp32_precision") for backend in backends):
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        return lambda: torch.set_float32_matmul_precision(precision)
+    before: list[tuple[Any, str]] = [(backend, cast(Any, backend).fp32_precision) for backend in backends]
+    changed = [(backend, precision) for backend, precision in before if precision not in ("none", "ieee")]
+    for backend, _ in changed:
+        backend.fp32_precision = "ieee"
+
+    def restore() -> None:
+        for backend, precision in changed:
+            backend.fp32_precision = "none"  # a setting that came from a more general one goes on following it
+            if backend.fp32_precision != precision:
+                backend.fp32_precision = precision
+
+    return restore
 
 
 def _chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:
@@ -156,23 +247,29 @@ def _chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:
     return local, torch.tensor([rows.start // CHUNK_SIZE for rows in owned], dtype=torch.int64)
 
 
-def _checked_weights(weights: Tensor, x: Tensor) -> Tensor:
-    weights = torch.as_tensor(weights).detach().to(x.device, torch.float64)
-    if weights.shape != (len(x),):
-        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({len(x)},)")
-    if not bool(((weights >= 0) & (weights < math.inf)).all()):
-        raise InputError("sample_weight holds negative, infinite or NaN values; give finite weights of at least 0")
-    return weights
+def _largest(x: Tensor) -> float:
+    """Largest absolute value of this process; not finite if any value is not."""
+    if x.numel() == 0:
+        return 0.0
+    low, high = x.aminmax()  # one pass; NaN wins
+    return float(torch.maximum(low.abs(), high.abs()))
 
 
-def _largest(x: Tensor, shared: bool) -> float:
-    """Largest absolute value over the processes that share the data; not finite if any value is not."""
-    largest = torch.zeros(1, dtype=torch.float64, device=x.device)
-    if x.numel() > 0:
-        low, high = x.aminmax()  # one pass; NaN wins
-        largest[0] = torch.maximum(low.abs(), high.abs())
-    largest.nan_to_num_(nan=math.inf, posinf=math.inf)
-    return float(max_(largest) if shared else largest)
+def _agree(largest: float, x: Tensor, weights: Tensor | None, n_total: int | None, problem: InputError | None) -> float:
+    """Largest absolute value over all processes; all of them raise if any has a problem or another form of data."""
+    form = [float(x.shape[-1] if x.ndim else 0), x.dtype.itemsize, float(weights is not None), float(n_total or 0)]
+    values = [float(problem is not None), largest if problem is None else 0.0, *form, *(-value for value in form)]
+    of_all = max_(torch.tensor(values, dtype=torch.float64, device=x.device)).tolist()
+    if problem is not None:
+        raise problem
+    if of_all[0] > 0:
+        raise InputError("another process has bad input for k-means; see its message")
+    if of_all[2 : 2 + len(form)] != [-value for value in of_all[2 + len(form) :]]:
+        raise InputError(
+            "processes that share the data of k-means differ in its number of features, its dtype, n_total or whether "
+            "there is a sample_weight; give the same on all"
+        )
+    return float(of_all[1])
 
 
 def _scale(largest: float, dtype: torch.dtype) -> float:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.samples import Samples, full_precision, prepare
+from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
+
+_DOUBTFUL = 4.0  # squared distances below so many times the bound of their rounding error are computed exactly
 
 
 def kmeans_plusplus(
@@ -33,16 +35,24 @@ def kmeans_plusplus(
     Args:
         x: samples, (N, D), float; of this process only if ``n_total`` is given.
         n_clusters: K.
-        n_init: number of restarts R.
+        n_init: number of restarts R; one, as most callers of a seeding by itself need one.
         sample_weight: weights of the samples, (N,); None is 1 for each.
         n_total: samples of all processes, as in :func:`~lightning_dc.kmeans.kmeans`.
         generator: random numbers, the same on all processes; None is a new one with seed 0.
 
     Returns:
         Seeds, (R, K, D).
+
+    Raises:
+        InputError: too few samples, an argument out of range, weights that do not fit, values that are not finite, or
+            any of these on another process that shares the data.
     """
     with full_precision(x.device):
-        samples = prepare(x, sample_weight, n_total, spherical=False)
+
+        def check(n_samples: int, n_features: int) -> None:
+            check_arguments(n_samples, n_clusters, n_init)
+
+        samples = prepare(x, sample_weight, n_total, spherical=False, check=check)
         return samples.restore(plusplus_seeds(samples, n_clusters, n_init, generator))
 
 
@@ -66,7 +76,17 @@ def plusplus_seeds(samples: Samples, n_clusters: int, n_init: int, generator: to
 
 
 def random_seeds(samples: Samples, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
-    """Distinct samples, drawn with probability proportional to their weight, (R, K, D), float64."""
+    """Distinct samples, drawn with probability proportional to their weight, (R, K, D), float64.
+
+    Raises:
+        InputError: fewer samples of positive weight than clusters, an error in scikit-learn too.
+    """
+    if samples.weights is not None:
+        n_positive = int(samples.sum_((samples.weights > 0).sum()))
+        if 0 < n_positive < n_clusters:
+            raise InputError(
+                f"only {n_positive} samples have a positive sample_weight; init='random' draws n_clusters={n_clusters}"
+            )
     draw = _Draw(samples, n_init, generator)
     remaining = samples.x.new_ones(n_init, len(samples.x))
     seeds = []
@@ -154,15 +174,27 @@ def _weighted_sums(samples: Samples, potentials: Tensor) -> Tensor:
 
 
 def _distances(samples: Samples, rows: slice, points: Tensor) -> Tensor:
-    """Squared distances of rows to points, (P, D), in the precision of the data, (P, rows)."""
-    norms = samples.norms[rows].square()
-    products = torch.addmm(norms, points, samples.x[rows].T, alpha=-2.0)
-    return products.add_(points.square().sum(1, keepdim=True)).clamp_min_(0.0)
+    """Squared distances of rows to points, (P, D), in the precision of the data, (P, rows).
+
+    A product loses small distances between points far from the origin to rounding. A distance d that is small beside
+    |x| has |p| of about |x|, so that its error is bounded by a multiple of |x|^2; rows that are nearer to any point
+    than a few times the bound are looked at again, from differences. So none is negative.
+    """
+    x = samples.x[rows]
+    squares = samples.norms[rows].square()
+    distances = torch.addmm(squares, points, x.T, alpha=-2.0)
+    distances.add_(points.square().sum(1, keepdim=True))
+    error = 1.05 * (x.shape[1] + 12) * torch.finfo(x.dtype).eps / 2 * 5.0  # of (|x| + |p|)^2 < 5 |x|^2
+    near = (distances.amin(0) <= squares.mul_(_DOUBTFUL * error)).nonzero()[:, 0]
+    if len(near) > 0:
+        exact = torch.cdist(points, x.index_select(0, near), compute_mode="donot_use_mm_for_euclid_dist")
+        distances.index_copy_(1, near, exact.square_())
+    return distances
 
 
 def _lower(closest: Tensor, samples: Samples, seeds: Tensor) -> None:
     """Take one more seed of each restart, (R, D), into the squared distances to the nearest seed, (R, n), in place."""
-    for rows in samples.blocks():
+    for rows in samples.blocks(len(seeds)):
         closest[:, rows] = torch.minimum(closest[:, rows], _distances(samples, rows, seeds))
 
 

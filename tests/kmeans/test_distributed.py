@@ -48,6 +48,21 @@ def solve(x: Tensor, arguments: dict[str, Any], n_total: int | None = None) -> K
     return kmeans(x, **arguments, n_total=n_total, generator=torch.Generator().manual_seed(3))
 
 
+def bad_inputs(rank: int, x: Tensor) -> list[dict[str, Any]]:
+    """Inputs that are bad on both processes, or on one of them only."""
+    weights = torch.ones(len(x))
+    weights[-1] = -1.0 if rank == 1 else 1.0
+    return [
+        {"x": x[1:]},
+        {"x": x * (torch.nan if rank == 1 else 1.0)},
+        {"sample_weight": weights},
+        {"x": x[1:] if rank == 0 else x},
+        {"init": x[:2] * (torch.inf if rank == 0 else 1.0)},
+        {"x": x[:, : 5 - rank]},
+        {"sample_weight": weights.abs() if rank == 0 else None},
+    ]
+
+
 def solve_all(rank: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     results: dict[str, Any] = {}
@@ -65,9 +80,9 @@ def solve_all(rank: int) -> dict[str, Any]:
     if rank == 0:  # all rows on one process: the other one has nothing to do with it
         results["alone"] = tuple(solve(*cases()["weights"]))
     refused = []
-    for bad in ({"x": x[rows][1:]}, {"x": x[rows] * (torch.nan if rank else 1.0)}):
+    for bad in bad_inputs(rank, x[rows]):
         try:
-            kmeans(**bad, n_clusters=2, n_total=len(x))  # type: ignore[arg-type]
+            kmeans(**{"x": x[rows], "n_clusters": 2, "n_total": len(x), **bad})
         except InputError as error:
             refused.append(str(error))
     results["refused"] = refused
@@ -122,8 +137,20 @@ def test_counted_updates_are_the_same(two: list[dict[str, Any]]) -> None:
         torch.testing.assert_close(two[rank]["counted"][1], counts)
 
 
-def test_errors_are_the_same_on_both(two: list[dict[str, Any]]) -> None:
-    """No process waits for one that has given up."""
+ELSEWHERE = "another process has bad input"
+REFUSED = {
+    "rows": ("this process owns those of owned_rows(9000)",) * 2,
+    "NaN on rank 1": (ELSEWHERE, "NaN or infinite"),
+    "weight on rank 1": (ELSEWHERE, "sample_weight holds negative"),
+    "rows on rank 0": ("this process owns those of owned_rows(9000)", ELSEWHERE),
+    "init on rank 0": ("init of k-means holds NaN or infinite", ELSEWHERE),
+    "features differ": ("differ in its number of features",) * 2,
+    "weights on rank 0 only": ("differ in its number of features",) * 2,
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_no_process_waits_for_one_that_has_given_up(two: list[dict[str, Any]], case: str) -> None:
+    number = list(REFUSED).index(case)
     for rank in range(2):
-        assert "this process owns those of owned_rows(9000)" in two[rank]["refused"][0]
-        assert "NaN or infinite" in two[rank]["refused"][1]
+        assert REFUSED[case][rank] in two[rank]["refused"][number]

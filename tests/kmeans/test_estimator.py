@@ -12,7 +12,7 @@ import torch
 from sklearn.cluster import KMeans as SklearnKMeans
 
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans import KMeans
+from lightning_dc.kmeans import KMeans, MiniBatchKMeans, kmeans
 from tests.kmeans.test_lloyd import blobs, uniform
 
 
@@ -29,8 +29,44 @@ def test_everything_is_as_in_sklearn() -> None:
     np.testing.assert_array_equal(ours.predict(new), theirs.predict(new))
     np.testing.assert_allclose(ours.transform(new), theirs.transform(new), rtol=1e-9)
     assert ours.score(new) == pytest.approx(theirs.score(new))
-    assert ours.score(new, weights[:50]) == pytest.approx(theirs.score(new, sample_weight=weights[:50]))
-    np.testing.assert_array_equal(KMeans(6, init=x[:6]).fit_predict(x, weights), ours.labels_)
+    assert ours.score(new, sample_weight=weights[:50]) == pytest.approx(theirs.score(new, sample_weight=weights[:50]))
+    np.testing.assert_array_equal(KMeans(6, init=x[:6]).fit_predict(x, sample_weight=weights), ours.labels_)
+
+
+@pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans])
+def test_the_second_positional_argument_is_ignored_as_in_sklearn(kind: Any) -> None:
+    """It is the y of scikit-learn's pipelines, and never a weight."""
+    x, y = blobs()
+    expected = kind(4).fit(x)
+    model = kind(4)
+    np.testing.assert_array_equal(model.fit_predict(x, y), expected.labels_)
+    assert model.score(x, y) == pytest.approx(expected.score(x))
+    np.testing.assert_array_equal(kind(4).fit(x, y).cluster_centers_, expected.cluster_centers_)
+    with pytest.raises(TypeError):
+        kind(4).fit(x, y, np.ones(len(x)))
+
+
+@pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (["a"] * 300, "sample_weight of k-means holds <U1; give numbers"),
+        (np.r_[np.ones(299), -1.0], "sample_weight holds negative"),
+        (np.ones(299), r"sample_weight has shape \(299,\)"),
+    ],
+)
+def test_bad_weights_are_refused_by_name(kind: Any, weights: Any, message: str) -> None:
+    x, _ = blobs()
+    for method in ("fit", "score"):
+        with pytest.raises(InputError, match=message):
+            getattr(kind(4).fit(x), method)(x, sample_weight=weights)
+
+
+def test_as_many_restarts_as_the_function_makes() -> None:
+    x = uniform()
+    assert KMeans(9).n_init == 20
+    expected = kmeans(torch.from_numpy(x), 9, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(KMeans(9).fit(x).cluster_centers_, expected.centroids.numpy())
 
 
 def read_only(x: np.ndarray) -> np.ndarray:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris, make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
+from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, kmeans, kmeans_plusplus
+from lightning_dc.kmeans.samples import prepare
 
 nearest = import_module("lightning_dc.kmeans.nearest")
 
@@ -151,7 +156,11 @@ def test_data_far_from_the_origin_give_the_same_clusters() -> None:
         (torch.float32, torch.float32),
         (torch.float16, torch.float32),
         (torch.bfloat16, torch.float32),
-        (torch.int64, torch.float32),
+        (torch.bool, torch.float32),
+        (torch.uint8, torch.float32),
+        (torch.int16, torch.float32),
+        (torch.int32, torch.float64),
+        (torch.int64, torch.float64),
     ],
 )
 def test_centroids_have_the_precision_of_the_data_but_at_least_float32(
@@ -160,6 +169,11 @@ def test_centroids_have_the_precision_of_the_data_but_at_least_float32(
     result = kmeans(torch.from_numpy(blobs(50)[0] * 10).to(dtype), 3, n_init=2, generator=seeded())
     assert result.centroids.dtype == expected
     assert result.labels.dtype == torch.int64
+
+
+def test_large_integers_are_told_apart() -> None:
+    x = torch.tensor([[2**30], [2**30 + 1], [2**30 + 2], [0]])
+    assert sorted(kmeans(x, 4, generator=seeded()).labels.tolist()) == [0, 1, 2, 3]
 
 
 def test_float64_data_are_clustered_in_float64() -> None:
@@ -220,6 +234,39 @@ def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     chunked = kmeans(x, 5, n_init=4, generator=seeded())
     torch.testing.assert_close(chunked.centroids, whole.centroids, rtol=1e-12, atol=1e-12)
     assert torch.equal(chunked.labels, whole.labels)
+
+
+@pytest.mark.parametrize(("n_clusters", "dtype"), [(5, torch.float64), (40, torch.float32)])
+@pytest.mark.parametrize("limit", [{"BLOCK_CHUNKS": 1}, {"BLOCK_CHUNKS": 2}, {"BLOCK_ELEMENTS": 4096}])
+def test_blocks_do_not_change_the_result(
+    monkeypatch: pytest.MonkeyPatch, limit: dict[str, int], n_clusters: int, dtype: torch.dtype
+) -> None:
+    x = torch.randn(4 * CHUNK_SIZE + 300, 3, generator=seeded()).to(dtype)
+    weights = torch.rand(len(x), generator=seeded(1))
+    far = torch.cat([x[: n_clusters - 1], torch.full((1, 3), 1e3)])  # repaired
+    for arguments in ({"n_init": 3}, {"init": far}):
+        plain = dict(arguments, max_iter=12, sample_weight=weights)
+        whole = kmeans(x, n_clusters, generator=seeded(), **plain)
+        with monkeypatch.context() as patch:
+            for name, value in limit.items():
+                patch.setattr(import_module("lightning_dc.kmeans.samples"), name, value)
+            blocks = kmeans(x, n_clusters, generator=seeded(), **plain)
+        torch.testing.assert_close(blocks.centroids, whole.centroids)
+        assert torch.equal(blocks.labels, whole.labels)
+        assert blocks.n_iter == whole.n_iter
+        assert blocks.inertia == pytest.approx(whole.inertia, rel=1e-12)
+
+
+def test_blocks_of_wide_data_are_short() -> None:
+    """A block's rows in float64 take 128 MiB at most, unless a single chunk takes more."""
+    for n_features, n_columns, expected in ((10, 1, 32), (784, 1, 5), (10, 1024, 4), (5000, 1, 1)):
+        samples = replace(
+            prepare(torch.zeros(1, n_features), None, None, spherical=False),
+            chunks=[slice(i * CHUNK_SIZE, (i + 1) * CHUNK_SIZE) for i in range(40)],
+        )
+        first, *_, last = samples.blocks(n_columns)
+        assert first == slice(0, expected * CHUNK_SIZE)
+        assert last.stop == 40 * CHUNK_SIZE
 
 
 def test_autocast_does_not_lower_the_precision() -> None:
@@ -285,6 +332,19 @@ def test_zero_tolerance_ends_at_a_fixed_point_of_lloyds_iteration() -> None:
         (torch.eye(3)[:, :2], {"n_clusters": 2, "spherical": True}, "1 samples are zero .* drop them"),
         (torch.rand(5, 2), {"n_clusters": 2, "n_total": 6}, r"x has 5 rows; of n_total=6"),
         (torch.rand(5, 2), {"n_clusters": 2, "n_init": 0}, "n_init=0"),
+        (torch.rand(5, 2), {"n_clusters": 2, "max_iter": -1}, "max_iter=-1"),
+        (torch.rand(5, 2), {"n_clusters": 2, "sample_weight": ["a"] * 5}, "sample_weight of k-means holds no numbers"),
+        (
+            torch.rand(5, 2),
+            {"n_clusters": 2, "sample_weight": torch.ones(5).cfloat()},
+            "sample_weight of k-means holds torch.complex64",
+        ),
+        (torch.rand(5, 2).cfloat(), {"n_clusters": 2}, "x of k-means holds torch.complex64"),
+        (
+            torch.rand(5, 2),
+            {"n_clusters": 3, "init": "random", "sample_weight": torch.tensor([1.0, 0.0, 0.0, 2.0, 0.0])},
+            "only 2 samples have a positive sample_weight",
+        ),
         (torch.tensor([[0.0], [float("nan")]]), {"n_clusters": 1}, "NaN or infinite"),
         (torch.tensor([[0.0], [float("inf")]]), {"n_clusters": 1}, "NaN or infinite"),
     ],
@@ -329,15 +389,40 @@ def test_a_run_from_given_centroids_is_sklearns(n_clusters: int, n_features: int
         assert result.inertia == pytest.approx(theirs.inertia_, rel=rtol)
 
 
-def brute_force(x: Tensor, centroids: Tensor, n_iter: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Lloyd's iterations in float64, without a repair: labels of the last centroids, and these."""
+class Reference(NamedTuple):
+    """Lloyd's iterations in float64: the labels of the last centroids, and these.
+
+    ``is_repaired``: a cluster has lost all its samples on the way, so that the engine moves it and the reference does
+    not. ``is_open``: two centroids were as near to a sample as rounding, so that either may have had it.
+    """
+
+    labels: Tensor
+    centroids: Tensor
+    is_repaired: bool
+    is_open: bool
+
+
+def brute_force(x: Tensor, centroids: Tensor, n_iter: int, weights: Tensor) -> Reference:
     x, centroids = x.double(), centroids.double()
-    for _ in range(n_iter):
-        labels = (x[:, None] - centroids).square().sum(2).argmin(1)
+    is_repaired, is_open = False, False
+    for i in range(n_iter + 1):
+        distances = (x[:, None] - centroids).square().sum(2)
+        best, labels = distances.min(1)
+        two = distances.topk(2, largest=False).values
+        close = two[:, 1] - two[:, 0] <= 1e-9 * (two[:, 1] + x.square().sum(1))
+        exact = i == 0 and torch.equal(x, x.round())  # ties between whole numbers go to the lower number
+        is_open |= bool(close.any()) and not exact
+        if exact:
+            labels = (distances == best[:, None]).int().argmax(1)
+        if i == n_iter:
+            break
         for k in range(len(centroids)):
-            if weights[labels == k].sum() > 0:
-                centroids[k] = (weights[labels == k, None] * x[labels == k]).sum(0) / weights[labels == k].sum()
-    return (x[:, None] - centroids).square().sum(2).argmin(1), centroids
+            weight = weights[labels == k].sum()
+            if weight == 0:
+                is_repaired = True
+            else:
+                centroids[k] = (weights[labels == k, None] * x[labels == k]).sum(0) / weight
+    return Reference(labels, centroids, is_repaired, is_open)
 
 
 @settings(max_examples=40, deadline=None)
@@ -359,16 +444,16 @@ def test_skipping_rows_changes_nothing(
         x = x.round()
     weights = torch.rand(len(x), generator=generator).double()
     starts = torch.stack([x[torch.randperm(len(x), generator=generator)[:n_clusters]] for _ in range(3)])
-    expected = [brute_force(x, start, n_iter, weights) for start in starts]
-    if any((torch.bincount(labels, minlength=n_clusters) == 0).any() for labels, _ in expected):
-        return  # what a repair does is tested elsewhere
-    for start, (labels, centroids) in zip(starts, expected, strict=True):
-        result = kmeans(x, n_clusters, init=start, max_iter=n_iter, tol=-1.0, sample_weight=weights)
-        scale = float(x.square().mean())
-        if (result.centroids - centroids).abs().max() > 1e-3 * scale**0.5:  # a repair on the way
+    for start in starts:
+        expected = brute_force(x, start, n_iter, weights)
+        if expected.is_repaired or expected.is_open:
+            event("repaired" if expected.is_repaired else "open")
             continue
-        torch.testing.assert_close(result.centroids.double(), centroids, rtol=1e-5, atol=1e-5 * scale**0.5)
-        assert torch.equal(result.labels, labels) or quantised
+        event("compared")
+        result = kmeans(x, n_clusters, init=start, max_iter=n_iter, tol=-1.0, sample_weight=weights)
+        scale = float(x.square().mean()) ** 0.5
+        torch.testing.assert_close(result.centroids.double(), expected.centroids, rtol=1e-5, atol=1e-5 * scale)
+        assert torch.equal(result.labels, expected.labels)
 
 
 def test_ties_are_settled_by_exact_distances() -> None:
@@ -405,6 +490,16 @@ def test_one_far_outlier_leaves_the_others_their_clusters() -> None:
     assert adjusted_rand_score(y, result.labels[:-1].numpy()) > 0.95
 
 
+def test_the_best_restart_is_found_beside_a_far_outlier() -> None:
+    x = torch.cat([torch.from_numpy(uniform()), torch.full((1, 3), 1e5)])
+    starts = kmeans_plusplus(x, 9, n_init=20, generator=seeded())
+    single = [kmeans(x, 9, init=start).inertia for start in starts]
+    assert max(single) > 1.05 * min(single)
+    assert single[0] > 1.01 * min(single)
+    result = kmeans(x, 9, init=starts)
+    assert result.inertia == pytest.approx(min(single), rel=1e-9)
+
+
 def test_weights_count_like_repetitions() -> None:
     x = torch.from_numpy(uniform().astype(np.float64))
     repeats = torch.from_numpy(np.random.default_rng(0).integers(0, 4, len(x)))
@@ -414,6 +509,31 @@ def test_weights_count_like_repetitions() -> None:
     torch.testing.assert_close(weighted.centroids, repeated.centroids, rtol=1e-10, atol=1e-10)
     assert weighted.inertia == pytest.approx(repeated.inertia, rel=1e-10)
     assert torch.equal(weighted.labels.repeat_interleave(repeats), repeated.labels)
+
+
+@pytest.mark.parametrize("max_iter", [3, 300])
+@pytest.mark.parametrize("tol", [0.0, 1e-4])
+def test_a_heavy_sample_that_leaves_a_cluster_leaves_no_trace(max_iter: int, tol: float) -> None:
+    """Sums of float64 beside 1e17 are multiples of 16; what stays in the cluster must not be."""
+    x = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]], dtype=torch.float64)
+    weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 1e15], dtype=torch.float64)
+    init = torch.tensor([[1.0], [1e3]], dtype=torch.float64)  # the heavy sample begins with the others
+    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0]):
+        result = kmeans(x[order], 2, init=init, sample_weight=weights[order], tol=tol, max_iter=max_iter)
+        assert sorted(result.centroids[:, 0].tolist()) == [1.5, 100.0]
+        assert result.inertia == 5.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_made_anew_change_nothing(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
+    x = torch.from_numpy(uniform().astype(np.float64))
+    weights = torch.rand(len(x), generator=seeded()).double() if weighted else None
+    expected = kmeans(x, 20, n_init=4, tol=0.0, sample_weight=weights, generator=seeded())
+    monkeypatch.setattr(import_module("lightning_dc.kmeans.lloyd"), "_REBUILD_EVERY", 2)
+    result = kmeans(x, 20, n_init=4, tol=0.0, sample_weight=weights, generator=seeded())
+    torch.testing.assert_close(result.centroids, expected.centroids, rtol=1e-13, atol=1e-13)
+    assert torch.equal(result.labels, expected.labels)
+    assert result.n_iter == expected.n_iter
 
 
 def test_equal_weights_change_nothing() -> None:
@@ -474,6 +594,51 @@ def test_fast_float32_products_are_not_used(precision: str) -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.equal(result.centroids, expected.centroids)
+
+
+_PRECISIONS = """
+import torch
+
+from lightning_dc.kmeans import kmeans
+from lightning_dc.kmeans.samples import full_precision
+
+matmul, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+
+
+def state():
+    return torch.backends.fp32_precision, matmul.fp32_precision, mkldnn.fp32_precision
+
+
+{setting}
+before = state()
+with full_precision(torch.device("cpu")):
+    assert set(state()[1:]) <= {{"none", "ieee"}}, state()
+kmeans(torch.rand(20, 2), 3)
+assert state() == before, (before, state())
+{then}
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch before 2.9")
+@pytest.mark.parametrize(
+    ("setting", "then"),
+    [
+        ("matmul.fp32_precision = 'tf32'", ""),
+        ("mkldnn.fp32_precision = 'bf16'", ""),
+        (
+            "torch.backends.fp32_precision = 'tf32'",
+            "torch.backends.fp32_precision = 'ieee'; assert state()[1] == 'ieee'",
+        ),
+        ("torch.set_float32_matmul_precision('medium')", "assert torch.get_float32_matmul_precision() == 'medium'"),
+        ("matmul.allow_tf32 = True", "assert matmul.allow_tf32 and torch.get_float32_matmul_precision() == 'high'"),
+        ("", "assert torch.get_float32_matmul_precision() == 'highest'"),
+    ],
+)
+def test_the_precision_of_products_is_as_before_however_it_was_set(setting: str, then: str) -> None:
+    """In a process of its own: torch keeps a mix of its old and new settings for good."""
+    code = _PRECISIONS.format(setting=setting, then=then)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_restarts_from_given_centroids_return_the_best() -> None:

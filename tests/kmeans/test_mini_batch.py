@@ -91,6 +91,28 @@ def test_centroids_without_samples_move() -> None:
     np.testing.assert_allclose(fixed.cluster_centers_[1:], init[1:])
 
 
+def test_samples_of_no_weight_take_no_centroid() -> None:
+    x, _ = blobs(1000, 2, 3)
+    x[::10] += 500
+    weights = np.ones(len(x))
+    weights[::10] = 0.0
+    init = np.concatenate([x[1:2], [[1e3, -1e3], [-1e3, 1e3]]])
+    model = MiniBatchKMeans(3, init=init, batch_size=100, max_iter=10).fit(x, sample_weight=weights)
+    assert np.abs(model.cluster_centers_).max() < 100
+    model = MiniBatchKMeans(3, init=init).partial_fit(x, sample_weight=weights)
+    assert np.abs(model.cluster_centers_).max() < 100
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_weights_follow_the_samples_to_the_device() -> None:
+    x = torch.from_numpy(blobs()[0])
+    weights = torch.ones(len(x))
+    model = MiniBatchKMeans(3).partial_fit(x.cuda(), sample_weight=weights)
+    model.partial_fit(x, sample_weight=weights)
+    model.fit(x.cuda(), sample_weight=weights)
+    assert model.score(x.cuda(), sample_weight=weights) == pytest.approx(-model.inertia_)
+
+
 def test_weights_pull_centroids() -> None:
     x = np.array([[0.0], [1.0]]).repeat(50, axis=0)
     model = MiniBatchKMeans(1, init=[[0.5]], batch_size=100, max_iter=1).fit(x, sample_weight=np.repeat([1.0, 3.0], 50))

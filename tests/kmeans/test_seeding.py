@@ -53,6 +53,20 @@ def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
     assert ours < 0.97 * of_one_candidate
 
 
+@pytest.mark.parametrize("n_features", [4, 30])
+def test_small_distances_far_from_the_origin_count(n_features: int) -> None:
+    """Two groups so far apart that a product in float32 cannot tell the blobs within one."""
+    generator = seeded(0)
+    centers = torch.randn(20, n_features, generator=generator)
+    centers[:10], centers[10:] = centers[:10] + 1000, centers[10:] - 1000
+    x = centers.repeat(30, 1) + 0.05 * torch.randn(600, n_features, generator=generator)
+    potentials = []
+    for dtype in (torch.float32, torch.float64):
+        seeds = kmeans_plusplus(x.to(dtype), 20, n_init=40, generator=seeded(1))
+        potentials.append(np.mean([cdist(x, own, "sqeuclidean").min(1).sum() for own in seeds.double().numpy()]))
+    assert potentials[0] == pytest.approx(potentials[1], rel=0.02)
+
+
 def test_random_seeds_are_distinct_samples() -> None:
     x = torch.arange(50.0).unsqueeze(1)
     samples = prepare(x, None, None, spherical=False)
@@ -107,3 +121,9 @@ def test_seeds_of_equal_samples() -> None:
 def test_no_weight_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="all sample_weight are zero"):
         kmeans_plusplus(torch.rand(5, 2), 2, sample_weight=torch.zeros(5))
+
+
+@pytest.mark.parametrize("arguments", [{"n_clusters": 0}, {"n_clusters": 6}, {"n_clusters": 2, "n_init": 0}])
+def test_arguments_out_of_range_are_refused(arguments: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"n_clusters=[06] .* the 5 samples|n_init=0"):
+        kmeans_plusplus(torch.rand(5, 2), **arguments)
