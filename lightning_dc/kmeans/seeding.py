@@ -194,7 +194,7 @@ def _distances(samples: Samples, rows: slice, points: Tensor) -> Tensor:
 
 def _lower(closest: Tensor, samples: Samples, seeds: Tensor) -> None:
     """Take one more seed of each restart, (R, D), into the squared distances to the nearest seed, (R, n), in place."""
-    for rows in samples.blocks(len(seeds)):
+    for rows in samples.chunks:  # small enough for the cache
         closest[:, rows] = torch.minimum(closest[:, rows], _distances(samples, rows, seeds))
 
 
