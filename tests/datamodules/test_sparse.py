@@ -140,7 +140,7 @@ def test_scaling_is_learned_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_standard_scaling_is_refused() -> None:
-    with pytest.raises(InputError, match="scaling='standard' .* use scaling='rms' or 'none', or give a dense array"):
+    with pytest.raises(InputError, match=r"scaling='standard' .* use scaling='rms' or 'none', or give a dense array"):
         given(csr(), scaling="standard").train_dataloader()
 
 
