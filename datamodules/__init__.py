@@ -1,8 +1,16 @@
 """DataModules: one file each."""
 
+from datamodules.array import ArrayDataModule
 from datamodules.base import ClusteringDataModule, Samples
 from datamodules.digits import DigitsDataModule
 from datamodules.mnist import MNISTDataModule
 from datamodules.synthetic import SyntheticDataModule
 
-__all__ = ["ClusteringDataModule", "DigitsDataModule", "MNISTDataModule", "Samples", "SyntheticDataModule"]
+__all__ = [
+    "ArrayDataModule",
+    "ClusteringDataModule",
+    "DigitsDataModule",
+    "MNISTDataModule",
+    "Samples",
+    "SyntheticDataModule",
+]

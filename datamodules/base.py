@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,8 +14,12 @@ from torch import Tensor
 
 from datamodules.loader import BatchLoader
 from datamodules.scaling import Scaling, ScalingName, check_finite
+from datamodules.sparse import SparseRows, is_sparse
 from lightning_dc.batch import UNLABELLED
 from lightning_dc.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array, csr_matrix
 
 Array = NDArray[Any] | Tensor
 _MOST_CLASSES = 10_000  # whatever the number of samples: a larger label is an id
@@ -25,11 +29,11 @@ class Samples(NamedTuple):
     """Data as a user has them.
 
     Attributes:
-        x: samples, (N, *input_shape), numbers.
+        x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense.
         y: class of each sample, (N,), integers, -1 where unknown; None without labels.
     """
 
-    x: Array
+    x: Array | csr_array[Any] | csr_matrix[Any]
     y: Array | None = None
 
 
@@ -43,8 +47,9 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         batch_size: samples in a training batch, over all processes.
         scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature) or ``none``; learned on
             the training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
+            ``standard`` is refused for sparse samples.
         val_fraction: share of the training samples that is held out for validation.
-        keep_on_device: hold the samples on the accelerator.
+        keep_on_device: hold the samples on the accelerator; refused for sparse samples, which stay in main memory.
 
     Raises:
         InputError: an argument out of range.
@@ -192,13 +197,18 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
         x, y = samples
         if rows is not None:
-            x, y = x[rows], None if y is None else y[rows]
+            x, y = _subset(x, rows), None if y is None else y[rows]
         if self._scaling is None:
             training_rows = self._training_rows()
             training = self._training_samples().x
-            training = training if training_rows is None else training[training_rows]
+            training = training if training_rows is None else _subset(training, training_rows)
             self._scaling = Scaling.learn(self.scaling_name, training)
-        if self.keep_on_device and self.trainer is not None:
+        if self.keep_on_device and isinstance(x, SparseRows):
+            raise InputError(
+                "keep_on_device=True needs dense samples, but these are sparse and would have to be made dense as a "
+                "whole; leave it out, or give a dense array"
+            )
+        if self.keep_on_device and self.trainer is not None and isinstance(x, Tensor):
             device = self.trainer.strategy.root_device
             x, y = x.to(device), None if y is None else y.to(device)
         dtype = torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32
@@ -217,17 +227,18 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 class _Checked(NamedTuple):
     """Samples as tensors, checked."""
 
-    x: Tensor
+    x: Tensor | SparseRows
     y: Tensor | None
 
     @classmethod
     def of(cls, samples: Samples, source: str) -> _Checked:
         if not isinstance(samples, Samples):
             raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
-        x = _as_tensor(samples.x, f"x of {source}")
+        named = f"x of {source}"
+        x = SparseRows.of(samples.x, named) if is_sparse(samples.x) else _as_tensor(samples.x, named)
         if x.ndim < 2 or len(x) == 0:
-            raise InputError(f"x of {source} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
-        check_finite(x, f"x of {source}")
+            raise InputError(f"{named} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
+        check_finite(x, named)
         if samples.y is None:
             return cls(x, None)
         y = _as_tensor(samples.y, f"y of {source}")
@@ -247,11 +258,21 @@ class _Checked(NamedTuple):
     @classmethod
     def join(cls, first: _Checked, second: _Checked) -> _Checked:
         y = None if first.y is None or second.y is None else torch.cat([first.y, second.y])
-        return cls(torch.cat([first.x, second.x]), y)
+        if isinstance(first.x, SparseRows) and isinstance(second.x, SparseRows):
+            return cls(first.x.join(second.x), y)
+        if isinstance(first.x, Tensor) and isinstance(second.x, Tensor):
+            return cls(torch.cat([first.x, second.x]), y)
+        raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
 
 
-def _as_tensor(array: Array, name: str) -> Tensor:
+def _subset(x: Tensor | SparseRows, rows: Tensor) -> Tensor | SparseRows:
+    return x.subset(rows) if isinstance(x, SparseRows) else x[rows]
+
+
+def _as_tensor(array: Any, name: str) -> Tensor:
     if isinstance(array, Tensor):
+        if array.layout != torch.strided:
+            raise InputError(f"{name} is a sparse tensor ({array.layout}); give a scipy CSR matrix, or a dense one")
         if array.is_complex():
             raise InputError(f"{name} has dtype {array.dtype}; give numbers")
         return array.detach().cpu()

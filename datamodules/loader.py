@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.scaling import Scaling
+from datamodules.sparse import SparseRows
 from lightning_dc.batch import Batch
 from lightning_dc.distributed import world
 from lightning_dc.randomness import mix_seed
@@ -22,7 +23,7 @@ class BatchLoader:
     the position within an epoch is state, so that a run resumes in the middle of an epoch.
 
     Args:
-        x: samples, (N, *input_shape); integers stay integers until they are in a batch.
+        x: samples, (N, *input_shape); integers stay integers, and sparse rows sparse, until they are in a batch.
         y: labels, (N,), int64; None for none.
         scaling: scales a batch of samples.
         batch_size: samples in a batch over all processes.
@@ -34,7 +35,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | SparseRows,
         y: Tensor | None,
         *,
         scaling: Scaling,

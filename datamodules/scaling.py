@@ -7,9 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from datamodules.sparse import SparseRows
 from lightning_dc.errors import InputError
 
 _CHUNK_ROWS = 8192
+_CHUNK_SPARSE_ROWS = 256  # made dense, to compare
+_CHUNK_VALUES = 1 << 20
+_ALL_THE_SAME = "every feature of x is constant, so all samples are the same; check how x is read"
 ScalingName = Literal["rms", "standard", "none"]
 
 
@@ -26,21 +30,24 @@ class Scaling:
         self.factor = factor
 
     @classmethod
-    def learn(cls, name: ScalingName, x: Tensor) -> Scaling:
-        """Learn a scaling from training samples.
+    def learn(cls, name: ScalingName, x: Tensor | SparseRows) -> Scaling:
+        """Learn a scaling from training samples, in one pass that never holds more than a chunk of them in float64.
 
         Args:
             name: ``rms`` multiplies all by one number so that the mean of ||x||^2 / d is 1 (DEC, section 5);
                 ``standard`` gives every feature mean 0 and variance 1; ``none`` leaves the samples as they are.
-            x: samples, (N, *input_shape), finite.
+            x: samples, (N, *input_shape), finite. On sparse ones ``standard`` is refused, since it would
+                make numbers of all zeros.
 
         Raises:
-            InputError: values that do not differ.
+            InputError: values that do not differ, or ``standard`` on sparse samples.
 
         Example:
             >>> Scaling.learn("rms", torch.tensor([[3.0, 4.0], [0.0, 5.0]]))(torch.tensor([5.0]) * 2**-0.5)
             tensor([1.])
         """
+        if isinstance(x, SparseRows):
+            return cls._learn_sparse(name, x)
         origin = x[0].double()  # sums from a sample on: no cancellation for features far from 0
         total = torch.zeros(x.shape[1:], dtype=torch.float64)
         deviations = torch.zeros(x.shape[1:], dtype=torch.float64)
@@ -55,7 +62,7 @@ class Scaling:
         variance = (deviations / len(x) - (total / len(x)).square()).clamp_min(0.0)
         constant = variance <= 1e-12 * (deviations / len(x))
         if constant.all():
-            raise InputError("every feature of x is constant, so all samples are the same; check how x is read")
+            raise InputError(_ALL_THE_SAME)
         if name == "none":
             return cls(torch.zeros(()), torch.ones(()))
         if name == "rms":
@@ -67,6 +74,24 @@ class Scaling:
                 "scaling='rms'"
             )
         return cls(mean, variance.rsqrt())
+
+    @classmethod
+    def _learn_sparse(cls, name: ScalingName, x: SparseRows) -> Scaling:
+        if name == "standard":
+            raise InputError(
+                "scaling='standard' would make numbers of all zeros of sparse samples; use scaling='rms' or 'none', or "
+                "give a dense array"
+            )
+        first = x[:1]
+        chunks = range(0, len(x), _CHUNK_SPARSE_ROWS)
+        if all(bool((x[start : start + _CHUNK_SPARSE_ROWS] == first).all()) for start in chunks):  # ends soon
+            raise InputError(_ALL_THE_SAME)
+        if name == "none":
+            return cls(torch.zeros(()), torch.ones(()))
+        squares = torch.zeros((), dtype=torch.float64)
+        for _, values in x.values(_CHUNK_VALUES):
+            squares += values.double().square().sum()
+        return cls(torch.zeros(()), (squares / len(x) / x.shape[1]).rsqrt())
 
     def __call__(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Scale samples, (B, *input_shape), of any type.
@@ -90,7 +115,7 @@ class Scaling:
         return {"shift": self.shift, "factor": self.factor}
 
 
-def check_finite(x: Tensor, name: str) -> None:
+def check_finite(x: Tensor | SparseRows, name: str) -> None:
     """Look for values that are no finite numbers.
 
     Args:
@@ -102,8 +127,17 @@ def check_finite(x: Tensor, name: str) -> None:
     """
     if not x.dtype.is_floating_point:
         return
+    if isinstance(x, SparseRows):
+        for start, values in x.values(_CHUNK_VALUES):
+            finite = torch.isfinite(values)
+            if not finite.all():
+                raise _not_finite(name, x.row_of(start + int(finite.int().argmin())))
+        return
     for i, chunk in enumerate(torch.split(x, _CHUNK_ROWS)):
         finite = torch.isfinite(chunk).flatten(1).all(1)
         if not finite.all():
-            row = i * _CHUNK_ROWS + int(finite.int().argmin())
-            raise InputError(f"{name} holds NaN or infinite values, first in row {row}; remove or impute them")
+            raise _not_finite(name, i * _CHUNK_ROWS + int(finite.int().argmin()))
+
+
+def _not_finite(name: str, row: int) -> InputError:
+    return InputError(f"{name} holds NaN or infinite values, first in row {row}; remove or impute them")

@@ -1,0 +1,124 @@
+"""Arrays, in files or in memory."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.base import ClusteringDataModule, Samples
+from datamodules.scaling import ScalingName
+from lightning_dc.errors import InputError
+
+
+class ArrayDataModule(ClusteringDataModule):
+    """Samples and labels from files of NumPy and scipy, or from arrays in memory.
+
+    Files are ``.npy``, ``.npz`` with arrays named ``x`` and optionally ``y`` (labels from an ``.npz`` of their own are
+    its ``y``), or ``.npz`` as ``scipy.sparse.save_npz`` writes it, which stays sparse. A ``.npy`` file in C order and
+    in this machine's byte order stays on disk and is memory-mapped, except that ``val_fraction`` copies the rows of
+    both parts into memory. Pickled objects are never loaded.
+
+    Args:
+        x: samples, (N, *input_shape): a path, NumPy array, tensor or scipy sparse matrix.
+        y: class of each sample, (N,), integers from 0, -1 where unknown: a path, array or tensor. None takes those of
+            an ``.npz`` file given as ``x``, if it has any.
+        batch_size: samples in a training batch, over all processes.
+        scaling: see :class:`~datamodules.ClusteringDataModule`.
+        val_fraction: share of the samples that is held out for validation.
+        keep_on_device: hold the samples on the accelerator.
+        labels: give the labels, for evaluation.
+
+    Raises:
+        InputError: a file is missing, corrupt, of another kind, or holds no numbers; shapes do not fit.
+
+    Example:
+        >>> data = ArrayDataModule(np.eye(4), y=[0, 0, 1, 1], batch_size=2)
+        >>> data.input_shape
+        (4,)
+    """
+
+    def __init__(
+        self,
+        x: str | Any,
+        y: str | Any | None = None,
+        batch_size: int = 256,
+        scaling: ScalingName = "rms",
+        val_fraction: float = 0.0,
+        keep_on_device: bool = False,
+        labels: bool = True,
+    ) -> None:
+        super().__init__(batch_size, scaling, val_fraction, keep_on_device)
+        self.x = x
+        self.y = y
+        self.labels = labels
+
+    def load(self) -> Samples:
+        x, y = self.x, self.y
+        if isinstance(x, (str, PathLike)):
+            arrays = _read(fspath(x), "x")
+            if "x" not in arrays:
+                raise InputError(
+                    f"x={fspath(x)!r} has no array named x, only {', '.join(arrays) or 'none'}; rename one"
+                )
+            x = arrays["x"]
+            y = arrays.get("y") if y is None else y
+        if isinstance(y, (str, PathLike)):
+            arrays = _read(fspath(y), "y")
+            if "y" not in arrays:
+                raise InputError(
+                    f"y={fspath(y)!r} has no array named y, only {', '.join(arrays) or 'none'}; rename one"
+                )
+            y = arrays["y"]
+        return Samples(x, y if self.labels else None)
+
+
+def _read(name: str, argument: str) -> dict[str, Any]:
+    """Arrays of a file; one without a name goes by that of the argument."""
+    path = Path(name).expanduser()
+    if path.suffix not in (".npy", ".npz"):
+        raise InputError(f"{argument}={name!r} must end in .npy or .npz; save it with numpy.save or numpy.savez")
+    if not path.is_file():
+        raise InputError(f"{argument}={name!r} is no file; give the path of one")
+    try:
+        return {argument: _map(path)} if path.suffix == ".npy" else _unpack(path, argument)
+    except Exception as error:  # damaged headers make NumPy's parser and the zip reader fail in a dozen ways
+        raise _unreadable(argument, name, error) from error
+
+
+def _map(path: Path) -> Any:
+    # Copy on write: torch takes no read-only memory, and the file is never written to.
+    array = np.lib.format.open_memmap(path, mode="c") if _n_values(path) else np.load(path, allow_pickle=False)
+    return np.asarray(array)
+
+
+def _n_values(path: Path) -> int:
+    """Number of values that the header tells; an empty file can't be mapped."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which could run code")
+    return int(np.prod(shape, dtype=object))
+
+
+def _unpack(path: Path, argument: str) -> dict[str, Any]:
+    with path.open("rb") as stream:  # a broken archive would leave it open
+        with np.load(stream, allow_pickle=False) as file:
+            names = file.files
+            if "format" not in names or "shape" not in names:
+                return {name: file[name] if name in ("x", "y") else None for name in names}
+        from scipy.sparse import load_npz
+
+        stream.seek(0)
+        return {argument: load_npz(stream)}
+
+
+def _unreadable(argument: str, name: str, error: BaseException) -> InputError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "allow_pickle" in reason:
+        reason = "it holds pickled objects, which could run code"
+    return InputError(f"{argument}={name!r} can't be read ({reason}); save numbers again with numpy.save")
