@@ -1,0 +1,129 @@
+"""The SGML files of Reuters-21578 (Lewis 1997)."""
+
+from __future__ import annotations
+
+import html
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_dc.errors import InputError
+
+_DOCUMENT = re.compile(r"<REUTERS\b([^>]*)>(.*?)</REUTERS>", re.DOTALL)
+_OPENING = re.compile(r"<REUTERS\b")
+_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Document(NamedTuple):
+    """A document of the corpus.
+
+    Attributes:
+        topics: its topics, as indexers gave them.
+        split: ``train`` or ``test`` of the ModApte split, or ``unused``.
+        title: its title; may be empty.
+        body: its body; empty where there is none.
+    """
+
+    topics: tuple[str, ...]
+    split: str
+    title: str
+    body: str
+
+
+def read_sgml(path: Path) -> list[Document]:
+    """Read the documents of all ``.sgm`` files of a folder or a tar archive, in the order of the files' names.
+
+    Args:
+        path: a folder with ``.sgm`` files, or else with one ``.tar.gz``; or the archive itself.
+
+    Raises:
+        InputError: there are none, or a file is damaged.
+    """
+    documents: list[Document] = []
+    for name, content in _files(path):
+        documents += parse_sgml(content, f"{path}: {name}")
+    if not documents:
+        raise InputError(f"{path}: holds no .sgm files; give the folder of Reuters-21578 or its tar.gz")
+    return documents
+
+
+def parse_sgml(content: bytes, source: str) -> list[Document]:
+    """Read the documents of one file.
+
+    The files are latin-1 by their rules (two bytes are no ASCII), and no XML: a document may lack title and body, and
+    holds control characters as they are and as ``&#3;``, which are left out.
+
+    Args:
+        content: the file.
+        source: what messages call it.
+
+    Raises:
+        InputError: there is no document, or one doesn't end.
+    """
+    text = content.decode("latin-1")
+    found = list(_DOCUMENT.finditer(text))
+    openings = [match.start() for match in _OPENING.finditer(text)]
+    if not openings:
+        raise InputError(f"{source} holds no <REUTERS> document; get the file again")
+    starts = {match.start() for match in found}
+    for i, opening in enumerate(openings):
+        if opening not in starts:
+            swallowed = any(match.start() < opening < match.end() for match in found)  # by one that doesn't end
+            number = i if swallowed else i + 1
+            raise InputError(f"{source}: document {number} of the file doesn't end; get the file again")
+    return [_document(match[1], match[2]) for match in found]
+
+
+def _document(head: str, content: str) -> Document:
+    attributes = dict(_ATTRIBUTE.findall(head))
+    split = "unused"  # ModApte: documents whose topics were assigned, by Lewis's attribute
+    if attributes.get("TOPICS") == "YES" and attributes.get("LEWISSPLIT") in ("TRAIN", "TEST"):
+        split = attributes["LEWISSPLIT"].lower()
+    topics = re.findall(r"<D>(.*?)</D>", _part(content, "TOPICS"), re.DOTALL)
+    return Document(
+        tuple(_clean(topic) for topic in topics),
+        split,
+        _clean(_part(content, "TITLE")),
+        _clean(_part(content, "BODY")),
+    )
+
+
+def _part(content: str, tag: str) -> str:
+    match = re.search(rf"<{tag}>(.*?)</{tag}>", content, re.DOTALL)
+    return match[1] if match else ""
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub(" ", html.unescape(text)).strip()
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        files = sorted(path.glob("*.sgm"))
+        archives = sorted(path.glob("*.tar.gz"))
+        if files or len(archives) != 1:
+            yield from ((file.name, _read(file)) for file in files)
+            return
+        path = archives[0]
+    if not path.is_file():
+        raise InputError(f"{path} is neither a folder nor a tar.gz; give where the .sgm files of Reuters-21578 lie")
+    try:
+        with tarfile.open(path) as archive:
+            members = [member for member in archive if member.isfile() and member.name.endswith(".sgm")]
+            for member in sorted(members, key=lambda member: member.name):
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield member.name, file.read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise InputError(f"{path}: can't be read as a tar archive ({error}); get the file again") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error})") from error
