@@ -94,6 +94,21 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Shape of one sample. It loads the data, unless a subclass knows better."""
         return tuple(self._training_samples().x.shape[1:])
 
+    def training_rows(self, n_samples: int) -> Tensor | None:
+        """Rows of :meth:`load` that are trained on, in order; None for all.
+
+        For a :meth:`load` that learns something of its samples, such as a vocabulary.
+
+        Args:
+            n_samples: number of samples of :meth:`load`.
+
+        Raises:
+            InputError: none are left.
+        """
+        if self.val_fraction == 0:
+            return None
+        return self._order(n_samples)[self._n_held_out(n_samples) :].sort().values
+
     # ---- Lightning's hooks -----------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
@@ -110,7 +125,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
                 )
 
     def train_dataloader(self) -> BatchLoader:
-        return self._loader(self._training_samples(), self._training_rows(), shuffle=True)
+        samples = self._training_samples()
+        return self._loader(samples, self.training_rows(len(samples.x)), shuffle=True)
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """The held-out samples, or else the test set; the whole data set where there is neither, but not while fitting.
@@ -173,12 +189,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             self._train = _Checked.of(self.load(), f"{type(self).__name__}.load()")
         return self._train
 
-    def _order(self) -> Tensor:
+    def _order(self, n_samples: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed % (1 << 63))
-        return torch.randperm(len(self._training_samples().x), generator=generator)
+        return torch.randperm(n_samples, generator=generator)
 
-    def _n_held_out(self) -> int:
-        n_samples = len(self._training_samples().x)
+    def _n_held_out(self, n_samples: int) -> int:
         n_held_out = max(1, round(self.val_fraction * n_samples))
         if n_held_out == n_samples:
             raise InputError(
@@ -187,20 +202,16 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return n_held_out
 
     def _held_out_rows(self) -> Tensor:
-        return self._order()[: self._n_held_out()].sort().values
-
-    def _training_rows(self) -> Tensor | None:
-        if self.val_fraction == 0:
-            return None
-        return self._order()[self._n_held_out() :].sort().values
+        n_samples = len(self._training_samples().x)
+        return self._order(n_samples)[: self._n_held_out(n_samples)].sort().values
 
     def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
         x, y = samples
         if rows is not None:
             x, y = _subset(x, rows), None if y is None else y[rows]
         if self._scaling is None:
-            training_rows = self._training_rows()
             training = self._training_samples().x
+            training_rows = self.training_rows(len(training))
             training = training if training_rows is None else _subset(training, training_rows)
             self._scaling = Scaling.learn(self.scaling_name, training)
         if self.keep_on_device and isinstance(x, SparseRows):
