@@ -4,6 +4,7 @@ from datamodules.array import ArrayDataModule
 from datamodules.base import ClusteringDataModule, Samples
 from datamodules.digits import DigitsDataModule
 from datamodules.mnist import MNISTDataModule
+from datamodules.reuters import ReutersDataModule
 from datamodules.synthetic import SyntheticDataModule
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ClusteringDataModule",
     "DigitsDataModule",
     "MNISTDataModule",
+    "ReutersDataModule",
     "Samples",
     "SyntheticDataModule",
 ]

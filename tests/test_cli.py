@@ -21,6 +21,7 @@ from lightning_dc import DEC, MLPAutoencoder, PhaseConfig
 from lightning_dc.shipped import find_config, shipped_configs
 from tests.conftest import CommandLine
 from tests.fake_mnist import write_fake_mnist
+from tests.fake_reuters import write_fake_reuters
 
 QUICK = (
     "--model.autoencoder.hidden_dims=[8]",
@@ -60,7 +61,11 @@ def quick_flags(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", shipped_configs())
 def test_every_shipped_config_runs_on_tiny_data(lightning_dc_cli: CommandLine, tmp_path: Path, name: str) -> None:
-    data = ["--data.folder", str(write_fake_mnist(tmp_path / "mnist"))] if "mnist" in name else []
+    fakes = {"mnist": write_fake_mnist, "reuters": write_fake_reuters}
+    data = []
+    for source, write in fakes.items():
+        if source in name:
+            data = ["--data.folder", str(write(tmp_path / source))]
     printed = lightning_dc_cli("fit", "--config", name, *quick_flags(name), *data)
     folder = tmp_path / "runs" / name / "version_0"
     assert "ACC" in printed
