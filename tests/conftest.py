@@ -28,7 +28,7 @@ def data_folder() -> Path:
     """Folder of real data, or a skip."""
     folder = os.environ.get("LIGHTNING_DC_DATA")
     if not folder:
-        pytest.skip("LIGHTNING_DC_DATA does not name a folder of real data (mnist/)")
+        pytest.skip("LIGHTNING_DC_DATA does not name a folder of real data (mnist/, reuters21578/)")
     return Path(folder)
 
 
