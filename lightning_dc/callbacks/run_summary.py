@@ -61,7 +61,8 @@ class RunSummary(Callback):
         loader = training_loader(module)
         full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
         assert full.q is not None
-        record(module, {f"final/{name}": score for name, score in full.scores().items()})
+        scores = full.scores()
+        record(module, {f"final/{name}": score for name, score in scores.items()})
         folder = trainer.log_dir  # on every rank: it is a broadcast
         if not trainer.is_global_zero or folder is None:
             return
@@ -69,10 +70,11 @@ class RunSummary(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         z = full.z if self.embedding else None
         write_predictions(path, loader.sample_ids, z, full.q, is_soft=module.head.is_soft)
-        again, rows = self._cluster_again(module, full)
+        rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
+        again, rows_again = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
             write_predictions(path, loader.sample_ids, z, full.q, is_soft=module.head.is_soft, others=again)
-        self._print(trainer, module, full, rows, path)
+        self._print(trainer, module, full, rows + rows_again, path)
 
     def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:
         """Labels and rows of the table for each further algorithm."""
@@ -105,12 +107,10 @@ class RunSummary(Callback):
         return columns, rows
 
     def _print(
-        self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment, again: _Rows, path: Path
+        self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment, rows: _Rows, path: Path
     ) -> None:
         from tabulate import tabulate
 
-        rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in full.scores().items()]
-        rows += again
         if module.head.is_soft:
             rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
         if module.assignments is not None and module.assignments.changed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ _Self = TypeVar("_Self", bound="Centroids")
 _DISTANCE_ROWS = 8192  # rows whose distances to all centroids are computed at a time
 
 
-class Centroids:
+class Centroids(ABC):
     """What has centroids once it is fitted. Results come as tensors for tensors, and as NumPy arrays for all else.
 
     Attributes:
@@ -32,6 +33,7 @@ class Centroids:
         inertia_: sum of weight times squared distance of the samples to their centroids.
         n_iter_: iterations.
         n_features_in_: D.
+        spherical: samples are compared by direction.
     """
 
     cluster_centers_: Any
@@ -40,6 +42,7 @@ class Centroids:
     n_iter_: int
     n_features_in_: int
     n_clusters: int
+    spherical: bool = False
     _centroids: Tensor
 
     def __init__(self) -> None:
@@ -50,9 +53,9 @@ class Centroids:
         """Whether there are centroids."""
         return hasattr(self, "_centroids")
 
+    @abstractmethod
     def fit(self: _Self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> _Self:
         """Cluster samples, (N, D), with weights, (N,); ``y`` is ignored, as in scikit-learn."""
-        raise NotImplementedError
 
     def fit_predict(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> Any:
         """Fit, and return the cluster of each sample, (N,)."""
@@ -95,8 +98,7 @@ class Centroids:
     def _assign(self, data: Tensor) -> tuple[Tensor, Tensor]:
         """Labels of samples, (N,), and their contributions to the inertia, (N,), float64."""
         with full_precision(data.device):
-            spherical = self._is_spherical
-            samples = prepare(data, None, None, spherical=spherical)
+            samples = prepare(data, None, None, spherical=self.spherical)
             centroids = self._directions(samples.project(self._centroids))
             labels, distances = [], []
             for rows in samples.blocks(len(centroids) // GROUP):
@@ -106,15 +108,11 @@ class Centroids:
             if not labels:
                 return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
             inertia = torch.cat(distances)
-            return torch.cat(labels), inertia / 2 if spherical else inertia / samples.scale / samples.scale
-
-    @property
-    def _is_spherical(self) -> bool:
-        return False
+            return torch.cat(labels), inertia / 2 if self.spherical else inertia / samples.scale / samples.scale
 
     def _directions(self, points: Tensor) -> Tensor:
         """Points at unit length if that is how they are compared."""
-        return torch.nn.functional.normalize(points, dim=1, eps=0.0) if self._is_spherical else points
+        return torch.nn.functional.normalize(points, dim=1, eps=0.0) if self.spherical else points
 
     def _known(self, x: Array) -> Tensor:
         """Samples to apply the centroids to."""
@@ -199,10 +197,6 @@ class KMeans(Centroids):
         self.n_iter_ = result.n_iter
         self._report(x, result.labels, result.inertia)
         return self
-
-    @property
-    def _is_spherical(self) -> bool:
-        return self.spherical
 
 
 def to_samples(x: Array, sample_weight: Array | None) -> tuple[Tensor, Tensor | None]:
