@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.lloyd import N_INIT, kmeans
-from lightning_dc.kmeans.nearest import GROUP, nearest_of_all, own_distances
+from lightning_dc.kmeans.nearest import assign_, own_distances
 from lightning_dc.kmeans.samples import as_float, as_weights, full_precision, prepare
 
 Array = Any
@@ -100,15 +100,11 @@ class Centroids(ABC):
         with full_precision(data.device):
             samples = prepare(data, None, None, spherical=self.spherical)
             centroids = self._directions(samples.project(self._centroids))
-            labels, distances = [], []
-            for rows in samples.blocks(len(centroids) // GROUP):
-                found = nearest_of_all(samples.x[rows], samples.norms[rows], centroids.unsqueeze(0)).labels[0]
-                labels.append(found)
-                distances.append(own_distances(samples.x[rows], centroids, found))
-            if not labels:
-                return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
-            inertia = torch.cat(distances)
-            return torch.cat(labels), inertia / 2 if self.spherical else inertia / samples.scale / samples.scale
+            labels = torch.zeros(1, len(data), dtype=torch.int32, device=data.device)
+            assign_(samples.x, samples.norms, centroids.unsqueeze(0), labels)
+            inertia = own_distances(samples.x, centroids, labels[0])
+            scaled = inertia / 2 if self.spherical else inertia / samples.scale / samples.scale
+            return labels[0].to(torch.int64), scaled
 
     def _directions(self, points: Tensor) -> Tensor:
         """Points at unit length if that is how they are compared."""

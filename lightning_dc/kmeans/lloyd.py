@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.nearest import GROUP, nearest_of_all, nearest_of_each, own_distances
+from lightning_dc.kmeans import native
+from lightning_dc.kmeans.nearest import assign_, own_distances
 from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
 N_INIT = 20
 """Restarts unless said otherwise, as many as in DEC (https://arxiv.org/abs/1511.06335)."""
 
-_LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with what belongs to them
+_LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with those before an iteration
 _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
 _SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
 _REBUILD_EVERY = 50  # iterations after which sums are made anew from the labels
 _DRIFT = (
     1e-9  # a restart ends only if making its sums anew moves no centroid by a larger part of its norm and the spread
 )
-_SLACK = 1e-6  # covers the rounding of sums of shifts
 
 
 class KMeansResult(NamedTuple):
@@ -58,11 +58,8 @@ def kmeans(
 ) -> KMeansResult:
     """Exact k-means (Lloyd 1982), the best of several restarts.
 
-    Labels are those of exact distances: where rounding leaves open which centroid is nearest, float64 decides. Samples
-    whose label cannot change, as their centroid and all others have moved too little since they were last looked at
-    (Hamerly 2010, https://doi.org/10.1137/1.9781611972801.12), are left out of an iteration; this does not change the
-    result. A cluster that loses all its samples takes the sample that is farthest from its centroid, as in
-    scikit-learn.
+    Labels are those of exact distances: where rounding leaves open which centroid is nearest, float64 decides. A
+    cluster that loses all its samples takes the sample that is farthest from its centroid, as in scikit-learn.
 
     Args:
         x: samples, (N, D), float; computed in float32 at least.
@@ -149,11 +146,6 @@ class _Restarts:
         self.centroids = seeds.clone()
         self.labels = torch.full((n_restarts, n_rows), n_clusters, dtype=torch.int32, device=device)
         self.n_iter = torch.zeros(n_restarts, dtype=torch.int64)
-        # A row's label holds as long as its cluster's centroid and the farthest-moving other one have together moved by
-        # less than its gap: _moved[label] < _expires. A label of K is none, and has always expired.
-        self._moved = torch.zeros(n_restarts, n_clusters + 1, dtype=torch.float64, device=device)
-        self._moved[:, -1] = torch.inf
-        self._expires = samples.x.new_zeros(n_restarts, n_rows)
         self._is_exact = [True] * n_restarts  # nothing has been taken out of the sums since they were made
         # Row K is that of "no label".
         self._totals = torch.zeros(n_restarts, n_clusters + 1, n_features + 1, dtype=torch.float64, device=device)
@@ -163,7 +155,7 @@ class _Restarts:
         active = list(range(len(self.centroids)))
         spread = self._samples.variance**0.5
         for number in range(1, max_iter + 1):
-            n_changed = self._assign(active)[active].tolist()
+            n_changed = self._assign(active)
             for r, changed in zip(active, n_changed, strict=True):
                 self._is_exact[r] &= changed == 0 or number == 1
             if number % _REBUILD_EVERY == 0:
@@ -184,7 +176,6 @@ class _Restarts:
                 for i, moved in zip(doubtful, drifted, strict=True):
                     ends[i] = again[i] and not moved
             self.centroids[active] = new
-            self._note_shift(active, distances)
             self.n_iter[active] += 1
             active = [r for r, end in zip(active, ends, strict=True) if not end]
             if not active:
@@ -200,14 +191,14 @@ class _Restarts:
 
     def _rebuild(self, restarts: list[int]) -> None:
         """Make sums and counts anew from the labels."""
+        restarts = [r for r in restarts if not self._is_exact[r]]
+        if restarts:
+            nowhere = torch.full_like(self.labels[restarts], self.centroids.shape[1])
+            totals = torch.zeros_like(self._totals[restarts])
+            move_(self._samples, nowhere, self.labels[restarts], totals)
+            self._totals[restarts] = totals
         for r in restarts:
-            if self._is_exact[r]:
-                continue
             self._is_exact[r] = True
-            self._totals[r] = 0.0
-            for rows in self._samples.blocks():
-                labels = self.labels[r, rows].to(torch.int64) + self._first_row(r)
-                self._move(torch.arange(rows.start, rows.stop, device=labels.device), None, labels)
 
     def keep_best(self, other: _Restarts | None) -> None:
         """Drop all restarts but the one of lowest inertia, of ``other`` too."""
@@ -224,101 +215,27 @@ class _Restarts:
         """Sums of weight times squared distance, from differences: far outliers leave the others their share."""
         samples = self._samples
         sums = torch.zeros(len(self.centroids), samples.n_chunks, dtype=torch.float64, device=samples.x.device)
-        values = torch.zeros(1, len(samples.x), dtype=torch.float64, device=samples.x.device)
         for r, (centroids, labels) in enumerate(zip(self.centroids, self.labels, strict=True)):
-            for rows in samples.blocks():
-                values[0, rows] = own_distances(samples.x[rows], centroids, labels[rows])
+            values = own_distances(samples.x, centroids, labels)
             if samples.weights is not None:
                 values *= samples.weights
-            sums[r] = samples.per_chunk(values)[0]
+            sums[r] = samples.per_chunk(values.unsqueeze(0))[0]
         inertia: list[float] = samples.sum_(sums).sum(1).tolist()
         return inertia
 
     # ---- assignment ------------------------------------------------------------------------------------------------
 
-    def _assign(self, active: list[int]) -> Tensor:
-        """Bring labels, sums and counts of some restarts up to date; returns how many labels changed, (R,)."""
-        n_changed = torch.zeros(len(self.centroids), dtype=torch.int64, device=self.centroids.device)
-        moved = (self._moved * (1 + _SLACK)).to(self._expires.dtype)
-        n_clusters, n_features = self.centroids.shape[1:]
-        # Gathering a row costs about so many more clusters; measured on a CPU.
-        gather_below = n_clusters / (n_clusters + n_features / 40 + 10)
-        for rows in self._samples.blocks(max(len(active), n_clusters // GROUP)):
-            stale = [self._expires[r, rows] <= moved[r].index_select(0, self.labels[r, rows]) for r in active]
-            counts = torch.stack([each.sum() for each in stale]).tolist()
-            few = [count < gather_below * (rows.stop - rows.start) for count in counts]
-            whole = [r for r, gathered in zip(active, few, strict=True) if not gathered]
-            if whole:
-                self._look_at_all(whole, rows, n_changed)
-            some = [i for i, gathered in enumerate(few) if gathered and counts[i] > 0]
-            if some:
-                index = [stale[i].nonzero()[:, 0] for i in some]
-                self._look_at_some([active[i] for i in some], rows, index, n_changed)
-        return self._samples.sum_(n_changed)
-
-    def _look_at_all(self, restarts: list[int], rows: slice, n_changed: Tensor) -> None:
-        """Assign a block of rows in some restarts."""
-        x, norms = self._samples.x[rows], self._samples.norms[rows]
-        found = nearest_of_all(x, norms, self.centroids[restarts])
-        for r, labels, gap in zip(restarts, found.labels, found.gap, strict=True):
-            self._expires[r, rows] = self._expiry(self._moved[r].to(gap.dtype).index_select(0, labels), gap)
-            old = self.labels[r, rows]
-            changed = (labels != old).nonzero()[:, 0]
-            before, after = old.index_select(0, changed), labels.index_select(0, changed)
-            old.copy_(labels)
-            n_changed[r] += len(changed)
-            self._move(changed + rows.start, before + self._first_row(r), after + self._first_row(r))
-
-    def _look_at_some(self, restarts: list[int], rows: slice, index: list[Tensor], n_changed: Tensor) -> None:
-        """Assign some rows of a block in some restarts, those of ``index`` in each."""
-        counts = [len(some) for some in index]
-        where = torch.cat(index) + rows.start
-        restart = torch.cat([some.new_full((len(some),), r) for r, some in zip(restarts, index, strict=True)])
-        x, norms = self._samples.x.index_select(0, where), self._samples.norms.index_select(0, where)
-        found = nearest_of_each(x, norms, self.centroids[restarts], counts)
-        first = self._first_row(restart)
-        after = found.labels + first
-        place = where + restart * self.labels.shape[1]
-        moved = self._moved.to(x.dtype).flatten().index_select(0, after)
-        self._expires.view(-1).index_copy_(0, place, self._expiry(moved, found.gap))
-        labels = self.labels.view(-1)
-        before = labels.index_select(0, place) + first
-        changed = (before != after).nonzero()[:, 0]
-        labels.index_copy_(0, place[changed], found.labels[changed].to(torch.int32))
-        n_changed += torch.bincount(restart[changed], minlength=len(n_changed))
-        self._move(where[changed], before[changed], after[changed])
-
-    def _first_row(self, restart: Any) -> Any:
-        """Where the clusters of a restart begin among those of all, "no label" included."""
-        return restart * (self.centroids.shape[1] + 1)
-
-    def _expiry(self, moved: Tensor, gap: Tensor) -> Tensor:
-        """How much further movement a label survives; rounded down by more than its own rounding."""
-        return torch.where(gap > 0, moved.add_(gap).mul_(1 - _SLACK), -torch.inf)
-
-    def _move(self, rows: Tensor, before: Tensor | None, after: Tensor) -> None:
-        """Take rows, (m,), out of the sums of one cluster each and into those of another, numbered over restarts.
-
-        ``before`` is None where rows come out of none.
-        """
-        samples = self._samples
-        totals = self._totals.flatten(0, 1)
-        n_features = samples.x.shape[1]
-        n_rows = max(1, _MOVE_ELEMENTS // (n_features + 1))
-        if int(self.n_iter.max()) == 0:
-            before = None  # there are no clusters yet
-        terms = torch.ones(min(len(rows), n_rows), n_features + 1, dtype=torch.float64, device=rows.device)
-        for start in range(0, len(rows), n_rows):
-            some = rows[start : start + n_rows]
-            part = terms[: len(some)]
-            part[:, :-1] = samples.x.index_select(0, some)
-            if samples.weights is not None:
-                weights = samples.weights.index_select(0, some)
-                part[:, :-1] *= weights.unsqueeze(1)
-                part[:, -1] = weights
-            totals.index_add_(0, after[start : start + n_rows], part)
-            if before is not None:
-                totals.index_add_(0, before[start : start + n_rows].to(torch.int64), part, alpha=-1.0)
+    def _assign(self, active: list[int]) -> list[int]:
+        """Bring labels, sums and counts of some restarts up to date; returns how many labels have changed in each."""
+        samples, every = self._samples, len(active) == len(self.centroids)
+        labels = self.labels if every else self.labels[active]
+        totals = self._totals if every else self._totals[active]
+        before = labels.clone()
+        assign_(samples.x, samples.norms, self.centroids[active], labels)
+        n_changed: list[int] = samples.sum_(move_(samples, before, labels, totals)).tolist()
+        if not every:
+            self.labels[active], self._totals[active] = labels, totals
+        return n_changed
 
     # ---- update ----------------------------------------------------------------------------------------------------
 
@@ -358,9 +275,7 @@ class _Restarts:
         """
         samples, n_empty = self._samples, len(empty)
         n_features = samples.x.shape[1]
-        distances = torch.zeros(len(samples.x), dtype=torch.float64, device=samples.x.device)
-        for rows in samples.blocks():
-            distances[rows] = own_distances(samples.x[rows], self.centroids[r], self.labels[r, rows])
+        distances = own_distances(samples.x, self.centroids[r], self.labels[r])
         if samples.weights is not None:
             distances.masked_fill_(samples.weights == 0, -1.0)
         far = distances.argsort(descending=True, stable=True)[:n_empty]
@@ -393,20 +308,41 @@ class _Restarts:
         chunk = torch.searchsorted(starts, rows, right=True) - 1
         return samples.chunk_numbers.to(rows.device)[chunk] * CHUNK_SIZE + rows - starts[chunk]
 
-    def _note_shift(self, active: list[int], shift: Tensor) -> None:
-        """Add up how far the own centroid and, at most, any other have moved, (len(active), K)."""
-        two = shift.topk(min(2, shift.shape[1]), dim=1)
-        others = torch.where(
-            torch.arange(shift.shape[1], device=shift.device) == two.indices[:, :1],
-            two.values[:, -1:],
-            two.values[:, :1],
-        )
-        moved = torch.zeros_like(self._moved)
-        moved[active, :-1] = shift + others
-        self._moved += moved
-
 
 def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:
     """Centroids scaled to unit length; those without a direction are replaced."""
     norms = centroids.norm(dim=-1, keepdim=True)
     return torch.where(norms > 0, centroids / norms.clamp_min(1e-300), fallback)
+
+
+def move_(samples: Samples, before: Tensor, after: Tensor, totals: Tensor) -> Tensor:
+    """Take rows out of the sums of the clusters before and into those after.
+
+    Args:
+        samples: the rows, with their weights.
+        before: clusters, (R, n), int32; K is none.
+        after: the same.
+        totals: sums, and weights in the last column, (R, K + 1, D + 1), float64, contiguous; written to. The row of K is
+            never read.
+
+    Returns:
+        How many rows have moved, (R,), int64.
+    """
+    x, weights = samples.x, samples.weights
+    if native.is_native(x):
+        return native.move_(x, weights, before, after, totals)
+    n_rows = max(1, _MOVE_ELEMENTS // (x.shape[1] + 1))
+    terms = torch.ones(min(len(x), n_rows), x.shape[1] + 1, dtype=torch.float64, device=x.device)
+    n_moved = torch.zeros(len(before), dtype=torch.int64, device=x.device)
+    for r, (old, new) in enumerate(zip(before, after, strict=True)):
+        moved = (old != new).nonzero()[:, 0]
+        n_moved[r] = len(moved)
+        for some in torch.split(moved, n_rows):
+            part = terms[: len(some)]
+            part[:, :-1] = x.index_select(0, some)
+            part[:, -1] = 1.0
+            if weights is not None:
+                part *= weights.index_select(0, some).unsqueeze(1)
+            totals[r].index_add_(0, new.index_select(0, some), part)
+            totals[r].index_add_(0, old.index_select(0, some), part, alpha=-1.0)
+    return n_moved

@@ -1,4 +1,4 @@
-"""The nearest centroid of each row, and how far the next one is at least.
+"""The nearest centroid of each row.
 
 Distances come from one matrix product, |c|^2 - 2 x.c, in the precision of the data. Its rounding error is bounded
 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1, for any order of summation): where the nearest and
@@ -14,25 +14,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_dc.kmeans import native
+
 _FEW_CLUSTERS = 32  # below, scores are laid out (K, rows), as reductions over few contiguous elements are slow
-GROUP = 32  # from which on they are fast; results of many clusters have a column a group
+_GROUP = 32  # from which on they are fast; results of many clusters have a column a group
 _CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time: what fits into the cache
 _CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
 _WIDE = 64  # features from which on the product is faster with rows first, transposition included
 _NARROW = 32  # features up to which adding |c|^2 takes long beside the product
 _PAIR_ELEMENTS = 1 << 18  # elements in float64 held at a time
-
-
-class Nearest(NamedTuple):
-    """Nearest centroids of rows, each of which belongs to a restart.
-
-    Attributes:
-        labels: number of the nearest centroid, int64.
-        gap: what the second nearest centroid is farther away than the nearest, at least.
-    """
-
-    labels: Tensor
-    gap: Tensor
+_RESULT_ELEMENTS = 1 << 22  # elements of results that are held until labels are known
 
 
 class _Two(NamedTuple):
@@ -41,63 +32,32 @@ class _Two(NamedTuple):
     second: Tensor  # smallest score of another centroid
 
 
-def nearest_of_all(x: Tensor, norms: Tensor, centroids: Tensor) -> Nearest:
-    """Nearest of the centroids of each restart for each row; the results are (R, n).
+def assign_(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> None:
+    """Nearest of the centroids of each restart for each row.
 
     Args:
         x: rows, (n, D), float32 or float64.
         norms: their Euclidean norms, (n,).
         centroids: (R, K, D), float64.
+        labels: numbers of the nearest centroids, (R, n), int32, contiguous; written to. What is in it, K for nothing, may
+            save time and does not matter otherwise.
     """
-    n_restarts, n_clusters, _ = centroids.shape
-    two = _empty((n_restarts, len(x)), x)
-    if n_clusters == 1:
-        return Nearest(two.labels.zero_(), two.best.fill_(torch.inf))
-    if n_clusters < _FEW_CLUSTERS:
-        _few(x, centroids, two)
-    else:
-        for r in range(n_restarts):
-            _many(x, centroids[r], _Two(*(tensor[r] for tensor in two)))
-    error = _error(x, norms, centroids, None)
-    unclear = (two.second - two.best <= 2 * error).nonzero()
-    for r in sorted(set(unclear[:, 0].tolist())):
-        rows = unclear[unclear[:, 0] == r, 1]
-        two.labels[r, rows] = _resolve(x[rows], norms[rows], centroids[r])
-    return _gap(two, norms, error)
-
-
-def nearest_of_each(x: Tensor, norms: Tensor, centroids: Tensor, counts: list[int]) -> Nearest:
-    """Nearest of the centroids of its own restart for each row; the results are (n,).
-
-    Args:
-        x: rows, those of each restart together, (n, D), float32 or float64.
-        norms: their Euclidean norms, (n,).
-        centroids: (R, K, D), float64.
-        counts: how many rows belong to each restart.
-    """
-    n_clusters = centroids.shape[1]
-    two = _empty((len(x),), x)
-    if n_clusters == 1:
-        return Nearest(two.labels.zero_(), two.best.fill_(torch.inf))
-    if n_clusters < _FEW_CLUSTERS:
-        _few_of_each(x, centroids, counts, two)
-    parts = _parts(counts)
-    error = torch.empty_like(norms)
-    for r, part in enumerate(parts):
-        if n_clusters >= _FEW_CLUSTERS:
-            _many(x[part], centroids[r], _Two(*(tensor[part] for tensor in two)))
-        error[part] = _error(x, norms[part], centroids[r : r + 1], None)[0]
-    unclear = (two.second - two.best <= 2 * error).nonzero()[:, 0]
-    bounds = torch.searchsorted(unclear, torch.tensor([part.stop for part in parts], device=x.device)).tolist()
-    for r, (start, stop) in enumerate(zip([0, *bounds], bounds, strict=False)):
-        if stop > start:
-            rows = unclear[start:stop]
-            two.labels[rows] = _resolve(x[rows], norms[rows], centroids[r])
-    return _gap(two, norms, error)
+    if centroids.shape[1] == 1:
+        labels.zero_()
+        return
+    if native.is_native(x):
+        native.assign_(x, norms, centroids, _error_factor(x), labels)
+        return
+    unclear = _assign_by_torch(x, norms, centroids, labels)
+    for r in unclear.any(1).nonzero()[:, 0].tolist():
+        rows = unclear[r].nonzero()[:, 0]
+        labels[r, rows] = _resolve(x[rows], norms[rows], centroids[r]).to(labels.dtype)
 
 
 def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
     """Squared distances of rows, (n, D), to the centroids (K, D) of their labels, (n,), float64, from differences."""
+    if native.is_native(x):
+        return native.own_distances(x, centroids, labels)
     n_rows = max(1, _PAIR_ELEMENTS // max(1, x.shape[1]))
     distances = torch.empty(len(x), dtype=torch.float64, device=x.device)
     for start in range(0, len(x), n_rows):
@@ -106,32 +66,41 @@ def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
     return distances
 
 
-def _empty(shape: tuple[int, ...], x: Tensor) -> _Two:
-    return _Two(torch.empty(shape, dtype=torch.int64, device=x.device), x.new_empty(shape), x.new_empty(shape))
+def _assign_by_torch(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
+    """Nearest centroids by products in the precision of the data; True where rounding leaves them open, (R, n)."""
+    n_restarts, n_clusters, _ = centroids.shape
+    unclear = torch.empty(labels.shape, dtype=torch.bool, device=x.device)
+    n_rows = max(1, _RESULT_ELEMENTS // (n_restarts * max(1, n_clusters // _GROUP)))
+    for start in range(0, len(x), n_rows):
+        part = slice(start, start + n_rows)
+        rows = x[part]
+        shape = (n_restarts, len(rows))
+        two = _Two(torch.empty(shape, dtype=torch.int64, device=x.device), x.new_empty(shape), x.new_empty(shape))
+        if n_clusters < _FEW_CLUSTERS:
+            _few(rows, centroids, two)
+        else:
+            for r in range(n_restarts):
+                _many(rows, centroids[r], _Two(*(tensor[r] for tensor in two)))
+        labels[:, part] = two.labels
+        unclear[:, part] = two.second - two.best <= 2 * _error(rows, norms[part], centroids, None)
+    return unclear
 
 
-def _parts(counts: list[int]) -> list[slice]:
-    stops = torch.tensor(counts).cumsum(0).tolist()
-    return [slice(stop - count, stop) for stop, count in zip(stops, counts, strict=True)]
+def _error_factor(x: Tensor) -> float:
+    """Bound of the rounding error of a squared distance, relative to (|x| + |c|)^2.
 
-
-def _gap(two: _Two, norms: Tensor, error: Tensor) -> Nearest:
-    """Both distances are off by no more than the error, and their roots by one unit in the last place."""
-    squares = norms.square()
-    upper = two.best.add_(squares).clamp_min_(0.0).add_(error).sqrt_()
-    lower = two.second.add_(squares).sub_(error).clamp_min_(0.0).sqrt_()
-    return Nearest(two.labels, lower.sub_(upper, alpha=1.0 + 8 * torch.finfo(norms.dtype).eps))
+    D + 1 terms are summed; the rest covers the rounding of centroids, norms and of the bound itself.
+    """
+    return 1.05 * (x.shape[1] + 12) * torch.finfo(x.dtype).eps / 2
 
 
 def _error(x: Tensor, norms: Tensor, centroids: Tensor, best: Tensor | None) -> Tensor:
     """Bound of the rounding error of a squared distance, (R, n).
 
-    D + 1 terms are summed; the rest of the factor covers the rounding of centroids, norms and of the bound itself.
     With the smallest score, (R, n), a sharper bound: a centroid nearer than the one found is no longer than |x| + d, so
     a centroid far outside does not matter.
     """
-    unit = torch.finfo(x.dtype).eps / 2
-    factor = 1.05 * (x.shape[1] + 12) * unit
+    unit, factor = torch.finfo(x.dtype).eps / 2, _error_factor(x)
     longest = (centroids.square().sum(2).amax(1, keepdim=True).sqrt_() * (1 + 4 * unit)).to(x.dtype)
     if best is not None:
         squares = norms.square()
@@ -188,21 +157,6 @@ def _few(x: Tensor, centroids: Tensor, two: _Two) -> None:
         _reduce(scores.view(n_restarts, n_clusters, len(rows)), mask, part)
 
 
-def _few_of_each(x: Tensor, centroids: Tensor, counts: list[int], two: _Two) -> None:
-    """Few clusters, a product for the rows of each restart: scores (K, rows)."""
-    n_rows = min(max(1, max(counts)), _chunk_rows(x, centroids.shape[1]))
-    mask = x.new_empty(centroids.shape[1] * n_rows)
-    for restart, part in zip(centroids, _parts(counts), strict=True):
-        transposed, squares = _product_form(restart, x.dtype)
-        for start in range(part.start, part.stop, n_rows):
-            some = slice(start, min(start + n_rows, part.stop))
-            if x.shape[1] >= _WIDE:
-                scores = torch.addmm(squares, x[some], transposed).T.contiguous()
-            else:
-                scores = torch.addmm(squares.unsqueeze(1), transposed.T, x[some].T)
-            _reduce(scores.unsqueeze(0), mask, _Two(*(tensor[some].unsqueeze(0) for tensor in two)))
-
-
 def _reduce(scores: Tensor, mask: Tensor, two: _Two) -> None:
     """Two smallest of scores (R, K, rows); these and the memory of a mask are overwritten. Ties are settled later."""
     n_clusters = scores.shape[1]
@@ -222,7 +176,7 @@ def _many(x: Tensor, centroids: Tensor, two: _Two) -> None:
     n_rows = min(len(x), 2 * _chunk_rows(x, len(centroids)))  # one array only
     if n_rows == 0:
         return
-    n_groups = max(1, len(centroids) // GROUP)
+    n_groups = max(1, len(centroids) // _GROUP)
     size = -(-len(centroids) // n_groups)
     padding = n_groups * size - len(centroids)
     transposed, squares = _product_form(centroids, x.dtype)

@@ -14,12 +14,6 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
 
-BLOCK_CHUNKS = 32
-"""Chunks whose intermediate results are held at a time, at most; bounds memory for any number of samples."""
-
-BLOCK_ELEMENTS = 1 << 24
-"""Elements of an intermediate result that are held at a time: 128 MiB in float64. A block has at least one chunk."""
-
 _EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
 _SPREAD_STRIDE = 64  # every so many-th row tells the spread of the data
 
@@ -63,14 +57,6 @@ class Samples:
     def sum_(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over the processes that share the data, in place."""
         return sum_(tensor) if self.shared else tensor
-
-    def blocks(self, n_columns: int = 1) -> Iterator[slice]:
-        """The rows, several chunks at a time: fewer of many features, or where results have many columns."""
-        n_rows = BLOCK_ELEMENTS // max(1, self.x.shape[1], n_columns)
-        n_chunks = max(1, min(BLOCK_CHUNKS, n_rows // CHUNK_SIZE))
-        for first in range(0, len(self.chunks), n_chunks):
-            several = self.chunks[first : first + n_chunks]
-            yield slice(several[0].start, several[-1].stop)
 
     def per_chunk(self, values: Tensor) -> Tensor:
         """Sums of values, (R, n), over each chunk of the whole data, (R, chunks), float64; not yet reduced.

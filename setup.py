@@ -1,0 +1,15 @@
+"""What pyproject.toml can't say yet: the compiled inner loops of k-means."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "lightning_dc.kmeans._lloyd",
+            ["lightning_dc/kmeans/_lloyd.cpp"],
+            depends=["lightning_dc/kmeans/_lloyd.h"],
+            extra_compile_args=["-O3", "-std=c++17", "-fno-exceptions", "-fno-rtti"],
+            optional=True,  # without a compiler PyTorch does their work
+        )
+    ]
+)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+native = import_module("lightning_dc.kmeans.native")
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def inner_loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test of k-means runs with the compiled loops and with those of PyTorch, which it has without a compiler."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "library", None)
+    elif native.library is None:
+        pytest.skip("the compiled loops have not been built: there was no compiler")
