@@ -63,11 +63,12 @@ extern "C" {
 /* Nearest centroids of rows begin .. end - 1 in each restart; 0, or 1 if memory is short. */
 int kmeans_assign(const Assignment *a, int64_t begin, int64_t end) { return BEST(assign(*a, begin, end)); }
 
-/* Takes rows out of the sums of the clusters before and into those after, features begin .. end - 1 of d + 1, where the
-   last one counts: totals (k + 1, d + 1), labels (n,), weights (n,) or none. Returns how many labels differ. */
+/* Takes rows out of the sums of the clusters before, unless that is k, and into those after: features begin .. end - 1 of
+   d + 1, where the last one counts. Totals (k, d + 1), labels (n,), weights (n,) or none. Returns how many labels differ.
+*/
 int64_t kmeans_move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n, int64_t d,
-             int64_t begin, int64_t end, double *totals) {
-  return BEST(move(x, weights, before, after, n, d, begin, end, totals));
+                    int64_t k, int64_t begin, int64_t end, double *totals) {
+  return BEST(move(x, weights, before, after, n, d, k, begin, end, totals));
 }
 
 /* Squared distances of rows begin .. end - 1 to the centroids (k, d) of their labels, from differences, (n,). */

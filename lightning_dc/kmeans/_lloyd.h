@@ -195,26 +195,36 @@ static int assign(const Assignment &a, int64_t begin, int64_t end) {
 }
 
 TARGET static int64_t move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n,
-                           int64_t d, int64_t begin, int64_t end, double *totals) {
+                           int64_t d, int64_t k, int64_t begin, int64_t end, double *totals) {
   const int64_t last = end < d ? end : d;
   int64_t n_changed = 0;
-  for (int64_t i = 0; i < n; i++) {
-    if (i % 16 == 0)
-      while (i + 16 <= n && memcmp(before + i, after + i, 16 * sizeof(int32_t)) == 0) i += 16;
-    if (i == n || before[i] == after[i]) continue;
-    n_changed++;
-    const double weight = weights == nullptr ? 1.0 : weights[i];
-    const float *__restrict row = x + i * d;
-    double *__restrict from = totals + before[i] * (d + 1);
-    double *__restrict to = totals + after[i] * (d + 1);
-    for (int64_t f = begin; f < last; f++) {
-      const double value = weight * row[f];
-      from[f] -= value;
-      to[f] += value;
+  for (int64_t first = 0; first < n; first += 1024) {
+    const int64_t stop = first + 1024 < n ? first + 1024 : n;
+    int64_t changed[1024], count = 0; /* listed without branches that no processor could foresee */
+    for (int64_t i = first; i < stop; i++) {
+      if (i % 16 == 0 && i + 16 <= stop) {
+        int32_t differ = 0;
+        for (int j = 0; j < 16; j++) differ |= before[i + j] ^ after[i + j];
+        if (differ == 0) {
+          i += 15;
+          continue;
+        }
+      }
+      changed[count] = i;
+      count += before[i] != after[i];
     }
-    if (end > d) {
-      from[d] -= weight;
-      to[d] += weight;
+    n_changed += count;
+    for (int64_t c = 0; c < count; c++) {
+      const int64_t i = changed[c];
+      const double weight = weights == nullptr ? 1.0 : weights[i];
+      const float *__restrict row = x + i * d;
+      double *__restrict to = totals + after[i] * (d + 1);
+      for (int64_t f = begin; f < last; f++) to[f] += weight * row[f];
+      if (end > d) to[d] += weight;
+      if (before[i] == k) continue;
+      double *__restrict from = totals + before[i] * (d + 1);
+      for (int64_t f = begin; f < last; f++) from[f] -= weight * row[f];
+      if (end > d) from[d] -= weight;
     }
   }
   return n_changed;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import torch
@@ -129,7 +130,10 @@ class _Restarts:
     has changed. What a sum of much larger samples leaves behind when they go is rounding, so that sums are made anew
     from the labels before a restart ends, and every so many iterations.
 
+    Those that go on come first: what an iteration works on are views.
+
     Attributes:
+        numbers: place of each restart among those that were asked for.
         centroids: (R, K, D), float64, in units of the samples.
         labels: of this process's rows, (R, n), int32.
         n_iter: (R,).
@@ -143,6 +147,7 @@ class _Restarts:
         n_rows, device = len(samples.x), samples.x.device
         self._samples = samples
         self._spherical = spherical
+        self.numbers = list(range(n_restarts))
         self.centroids = seeds.clone()
         self.labels = torch.full((n_restarts, n_rows), n_clusters, dtype=torch.int32, device=device)
         self.n_iter = torch.zeros(n_restarts, dtype=torch.int64)
@@ -152,35 +157,36 @@ class _Restarts:
 
     def run(self, max_iter: int, threshold: float) -> None:
         """Iterate until every restart has converged; then label the samples by the last centroids."""
-        active = list(range(len(self.centroids)))
+        n_active = len(self.numbers)
         spread = self._samples.variance**0.5
         for number in range(1, max_iter + 1):
-            n_changed = self._assign(active)
-            for r, changed in zip(active, n_changed, strict=True):
+            n_changed = self._assign(n_active)
+            for r, changed in enumerate(n_changed):
                 self._is_exact[r] &= changed == 0 or number == 1
             if number % _REBUILD_EVERY == 0:
-                self._rebuild(active)
-            new = self._updated(active)
-            distances = (new - self.centroids[active]).square_().sum(2).sqrt_()
+                self._rebuild(range(n_active))
+            new = self._updated(slice(n_active))
+            distances = (new - self.centroids[:n_active]).square_().sum(2).sqrt_()
             ends = self._ends(distances, n_changed, threshold)
-            doubtful = [i for i, r in enumerate(active) if not self._is_exact[r] and (ends[i] or number == max_iter)]
-            if doubtful:
-                restarts = [active[i] for i in doubtful]
-                self._rebuild(restarts)
-                exact = self._updated(restarts)
-                drift = (exact - new[doubtful]).norm(dim=2)
-                drifted = (drift > _DRIFT * (exact.norm(dim=2) + spread)).any(1).tolist()
-                new[doubtful] = exact
-                distances[doubtful] = (exact - self.centroids[restarts]).square_().sum(2).sqrt_()
-                again = self._ends(distances, n_changed, threshold)
-                for i, moved in zip(doubtful, drifted, strict=True):
-                    ends[i] = again[i] and not moved
-            self.centroids[active] = new
-            self.n_iter[active] += 1
-            active = [r for r, end in zip(active, ends, strict=True) if not end]
-            if not active:
+            for r in range(n_active):
+                if self._is_exact[r] or not (ends[r] or number == max_iter):
+                    continue
+                self._rebuild([r])
+                one = slice(r, r + 1)
+                exact = self._updated(one)
+                drifted = (exact - new[one]).norm(dim=2) > _DRIFT * (exact.norm(dim=2) + spread)
+                new[one] = exact
+                distances[one] = (exact - self.centroids[one]).square_().sum(2).sqrt_()
+                ends[r] = self._ends(distances[one], n_changed[one], threshold)[0] and not bool(drifted.any())
+            self.centroids[:n_active] = new
+            self.n_iter[:n_active] += 1
+            if any(ends):
+                going_on = [r for r in range(n_active) if not ends[r]]
+                self._reorder([*going_on, *(r for r in range(len(self.numbers)) if r not in going_on)])
+                n_active = len(going_on)
+            if n_active == 0:
                 break
-        self._assign(list(range(len(self.centroids))))
+        self._assign(len(self.numbers))
         self.inertia = self._inertia()
 
     @staticmethod
@@ -189,21 +195,25 @@ class _Restarts:
         shifts = distances.square().sum(1).tolist()
         return [shift <= threshold or changed == 0 for shift, changed in zip(shifts, n_changed, strict=True)]
 
-    def _rebuild(self, restarts: list[int]) -> None:
+    def _rebuild(self, restarts: Iterable[int]) -> None:
         """Make sums and counts anew from the labels."""
-        restarts = [r for r in restarts if not self._is_exact[r]]
-        if restarts:
-            nowhere = torch.full_like(self.labels[restarts], self.centroids.shape[1])
-            totals = torch.zeros_like(self._totals[restarts])
-            move_(self._samples, nowhere, self.labels[restarts], totals)
-            self._totals[restarts] = totals
         for r in restarts:
-            self._is_exact[r] = True
+            if not self._is_exact[r]:
+                self._is_exact[r] = True
+                labels = self.labels[r : r + 1]
+                nowhere = torch.full_like(labels, self.centroids.shape[1])
+                move_(self._samples, nowhere, labels, self._totals[r : r + 1].zero_())
+
+    def _reorder(self, order: list[int]) -> None:
+        self.numbers = [self.numbers[r] for r in order]
+        self._is_exact = [self._is_exact[r] for r in order]
+        self.centroids, self.n_iter = self.centroids[order], self.n_iter[order]
+        self.labels, self._totals = self.labels[order], self._totals[order]
 
     def keep_best(self, other: _Restarts | None) -> None:
-        """Drop all restarts but the one of lowest inertia, of ``other`` too."""
+        """Drop all restarts but the one of lowest inertia, of ``other`` too; the first of equally good ones."""
         limit = min(self.inertia) * (1 + _SAME)
-        best = next(r for r, inertia in enumerate(self.inertia) if inertia <= limit)
+        best = min((r for r, inertia in enumerate(self.inertia) if inertia <= limit), key=self.numbers.__getitem__)
         if other is not None and other.inertia[0] <= self.inertia[best] * (1 + _SAME):
             self.centroids, self.labels = other.centroids, other.labels
             self.n_iter, self.inertia = other.n_iter, other.inertia
@@ -225,48 +235,46 @@ class _Restarts:
 
     # ---- assignment ------------------------------------------------------------------------------------------------
 
-    def _assign(self, active: list[int]) -> list[int]:
-        """Bring labels, sums and counts of some restarts up to date; returns how many labels have changed in each."""
-        samples, every = self._samples, len(active) == len(self.centroids)
-        labels = self.labels if every else self.labels[active]
-        totals = self._totals if every else self._totals[active]
+    def _assign(self, n_active: int) -> list[int]:
+        """Bring labels, sums and counts of the first restarts up to date; returns how many labels have changed."""
+        samples, labels = self._samples, self.labels[:n_active]
         before = labels.clone()
-        assign_(samples.x, samples.norms, self.centroids[active], labels)
-        n_changed: list[int] = samples.sum_(move_(samples, before, labels, totals)).tolist()
-        if not every:
-            self.labels[active], self._totals[active] = labels, totals
+        assign_(samples.x, samples.norms, self.centroids[:n_active], labels)
+        n_changed: list[int] = samples.sum_(move_(samples, before, labels, self._totals[:n_active])).tolist()
         return n_changed
 
     # ---- update ----------------------------------------------------------------------------------------------------
 
-    def _updated(self, active: list[int]) -> Tensor:
-        """Means of the clusters of some restarts, (len(active), K, D)."""
-        totals = self._samples.sum_(self._totals[active])[:, :-1]
-        old = self.centroids[active]
+    def _updated(self, restarts: slice) -> Tensor:
+        """Means of the clusters of some restarts, (R', K, D)."""
+        own = self._totals[restarts]
+        totals = self._samples.sum_(own.clone())[:, :-1]
+        old = self.centroids[restarts]
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
-        empty = self._empty(active, counts)
+        labels = self.labels[restarts]
+        empty = self._empty(labels, counts)
         for i, k in empty.nonzero().tolist():  # rounding may have left something
-            self._totals[active[i], k] = 0.0
+            own[i, k] = 0.0
             sums[i, k] = 0.0
         for i in empty.any(1).nonzero()[:, 0].tolist():
-            self._repair(active[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
+            self._repair(old[i], labels[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
         means = torch.where(counts.unsqueeze(2) > 0, sums / counts.clamp_min(1e-300).unsqueeze(2), old)
         return _unit(means, old) if self._spherical else means
 
-    def _empty(self, active: list[int], counts: Tensor) -> Tensor:
-        """Clusters without a sample of positive weight, (len(active), K); what rounding leaves in counts becomes 0."""
+    def _empty(self, labels: Tensor, counts: Tensor) -> Tensor:
+        """Clusters without a sample of positive weight, (R', K); what rounding leaves in counts becomes 0."""
         if self._samples.weights is None:
             counts.round_()
             return counts == 0
         n_members = torch.zeros_like(counts)
         positive = (self._samples.weights > 0).double()
-        for i, r in enumerate(active):
-            n_members[i].index_add_(0, self.labels[r], positive)
+        for members, own in zip(n_members, labels, strict=True):
+            members.index_add_(0, own, positive)
         empty = self._samples.sum_(n_members) == 0
         counts.masked_fill_(empty, 0.0)
         return empty
 
-    def _repair(self, r: int, sums: Tensor, counts: Tensor, empty: Tensor) -> None:
+    def _repair(self, centroids: Tensor, labels: Tensor, sums: Tensor, counts: Tensor, empty: Tensor) -> None:
         """Give each empty cluster of a restart one of the samples farthest from their centroids, in place.
 
         The farthest sample goes to the empty cluster of the lowest number; equally far ones in the order of the data.
@@ -275,7 +283,7 @@ class _Restarts:
         """
         samples, n_empty = self._samples, len(empty)
         n_features = samples.x.shape[1]
-        distances = own_distances(samples.x, self.centroids[r], self.labels[r])
+        distances = own_distances(samples.x, centroids, labels)
         if samples.weights is not None:
             distances.masked_fill_(samples.weights == 0, -1.0)
         far = distances.argsort(descending=True, stable=True)[:n_empty]
@@ -287,7 +295,7 @@ class _Restarts:
             own = table[rank, : len(far)]
             own[:, 0] = distances[far]
             own[:, 1] = self._numbers(far)
-            own[:, 2] = self.labels[r, far]
+            own[:, 2] = labels[far]
             own[:, 3] = 1.0 if samples.weights is None else samples.weights[far]
             own[:, 4:] = samples.x[far]
         candidates = samples.sum_(table).flatten(0, 1)

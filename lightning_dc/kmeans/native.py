@@ -38,7 +38,7 @@ def _load() -> ctypes.CDLL | None:
         if path.is_file():
             library = ctypes.CDLL(str(path))
             library.kmeans_assign.argtypes = [ctypes.POINTER(_Assignment), _Integer, _Integer]
-            library.kmeans_move.argtypes = [_Pointer] * 4 + [_Integer] * 4 + [_Pointer]
+            library.kmeans_move.argtypes = [_Pointer] * 4 + [_Integer] * 5 + [_Pointer]
             library.kmeans_move.restype = _Integer
             library.kmeans_distances.argtypes = [_Pointer] * 3 + [_Integer] * 3 + [_Pointer]
             library.kmeans_distances.restype = None
@@ -94,7 +94,7 @@ def move_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, tota
     """
     assert library is not None
     move = library.kmeans_move
-    n_columns = x.shape[1] + 1
+    n_clusters, n_columns = totals.shape[1] - 1, totals.shape[2]
     n_threads = torch.get_num_threads()
     # Threads share the columns of a sum, so that its rows always come in their order.
     width = max(1, -(-n_columns * len(before) // n_threads))
@@ -104,7 +104,7 @@ def move_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, tota
     def run(part: tuple[int, int, int]) -> int:
         r, begin, end = part
         labels = _pointer(before[r]), _pointer(after[r])
-        return move(_pointer(x), weight, *labels, *x.shape, begin, end, _pointer(totals[r]))  # type: ignore[no-any-return]
+        return move(_pointer(x), weight, *labels, *x.shape, n_clusters, begin, end, _pointer(totals[r]))  # type: ignore[no-any-return]
 
     moved = dict(zip((r for r, _, _ in parts), _run(run, parts), strict=True))
     return torch.tensor([moved[r] for r in range(len(before))])

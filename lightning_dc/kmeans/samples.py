@@ -15,6 +15,7 @@ from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
 
 _EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
+_NEAR = 4.0  # squared distance of the mean from the origin, in variances, that costs no precision worth a copy
 _SPREAD_STRIDE = 64  # every so many-th row tells the spread of the data
 
 
@@ -278,8 +279,8 @@ def _normalise(samples: Samples) -> Tensor:
 def _center(samples: Samples) -> Tensor:
     """The mean, rounded to multiples of a power of two of about twice the spread, (D,), float64.
 
-    Distances need the data near the origin, not centred to the last bit. A rounded center is zero for most data, which
-    saves a copy of them; it is subtracted with little or no rounding; and it does not depend on the order of a sum.
+    Distances need the data near the origin, not centred to the last bit: data that lie there already need no copy. A
+    rounded center is subtracted with little or no rounding, and does not depend on the order of a sum.
     """
     x = samples.x
     sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
@@ -293,6 +294,8 @@ def _center(samples: Samples) -> Tensor:
     squares, count = samples.sum_(spread).sum(0).tolist()
     if squares == 0.0:
         return mean.to(x.dtype).double()
+    if float(mean.square().mean()) <= _NEAR * squares / count:
+        return torch.zeros_like(mean)
     step = math.ldexp(1.0, math.frexp(2.0 * math.sqrt(squares / count))[1])
     center: Tensor = (mean / step).round() * step
     return center
