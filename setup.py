@@ -8,7 +8,8 @@ setup(
             "lightning_dc.kmeans._lloyd",
             ["lightning_dc/kmeans/_lloyd.cpp"],
             depends=["lightning_dc/kmeans/_lloyd.h"],
-            extra_compile_args=["-O3", "-std=c++17", "-fno-exceptions", "-fno-rtti"],
+            extra_compile_args=["-O3", "-std=c++17", "-fno-exceptions", "-fno-rtti", "-pthread"],
+            extra_link_args=["-pthread"],
             optional=True,  # without a compiler PyTorch does their work
         )
     ]

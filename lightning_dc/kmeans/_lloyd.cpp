@@ -1,8 +1,9 @@
 /* The inner loops of k-means on a CPU, in float32. native.py calls them; without a compiler PyTorch does their work.
 
-   Rows are told apart by an index range, so that threads share a call's arrays and nothing else. Each function is
-   compiled for several instruction sets, and the best that the processor has is taken. */
+   Each function is compiled for several instruction sets, and the best that the processor has is taken. Results do not
+   depend on the number of threads. */
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,32 @@ struct Assignment {
   int64_t n, d, r, k;
   int32_t *labels; // in: where to begin, k for nowhere; out: the nearest centroid, (r, n)
 };
+
+/* Calls part(i, thread) for i = 0 .. n_parts - 1 from several threads; each takes the next one when it is free. */
+template <class Part> struct Work {
+  const Part &part;
+  int64_t n_parts;
+  int64_t next;
+  int n_threads;
+
+  static void *run(void *pointer) {
+    Work *work = (Work *)pointer;
+    const int thread = __atomic_fetch_add(&work->n_threads, 1, __ATOMIC_RELAXED);
+    for (int64_t i; (i = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->n_parts;) work->part(i, thread);
+    return nullptr;
+  }
+};
+
+template <class Part> static void in_parallel(int64_t n_parts, int n_threads, const Part &part) {
+  Work<Part> work = {part, n_parts, 0, 0};
+  pthread_t others[63];
+  int n_others = 0;
+  while (n_others < 63 && n_others + 1 < n_threads && n_others + 1 < n_parts &&
+         pthread_create(&others[n_others], nullptr, Work<Part>::run, &work) == 0)
+    n_others++;
+  Work<Part>::run(&work);
+  while (n_others > 0) pthread_join(others[--n_others], nullptr);
+}
 
 #define FAR 0x1p100f /* above all scores, and can be added to them */
 #define NAME portable
@@ -60,20 +87,31 @@ struct Assignment {
 
 extern "C" {
 
-/* Nearest centroids of rows begin .. end - 1 in each restart; 0, or 1 if memory is short. */
-int kmeans_assign(const Assignment *a, int64_t begin, int64_t end) { return BEST(assign(*a, begin, end)); }
+/* Nearest centroids of all rows in each restart; false if memory is short. */
+bool kmeans_assign(const Assignment *a, int n_threads) { return BEST(assign(*a, n_threads)); }
 
-/* Takes rows out of the sums of the clusters before, unless that is k, and into those after: features begin .. end - 1 of
-   d + 1, where the last one counts. Totals (k, d + 1), labels (n,), weights (n,) or none. Returns how many labels differ.
-*/
-int64_t kmeans_move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n, int64_t d,
-                    int64_t k, int64_t begin, int64_t end, double *totals) {
-  return BEST(move(x, weights, before, after, n, d, k, begin, end, totals));
+/* Takes rows out of the sums of the clusters before, unless that is k, and into those after: totals (r, k + 1, d + 1),
+   whose last column counts, labels (r, n), weights (n,) or none. Says how many labels differ in each restart, (r,).
+   Threads share the columns of a sum, so that its rows always come in their order. */
+void kmeans_move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n, int64_t d,
+                 int64_t r, int64_t k, double *totals, int64_t *n_moved, int n_threads) {
+  const int64_t n_slices = r < n_threads ? (n_threads < d + 1 ? n_threads : d + 1) : 1;
+  in_parallel(r * n_slices, n_threads, [&](int64_t part, int) {
+    const int64_t restart = part / n_slices, slice = part % n_slices;
+    const int64_t begin = slice * (d + 1) / n_slices, end = (slice + 1) * (d + 1) / n_slices;
+    const int64_t count = BEST(move(x, weights, before + restart * n, after + restart * n, n, d, k, begin, end,
+                                    totals + restart * (k + 1) * (d + 1)));
+    if (slice == 0) n_moved[restart] = count;
+  });
 }
 
-/* Squared distances of rows begin .. end - 1 to the centroids (k, d) of their labels, from differences, (n,). */
-void kmeans_distances(const float *x, const double *centroids, const int32_t *labels, int64_t d, int64_t begin, int64_t end,
-               double *out) {
-  BEST(distances(x, centroids, labels, d, begin, end, out));
+/* Squared distances of rows to the centroids (k, d) of their labels, from differences, (n,). */
+void kmeans_distances(const float *x, const double *centroids, const int32_t *labels, int64_t n, int64_t d, double *out,
+                      int n_threads) {
+  const int64_t rows = 1 + 65536 / (d + 1);
+  in_parallel((n + rows - 1) / rows, n_threads, [&](int64_t part, int) {
+    const int64_t end = (part + 1) * rows < n ? (part + 1) * rows : n;
+    BEST(distances(x, centroids, labels, d, part * rows, end, out));
+  });
 }
 }

@@ -104,8 +104,8 @@ static void pack(const Assignment &a, int group, int64_t n_groups, float *packed
 }
 
 template <int GROUP>
-TARGET static void assign_groups(const Assignment &a, int64_t n_groups, int64_t begin, int64_t end, float *tile,
-                                 float *all_packed) {
+TARGET static void assign_groups(const Assignment &a, int64_t n_groups, int64_t begin, int64_t end, const float *all_packed,
+                                 float *tile) {
   const int64_t d = a.d;
   /* Of many centroids few come near the one that was nearest, so that a comparison is all that most cost. */
   const bool warm = a.k >= 4 * LARGEST_GROUP;
@@ -174,24 +174,27 @@ TARGET static void assign_groups(const Assignment &a, int64_t n_groups, int64_t 
 }
 
 template <int GROUP>
-static void assign_by(int group, const Assignment &a, int64_t n_groups, int64_t begin, int64_t end, float *tile,
-                      float *packed) {
+static void assign_by(int group, const Assignment &a, int64_t n_groups, int64_t begin, int64_t end, const float *packed,
+                      float *tile) {
   if constexpr (GROUP > 1)
-    if (group < GROUP) return assign_by<GROUP - 1>(group, a, n_groups, begin, end, tile, packed);
-  assign_groups<GROUP>(a, n_groups, begin, end, tile, packed);
+    if (group < GROUP) return assign_by<GROUP - 1>(group, a, n_groups, begin, end, packed, tile);
+  assign_groups<GROUP>(a, n_groups, begin, end, packed, tile);
 }
 
-static int assign(const Assignment &a, int64_t begin, int64_t end) {
+static bool assign(const Assignment &a, int n_threads) {
   const int64_t n_groups = (a.k + LARGEST_GROUP - 1) / LARGEST_GROUP;
-  const int group = (int)((a.k + n_groups - 1) / n_groups); // all groups nearly alike: little is computed for nothing
-  const int64_t in_tile = (a.d + 1) * ROWS, in_packed = a.r * n_groups * group * (a.d + 1);
-  float *tile = (float *)malloc((in_tile + in_packed) * sizeof(float));
-  if (tile == nullptr) return 1;
-  memset(tile, 0, in_tile * sizeof(float));
-  pack(a, group, n_groups, tile + in_tile, tile + in_tile + a.r * n_groups * group * a.d);
-  assign_by<LARGEST_GROUP>(group, a, n_groups, begin, end, tile, tile + in_tile);
-  free(tile);
-  return 0;
+  const int group = (int)((a.k + n_groups - 1) / n_groups); /* all nearly alike: little is computed for nothing */
+  const int64_t n_packed = a.r * n_groups * group * (a.d + 1), n_tile = (a.d + 1) * ROWS;
+  float *packed = (float *)calloc(n_packed + n_threads * n_tile, sizeof(float));
+  if (packed == nullptr) return false;
+  pack(a, group, n_groups, packed, packed + a.r * n_groups * group * a.d);
+  const int64_t rows = 128 * ROWS;
+  in_parallel((a.n + rows - 1) / rows, n_threads, [&](int64_t part, int thread) {
+    const int64_t end = (part + 1) * rows < a.n ? (part + 1) * rows : a.n;
+    assign_by<LARGEST_GROUP>(group, a, n_groups, part * rows, end, packed, packed + n_packed + thread * n_tile);
+  });
+  free(packed);
+  return true;
 }
 
 TARGET static int64_t move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n,
@@ -216,6 +219,7 @@ TARGET static int64_t move(const float *x, const double *weights, const int32_t 
     n_changed += count;
     for (int64_t c = 0; c < count; c++) {
       const int64_t i = changed[c];
+      if (c + 8 < count) __builtin_prefetch(x + changed[c + 8] * d + begin);
       const double weight = weights == nullptr ? 1.0 : weights[i];
       const float *__restrict row = x + i * d;
       double *__restrict to = totals + after[i] * (d + 1);

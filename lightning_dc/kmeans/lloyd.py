@@ -150,6 +150,7 @@ class _Restarts:
         self.numbers = list(range(n_restarts))
         self.centroids = seeds.clone()
         self.labels = torch.full((n_restarts, n_rows), n_clusters, dtype=torch.int32, device=device)
+        self._before = torch.empty_like(self.labels)  # kept: new memory costs more than what is done with it
         self.n_iter = torch.zeros(n_restarts, dtype=torch.int64)
         self._is_exact = [True] * n_restarts  # nothing has been taken out of the sums since they were made
         # Row K is that of "no label".
@@ -238,7 +239,7 @@ class _Restarts:
     def _assign(self, n_active: int) -> list[int]:
         """Bring labels, sums and counts of the first restarts up to date; returns how many labels have changed."""
         samples, labels = self._samples, self.labels[:n_active]
-        before = labels.clone()
+        before = self._before[:n_active].copy_(labels)
         assign_(samples.x, samples.norms, self.centroids[:n_active], labels)
         n_changed: list[int] = samples.sum_(move_(samples, before, labels, self._totals[:n_active])).tolist()
         return n_changed

@@ -6,21 +6,15 @@ They are built with the package if there is a C++ compiler (GCC 12 or Clang); wi
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-_ROWS_TOGETHER = 8192  # rows that a thread takes at a time
-_LITTLE = 1 << 18  # multiplications that are over before a thread has begun
+_LITTLE = 1 << 17  # elements that are worked on before a thread has begun
 
 _Pointer, _Integer = ctypes.c_void_p, ctypes.c_int64
-_Part = TypeVar("_Part")
-_Result = TypeVar("_Result")
 
 
 class _Assignment(ctypes.Structure):
@@ -37,10 +31,11 @@ def _load() -> ctypes.CDLL | None:
         path = Path(__file__).with_name(f"_lloyd{suffix}")
         if path.is_file():
             library = ctypes.CDLL(str(path))
-            library.kmeans_assign.argtypes = [ctypes.POINTER(_Assignment), _Integer, _Integer]
-            library.kmeans_move.argtypes = [_Pointer] * 4 + [_Integer] * 5 + [_Pointer]
-            library.kmeans_move.restype = _Integer
-            library.kmeans_distances.argtypes = [_Pointer] * 3 + [_Integer] * 3 + [_Pointer]
+            library.kmeans_assign.argtypes = [ctypes.POINTER(_Assignment), ctypes.c_int]
+            library.kmeans_assign.restype = ctypes.c_bool
+            library.kmeans_move.argtypes = [_Pointer] * 4 + [_Integer] * 4 + [_Pointer] * 2 + [ctypes.c_int]
+            library.kmeans_move.restype = None
+            library.kmeans_distances.argtypes = [_Pointer] * 3 + [_Integer] * 2 + [_Pointer, ctypes.c_int]
             library.kmeans_distances.restype = None
             return library
     return None
@@ -72,11 +67,10 @@ def assign_(x: Tensor, norms: Tensor, centroids: Tensor, factor: float, labels: 
     longest = (squares.amax(1).sqrt() * (1 + 2 * torch.finfo(torch.float32).eps)).float()
     arrays = (x, norms, centroids, (-2.0 * centroids).float(), squares.float(), longest)
     sizes = (len(x), n_features, n_restarts, n_clusters)
-    problem = ctypes.byref(_Assignment(*map(_pointer, arrays), factor, *sizes, _pointer(labels)))
+    problem = _Assignment(*map(_pointer, arrays), factor, *sizes, _pointer(labels))
     assert library is not None
-    assign = library.kmeans_assign
-    if any(_by_rows(len(x), n_restarts * n_clusters * n_features, lambda begin, end: assign(problem, begin, end))):
-        raise MemoryError(f"k-means has no memory for the centroids of {n_restarts} restarts in each thread")
+    if not library.kmeans_assign(ctypes.byref(problem), _n_threads(len(x) * n_restarts * n_clusters * n_features)):
+        raise MemoryError(f"k-means has no memory for a copy of the centroids of {n_restarts} restarts")
 
 
 def move_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, totals: Tensor) -> Tensor:
@@ -93,31 +87,20 @@ def move_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, tota
         How many rows have moved, (R,), int64.
     """
     assert library is not None
-    move = library.kmeans_move
-    n_clusters, n_columns = totals.shape[1] - 1, totals.shape[2]
-    n_threads = torch.get_num_threads()
-    # Threads share the columns of a sum, so that its rows always come in their order.
-    width = max(1, -(-n_columns * len(before) // n_threads))
-    parts = [(r, f, min(f + width, n_columns)) for r in range(len(before)) for f in range(0, n_columns, width)]
-    weight = None if weights is None else _pointer(weights)
-
-    def run(part: tuple[int, int, int]) -> int:
-        r, begin, end = part
-        labels = _pointer(before[r]), _pointer(after[r])
-        return move(_pointer(x), weight, *labels, *x.shape, n_clusters, begin, end, _pointer(totals[r]))  # type: ignore[no-any-return]
-
-    moved = dict(zip((r for r, _, _ in parts), _run(run, parts), strict=True))
-    return torch.tensor([moved[r] for r in range(len(before))])
+    n_moved = torch.empty(len(before), dtype=torch.int64)
+    sizes = (*x.shape, len(before), totals.shape[1] - 1)
+    pointers = (_pointer(x), None if weights is None else _pointer(weights), _pointer(before), _pointer(after))
+    library.kmeans_move(*pointers, *sizes, _pointer(totals), _pointer(n_moved), _n_threads(before.numel()))
+    return n_moved
 
 
 def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
     """Squared distances of rows, (n, D), to the centroids (K, D) of their labels, (n,), float64, from differences."""
     assert library is not None
-    distances = library.kmeans_distances
     centroids, labels = centroids.double().contiguous(), labels.to(torch.int32).contiguous()
     out = torch.empty(len(x), dtype=torch.float64)
-    arrays, n_features = [_pointer(tensor) for tensor in (x, centroids, labels)], x.shape[1]
-    _by_rows(len(x), n_features, lambda begin, end: distances(*arrays, n_features, begin, end, _pointer(out)))
+    pointers = (_pointer(x), _pointer(centroids), _pointer(labels))
+    library.kmeans_distances(*pointers, *x.shape, _pointer(out), _n_threads(x.numel()))
     return out
 
 
@@ -125,18 +108,5 @@ def _pointer(tensor: Tensor) -> int:
     return tensor.data_ptr()
 
 
-def _by_rows(n_rows: int, work: int, run: Callable[[int, int], int | None]) -> list[int | None]:
-    """Run a function on ranges of rows, with ``work`` multiplications for each row."""
-    step = n_rows if n_rows * work < _LITTLE else _ROWS_TOGETHER
-    parts = [(begin, min(begin + step, n_rows)) for begin in range(0, n_rows, max(1, step))]
-    return list(_run(lambda part: run(*part), parts))
-
-
-def _run(run: Callable[[_Part], _Result], parts: list[_Part]) -> Iterator[_Result]:
-    """Run a function on all parts, by as many threads as PyTorch has; ctypes leaves the interpreter to others."""
-    n_threads = min(torch.get_num_threads(), len(parts))
-    if n_threads <= 1:
-        yield from map(run, parts)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        yield from pool.map(run, parts)
+def _n_threads(work: int) -> int:
+    return 1 if work < _LITTLE else torch.get_num_threads()

@@ -250,7 +250,6 @@ def test_how_rows_are_grouped_does_not_change_the_result(
         whole = kmeans(x, n_clusters, generator=seeded(), **plain)
         with monkeypatch.context() as patch:
             patch.setattr(nearest, "_RESULT_ELEMENTS", 3000)
-            patch.setattr(native, "_ROWS_TOGETHER", 1001)
             groups = kmeans(x, n_clusters, generator=seeded(), **plain)
         torch.testing.assert_close(groups.centroids, whole.centroids)
         assert torch.equal(groups.labels, whole.labels)
