@@ -14,6 +14,8 @@ run before. A contender that is not installed is left out with a note. What each
   returns no labels. "faiss super" is the same with ``use_super_kmeans``, which prunes by dimension.
 - fastkmeans 0.5: ``FastKMeans.train``, float32, which draws its start as ``torch.randperm`` of its seed; the others
   take those rows. Each restart is a call. It stops when the centroids stand still, and returns no labels of the end.
+- seeding: greedy k-means++ of all restarts, in ours at once and in scikit-learn by its function, one restart a call;
+  the others draw rows at random.
 - matmul: samples times centroids of all restarts, 25 times, into one buffer, with the chunking that was fastest.
 
 Inertia is computed in float64 from the centroids that a contender returns; of the restarts, the best counts.
@@ -37,6 +39,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 ITERATIONS = 25
+_LONG = 20.0  # seconds after which a seeding is not repeated
 
 
 class Cell(NamedTuple):
@@ -116,11 +119,12 @@ def print_cell(name: str, args: argparse.Namespace) -> None:
                 f"{best[contender] / min(peers):.2f}" if peers else "",
                 f"{best[contender] / best['matmul']:.2f}" if "matmul" in best else "",
                 result["iterations"],
+                f"{min(result['seeding']):.3f}" if result["seeding"] else "",
                 "" if inertia is None else f"{inertia:.8g}",
                 "" if inertia is None else f"{inertia / min(inertias) - 1:.1e}",
             ]
         )
-    headers = ["", "s", "median s", "x fastest peer", "x matmul", "iterations", "inertia", "above best"]
+    headers = ["", "s", "median s", "x fastest peer", "x matmul", "iterations", "seeding s", "inertia", "above best"]
     print(
         f"\n{name}: N={cell.n_samples} D={cell.n_features} K={cell.n_clusters} restarts={cell.n_restarts}, "
         f"fastest of {args.repeats}"
@@ -141,7 +145,14 @@ def work(cell: Cell, contender: str, repeats: int, threads: int) -> None:
         centroids, iterations = run()
         seconds.append(time.perf_counter() - begin)
     score = min((inertia(x, c) for c in centroids), default=None)
-    print(json.dumps({"seconds": seconds, "inertia": score, "iterations": iterations}))
+    seeding = []
+    for _ in range(repeats if contender in SEEDINGS else 0):
+        begin = time.perf_counter()
+        SEEDINGS[contender](cell, x, threads)
+        seeding.append(time.perf_counter() - begin)
+        if seeding[-1] > _LONG:
+            break
+    print(json.dumps({"seconds": seconds, "inertia": score, "iterations": iterations, "seeding": seeding}))
 
 
 def samples(cell: Cell) -> Tensor:
@@ -268,6 +279,23 @@ def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     return run
 
 
+def seed_by_ours(cell: Cell, x: Tensor, threads: int) -> None:
+    """Greedy k-means++ of this package."""
+    from lightning_dc.kmeans import kmeans_plusplus
+
+    kmeans_plusplus(x, cell.n_clusters, n_init=cell.n_restarts)
+
+
+def seed_by_scikit_learn(cell: Cell, x: Tensor, threads: int) -> None:
+    """Greedy k-means++ of scikit-learn."""
+    from sklearn.cluster import kmeans_plusplus
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads):
+        for restart in range(cell.n_restarts):
+            kmeans_plusplus(x.numpy(), cell.n_clusters, random_state=restart)
+
+
 def matmul(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     """The products of samples and centroids, and nothing else."""
     transposed = x[starts.flatten()].T.contiguous()
@@ -301,6 +329,7 @@ CONTENDERS: dict[str, Contender] = {
     "fastkmeans": fastkmeans,
     "matmul": matmul,
 }
+SEEDINGS = {"lightning_dc": seed_by_ours, "scikit-learn": seed_by_scikit_learn}
 MODULES = {"faiss": "faiss", "faiss super": "faiss", "fastkmeans": "fastkmeans"}
 
 

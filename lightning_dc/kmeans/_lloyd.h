@@ -16,7 +16,7 @@ TARGET static inline Vector load(const float *from) {
   return values;
 }
 
-TARGET [[maybe_unused]] static inline bool any(Integers mask) {
+[[maybe_unused]] TARGET static inline bool any(Integers mask) {
   int32_t bits = 0;
   for (int lane = 0; lane < LANES; lane++) bits |= mask[lane];
   return bits != 0;

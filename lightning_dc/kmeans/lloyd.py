@@ -331,8 +331,8 @@ def move_(samples: Samples, before: Tensor, after: Tensor, totals: Tensor) -> Te
         samples: the rows, with their weights.
         before: clusters, (R, n), int32; K is none.
         after: the same.
-        totals: sums, and weights in the last column, (R, K + 1, D + 1), float64, contiguous; written to. The row of K is
-            never read.
+        totals: sums, and weights in the last column, (R, K + 1, D + 1), float64, contiguous; written to. The row of K
+            is never read.
 
     Returns:
         How many rows have moved, (R,), int64.

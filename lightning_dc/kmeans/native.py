@@ -58,8 +58,8 @@ def assign_(x: Tensor, norms: Tensor, centroids: Tensor, factor: float, labels: 
         norms: their Euclidean norms, (n,), float32.
         centroids: of each restart, (R, K, D), float64.
         factor: bound of the error of a squared distance, relative to (|x| + |c|)^2.
-        labels: nearest centroids, (R, n), int32, contiguous; written to. What is in it is where the search begins, K for
-            nowhere: it saves time, and changes nothing.
+        labels: nearest centroids, (R, n), int32, contiguous; written to. What is in it is where the search begins, K
+            for nowhere: it saves time, and changes nothing.
     """
     n_restarts, n_clusters, n_features = centroids.shape
     centroids = centroids.contiguous()

@@ -39,8 +39,8 @@ def assign_(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> None
         x: rows, (n, D), float32 or float64.
         norms: their Euclidean norms, (n,).
         centroids: (R, K, D), float64.
-        labels: numbers of the nearest centroids, (R, n), int32, contiguous; written to. What is in it, K for nothing, may
-            save time and does not matter otherwise.
+        labels: numbers of the nearest centroids, (R, n), int32, contiguous; written to. What is in it, K for nothing,
+            may save time and does not matter otherwise.
     """
     if centroids.shape[1] == 1:
         labels.zero_()
