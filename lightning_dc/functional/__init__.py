@@ -18,8 +18,28 @@ from lightning_dc.functional.contingency import (
 )
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
 from lightning_dc.functional.matching import match_clusters
+from lightning_dc.functional.norms import (
+    InputGroups,
+    Norm,
+    adaptive_weights,
+    check_norm,
+    group_norms,
+    group_penalty,
+    project_to_bound,
+    proximal_step,
+    size_weights,
+)
 
 __all__ = [
+    "InputGroups",
+    "Norm",
+    "adaptive_weights",
+    "check_norm",
+    "group_norms",
+    "group_penalty",
+    "project_to_bound",
+    "proximal_step",
+    "size_weights",
     "adjusted_rand_index",
     "agreement_scores",
     "assignment_entropy",
