@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -15,7 +16,8 @@ from torch import Tensor
 from datamodules.loader import BatchLoader
 from datamodules.scaling import Scaling, ScalingName, check_finite
 from datamodules.sparse import SparseRows, is_sparse
-from lightning_dc.batch import UNLABELLED
+from datamodules.targets import check_targets
+from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,11 +32,14 @@ class Samples(NamedTuple):
 
     Attributes:
         x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense.
-        y: class of each sample, (N,), integers, -1 where unknown; None without labels.
+        y: class of each sample, (N,), integers, -1 where unknown; None without labels. For evaluation only.
+        targets: what a supervised method learns, as in :class:`~lightning_dc.batch.Batch` and told by ``target_spec``;
+            None without. Where there are classes in it and no labels, they are the labels, too.
     """
 
     x: Array | csr_array[Any] | csr_matrix[Any]
     y: Array | None = None
+    targets: Array | None = None
 
 
 class ClusteringDataModule(pl.LightningDataModule, ABC):
@@ -94,6 +99,21 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Shape of one sample. It loads the data, unless a subclass knows better."""
         return tuple(self._training_samples().x.shape[1:])
 
+    @property
+    def target_spec(self) -> TargetSpec | None:
+        """What the targets of the samples are; None without targets."""
+        return None
+
+    @property
+    def feature_names(self) -> Sequence[str] | None:
+        """Name of each input; None where they have none."""
+        return None
+
+    @property
+    def feature_groups(self) -> Sequence[Sequence[int]] | None:
+        """Inputs that stand for one thing, such as the one-hot columns of a category; None for each by itself."""
+        return None
+
     def training_rows(self, n_samples: int) -> Tensor | None:
         """Rows of :meth:`load` that are trained on, in order; None for all.
 
@@ -117,7 +137,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         self._training_samples()
         if self._test is None:
             test = self.load_test()
-            self._test = None if test is None else _Checked.of(test, f"{type(self).__name__}.load_test()")
+            self._test = None if test is None else self._check(test, "load_test()")
             if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
                 raise InputError(
                     f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
@@ -186,8 +206,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     def _training_samples(self) -> _Checked:
         if self._train is None:
-            self._train = _Checked.of(self.load(), f"{type(self).__name__}.load()")
+            self._train = self._check(self.load(), "load()")
         return self._train
+
+    def _check(self, samples: Samples, source: str) -> _Checked:
+        return _Checked.of(samples, self.target_spec, f"{type(self).__name__}.{source}")
 
     def _order(self, n_samples: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed % (1 << 63))
@@ -206,9 +229,10 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return self._order(n_samples)[: self._n_held_out(n_samples)].sort().values
 
     def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
-        x, y = samples
+        x, y, targets = samples
         if rows is not None:
-            x, y = _subset(x, rows), None if y is None else y[rows]
+            x = _subset(x, rows)
+            y, targets = (None if column is None else column[rows] for column in (y, targets))
         if self._scaling is None:
             training = self._training_samples().x
             training_rows = self.training_rows(len(training))
@@ -221,7 +245,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             )
         if self.keep_on_device and self.trainer is not None and isinstance(x, Tensor):
             device = self.trainer.strategy.root_device
-            x, y = x.to(device), None if y is None else y.to(device)
+            x = x.to(device)
+            y, targets = (None if column is None else column.to(device) for column in (y, targets))
         dtype = torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32
         return BatchLoader(
             x,
@@ -232,6 +257,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             seed=self.seed,
             sample_ids=rows,
             dtype=dtype,
+            targets=targets,
         )
 
 
@@ -240,9 +266,10 @@ class _Checked(NamedTuple):
 
     x: Tensor | SparseRows
     y: Tensor | None
+    targets: Tensor | None
 
     @classmethod
-    def of(cls, samples: Samples, source: str) -> _Checked:
+    def of(cls, samples: Samples, spec: TargetSpec | None, source: str) -> _Checked:
         if not isinstance(samples, Samples):
             raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
         named = f"x of {source}"
@@ -250,9 +277,16 @@ class _Checked(NamedTuple):
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"{named} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
         check_finite(x, named)
+        targets = None
+        if samples.targets is not None:
+            targets = check_targets(_as_tensor(samples.targets, f"targets of {source}"), spec, len(x), source)
         if samples.y is None:
-            return cls(x, None)
-        y = _as_tensor(samples.y, f"y of {source}")
+            return cls(x, targets if spec is not None and spec.kind == "class" else None, targets)
+        return cls(x, cls._labels(samples.y, x, source), targets)
+
+    @staticmethod
+    def _labels(labels: Array, x: Tensor | SparseRows, source: str) -> Tensor:
+        y = _as_tensor(labels, f"y of {source}")
         if y.shape != x.shape[:1]:
             raise InputError(
                 f"y of {source} has shape {tuple(y.shape)}, but x has {len(x)} samples; give one label each"
@@ -264,15 +298,16 @@ class _Checked(NamedTuple):
             raise InputError(f"y of {source} holds {int(y.min())}; number the classes from 0, with -1 for unknown")
         if int(y.max()) >= max(len(x), _MOST_CLASSES):
             raise InputError(f"y of {source} holds {int(y.max())}, which is no class; number the classes from 0")
-        return cls(x, y)
+        return y
 
     @classmethod
     def join(cls, first: _Checked, second: _Checked) -> _Checked:
-        y = None if first.y is None or second.y is None else torch.cat([first.y, second.y])
+        columns = ((first.y, second.y), (first.targets, second.targets))
+        y, targets = (None if a is None or b is None else torch.cat([a, b]) for a, b in columns)
         if isinstance(first.x, SparseRows) and isinstance(second.x, SparseRows):
-            return cls(first.x.join(second.x), y)
+            return cls(first.x.join(second.x), y, targets)
         if isinstance(first.x, Tensor) and isinstance(second.x, Tensor):
-            return cls(torch.cat([first.x, second.x]), y)
+            return cls(torch.cat([first.x, second.x]), y, targets)
         raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
 
 

@@ -31,6 +31,7 @@ class BatchLoader:
         seed: seed of the order.
         sample_ids: id of each sample in its source, (N,); None numbers them.
         dtype: floating type of a batch.
+        targets: what a supervised method learns, (N,) or (N, T); None for none.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class BatchLoader:
         seed: int = 0,
         sample_ids: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
+        targets: Tensor | None = None,
     ) -> None:
         self.x = x
         self.y = y
@@ -52,6 +54,7 @@ class BatchLoader:
         self.shuffle = shuffle
         self.seed = seed
         self.dtype = dtype
+        self.targets = targets.to(dtype) if targets is not None and targets.is_floating_point() else targets
         self.n_samples = len(x)
         self.sample_ids = torch.arange(len(x)) if sample_ids is None else sample_ids
         if shuffle:
@@ -80,8 +83,8 @@ class BatchLoader:
         """Samples ``start .. stop - 1`` in index order."""
         stop = min(stop, self.n_samples)
         index = torch.arange(start, stop, device=self.x.device)
-        y = None if self.y is None else self.y[start:stop]
-        return Batch(self.scaling(self.x[start:stop], self.dtype), y, index)
+        y, targets = (None if rows is None else rows[start:stop] for rows in (self.y, self.targets))
+        return Batch(self.scaling(self.x[start:stop], self.dtype), y, index, targets=targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, position within it, and the seed of the order."""
@@ -102,8 +105,8 @@ class BatchLoader:
             members = order[position * self.batch_size : (position + 1) * self.batch_size]
             own = members[rank::world_size]
             self._position = position + 1
-            y = None if self.y is None else self.y.index_select(0, own)
-            yield Batch(self.scaling(self.x.index_select(0, own), self.dtype), y, own, len(members))
+            y, targets = (None if rows is None else rows.index_select(0, own) for rows in (self.y, self.targets))
+            yield Batch(self.scaling(self.x.index_select(0, own), self.dtype), y, own, len(members), targets)
 
     def _evaluation_batches(self) -> Iterator[Batch]:
         rank, world_size = world()
