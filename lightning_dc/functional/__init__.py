@@ -16,6 +16,7 @@ from lightning_dc.functional.contingency import (
     contingency_table,
     normalized_mutual_information,
 )
+from lightning_dc.functional.cox import Ties, cox_loss
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
 from lightning_dc.functional.matching import match_clusters
 from lightning_dc.functional.norms import (
@@ -31,6 +32,8 @@ from lightning_dc.functional.norms import (
 )
 
 __all__ = [
+    "Ties",
+    "cox_loss",
     "InputGroups",
     "Norm",
     "adaptive_weights",
