@@ -115,6 +115,7 @@ class RunSummary(Callback):
             rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
         if module.assignments is not None and module.assignments.changed is not None:
             rows.append(("labels changed", f"{module.assignments.changed:.3%} at the last refresh"))
+        rows += module.summary_rows()
         rows.append(("cluster sizes", _fold(torch.bincount(full.labels, minlength=module.head.n_clusters).tolist())))
         if not module.phases_over:
             rows.append(("stopped early", f"in phase {module.phase.name!r}"))

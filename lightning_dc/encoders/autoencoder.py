@@ -35,11 +35,6 @@ class Autoencoder(Encoder):
 
     decoder: nn.Module
 
-    @property
-    def n_layers(self) -> int:
-        """Layers that can be pretrained greedily; 0 where that is not possible."""
-        return 0
-
     @abstractmethod
     def decode(self, z: Tensor, corrupt: Corruption | None = None) -> Tensor:
         """Reconstruct samples, (B, D) to (B, *input_shape)."""

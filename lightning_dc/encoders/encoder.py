@@ -30,6 +30,11 @@ class Encoder(nn.Module, ABC):
         self.input_shape = tuple(input_shape)
         self.latent_dim = latent_dim
 
+    @property
+    def n_layers(self) -> int:
+        """Layers that can be pretrained greedily; 0 where that is not possible."""
+        return 0
+
     @abstractmethod
     def encode(self, x: Tensor, corrupt: Corruption | None = None) -> Tensor:
         """Embed samples, (B, *input_shape) to (B, D); ``corrupt`` acts on hidden activations, not on the embedding."""

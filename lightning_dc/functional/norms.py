@@ -89,11 +89,11 @@ def group_norms(weight: Tensor, norm: Norm, groups: InputGroups) -> Tensor:
     """
     check_norm(norm)
     if norm == "l1":
-        return _group_sums(weight.abs().sum(0), groups)
+        return group_sums(weight.abs().sum(0), groups)
     if norm == "l1inf":
         zeros = weight.new_zeros(len(groups.sizes))
         return zeros.scatter_reduce(0, groups.of_input, weight.abs().amax(0), "amax", include_self=False)
-    squares = _group_sums(weight.square().sum(0), groups)
+    squares = group_sums(weight.square().sum(0), groups)
     if norm == "ridge":
         return squares
     positive = squares > 0  # the square root of 0 would have the gradient inf * 0
@@ -195,7 +195,8 @@ def _factors(weight: Tensor, norm: Norm, groups: InputGroups, group_weights: Ten
     return (size_weights(norm, groups) if group_weights is None else group_weights).to(weight)
 
 
-def _group_sums(values: Tensor, groups: InputGroups) -> Tensor:
+def group_sums(values: Tensor, groups: InputGroups) -> Tensor:
+    """Sum of a value of each input, (F,), over the inputs of each group, (G,)."""
     return values.new_zeros(len(groups.sizes)).index_add(0, groups.of_input, values)
 
 
@@ -205,12 +206,12 @@ def _l1_ball_thresholds(magnitudes: Tensor, groups: InputGroups, radii: Tensor) 
     It is the threshold of the projection onto the l1 ball. Michelot's algorithm (1986), which is exact: a level is too
     low until every member is above it, and members only leave; in a few rounds, for all groups at once.
     """
-    inside = _group_sums(magnitudes.sum(0), groups) <= radii
+    inside = group_sums(magnitudes.sum(0), groups) <= radii
     levels = torch.zeros_like(radii)
     members = (magnitudes > 0) & ~inside[groups.of_input]
     while True:
-        counts = _group_sums(members.sum(0).to(magnitudes), groups)
-        sums = _group_sums(torch.where(members, magnitudes, 0.0).sum(0), groups)
+        counts = group_sums(members.sum(0).to(magnitudes), groups)
+        sums = group_sums(torch.where(members, magnitudes, 0.0).sum(0), groups)
         # By rounding the last member may leave; the level was right before.
         levels = torch.where(counts > 0, (sums - radii) / counts.clamp_min(1.0), levels)
         remaining = members & (magnitudes > levels[groups.of_input])

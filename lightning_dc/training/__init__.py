@@ -3,9 +3,11 @@
 from lightning_dc.training.centroids import centroid_head
 from lightning_dc.training.full_pass import (
     FullAssignment,
+    all_targets,
     assign_all,
     embed_batch,
     embed_owned,
+    read_owned,
     training_loader,
 )
 from lightning_dc.training.module import ClusteringModule
@@ -23,10 +25,12 @@ __all__ = [
     "PhaseConfig",
     "TargetDistribution",
     "TrainingStep",
+    "all_targets",
     "assign_all",
     "centroid_head",
     "embed_batch",
     "embed_owned",
+    "read_owned",
     "record",
     "training_loader",
 ]

@@ -15,6 +15,7 @@ from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, owned_rows, sum_,
 from lightning_dc.errors import InputError
 from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
+from lightning_dc.training.step import NO_TARGETS
 
 
 class FullAssignment(NamedTuple):
@@ -49,6 +50,34 @@ class FullAssignment(NamedTuple):
         clusters = torch.where(clusters < 0, n_clusters, clusters)
         table = contingency_table(clusters, self.y, n_clusters + 1, int(self.y.max()) + 1)
         return agreement_scores(table.cpu().numpy())
+
+
+def read_owned(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch]]:
+    """Rows and batch, on the device, of each chunk of the training set that this process owns."""
+    for rows in owned_chunks(loader.n_samples):
+        batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
+        yield rows, module.trainer.precision_plugin.convert_input(batch)
+
+
+def all_targets(module: ClusteringModule, loader: SampleLoader) -> Tensor:
+    """Targets of the whole training set, (N, ...), on the device.
+
+    Raises:
+        InputError: its batches have none.
+    """
+    table = None
+    for rows, batch in read_owned(module, loader):
+        if batch.targets is None:
+            raise InputError(NO_TARGETS.format(type(module).__name__))
+        if table is None:
+            table = batch.targets.new_zeros(loader.n_samples, *batch.targets.shape[1:])
+        table[rows] = batch.targets
+    if table is None:  # fewer chunks than processes
+        first = loader.read(0, 1).targets
+        assert first is not None
+        table = module.trainer.precision_plugin.convert_input(first.new_zeros(loader.n_samples, *first.shape[1:]))
+        table = table.to(module.device)
+    return sum_(table)
 
 
 def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
@@ -169,10 +198,7 @@ def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
 
 def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch, Tensor]]:
     """Rows, batch and embedding of each chunk that this process owns."""
-    strategy, precision = module.trainer.strategy, module.trainer.precision_plugin
-    for rows in owned_chunks(loader.n_samples):
-        batch = strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
-        batch = precision.convert_input(batch)
+    for rows, batch in read_owned(module, loader):
         yield rows, batch, embed_batch(module, batch)
 
 

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from lightning_dc.batch import Batch
-from lightning_dc.encoders import Corruption, LayerReconstruction
+from lightning_dc.encoders import Autoencoder, Corruption, LayerReconstruction
 from lightning_dc.errors import InputError
 from lightning_dc.randomness import StepRandom
 from lightning_dc.training.centroids import centroid_head
 
 if TYPE_CHECKING:
     from lightning_dc.training.module import ClusteringModule
+
+NO_TARGETS = (
+    "{} learns targets, but the batches have none; give a DataModule with a target, such as "
+    "SyntheticDataModule(target='class')"
+)
 
 
 class TrainingStep:
@@ -59,7 +64,29 @@ class TrainingStep:
     @property
     def x_hat(self) -> Tensor:
         """Reconstruction of ``x``, same shape."""
-        return self._module.autoencoder.decode(self.z, self._corruption)
+        return self._autoencoder.decode(self.z, self._corruption)
+
+    @property
+    def output(self) -> Tensor:
+        """What the task head predicts, (B, n_outputs)."""
+        raise InputError(f"{type(self._module).__name__} has no task head, so no loss can be one of a task")
+
+    @property
+    def targets(self) -> Tensor:
+        """What a supervised method learns, as in :class:`~lightning_dc.batch.Batch`."""
+        if self.batch.targets is None:
+            raise InputError(NO_TARGETS.format(type(self._module).__name__))
+        return self.batch.targets
+
+    @property
+    def input_weight(self) -> Tensor:
+        """Weights of the encoder's input layer, (H, F)."""
+        return self._module.autoencoder.input_layer.weight
+
+    @property
+    def n_global(self) -> int:
+        """Number of samples in the batch over all processes."""
+        return self.batch.size
 
     @property
     def centroids(self) -> Tensor:
@@ -80,6 +107,13 @@ class TrainingStep:
                 f"phase {self._phase.name!r} needs a target distribution; add a TargetDistributionRefresh callback"
             )
         return self._module.target.rows(self.batch.index, self.q)
+
+    @property
+    def _autoencoder(self) -> Autoencoder:
+        network = self._module.autoencoder
+        if not isinstance(network, Autoencoder):
+            raise InputError(f"{type(network).__name__} has no decoder, which reconstruction needs; use an Autoencoder")
+        return network
 
     @property
     def _corruption(self) -> Corruption | None:
@@ -105,6 +139,6 @@ class LayerStep(TrainingStep):
     def _pair(self) -> LayerReconstruction:
         layer, p = self._phase.layer, self._phase.config.dropout
         assert layer is not None
-        return self._module.autoencoder.reconstruct_layer(
+        return self._autoencoder.reconstruct_layer(
             self.view, layer, lambda hidden: self._random.dropout(hidden, p)
         )
