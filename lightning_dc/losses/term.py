@@ -35,6 +35,14 @@ class StepQuantities(Protocol):
     def p(self) -> Tensor:
         """Target distribution, (B, K), no gradient."""
 
+    @property
+    def output(self) -> Tensor:
+        """Output of the supervised task, (B, C), (B, T) or, of survival, (B, 1)."""
+
+    @property
+    def targets(self) -> Tensor:
+        """Targets of the supervised task, as in :class:`~lightning_dc.batch.Batch`."""
+
 
 class LossTerm(nn.Module, ABC):
     """One named term of a loss."""
