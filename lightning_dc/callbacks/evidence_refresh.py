@@ -21,13 +21,14 @@ class EvidenceRefresh(Refresh):
 
     .. math:: \omega_g = n_g^{1 - 1/p}\, e_g^{-\gamma}
 
-    Inputs that tell the same classes apart are redundant, and a group lasso keeps few of them. The adaptive lasso (Zou 2006,
-    https://doi.org/10.1198/016214506000000735) penalises an input the less the more a first estimate gives it, and with
-    more inputs than samples marginal regression is a first estimate that makes it consistent, if inputs that
+    Inputs that tell the same classes apart are redundant, and a group lasso keeps few of them. The adaptive lasso (Zou
+    2006, https://doi.org/10.1198/016214506000000735) penalises an input the less the more a first estimate gives it,
+    and with more inputs than samples marginal regression is a first estimate that makes it consistent, if inputs that
     count and inputs that don't are nearly uncorrelated (Huang, Ma and Zhang 2008, Statistica Sinica 18:1603). Here e_g
     is the input's association with the targets, or with the clusters where there are some and it is larger, in units of
-    what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). n_g, the number of weights
-    of the group, makes alpha = 1 the penalty that no Adam step can overcome for an input at the level of chance.
+    what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). n_g, the number of
+    weights of the group, makes alpha = 1 the penalty that no Adam step can overcome for an input at the level of
+    chance.
 
     Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
     An input that acts only together with another, or symmetrically, has no marginal evidence and is dropped.
@@ -55,7 +56,8 @@ class EvidenceRefresh(Refresh):
     @torch.no_grad()
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
         task, sparsity = module.losses[self.task], module.losses[self.term]
-        assert isinstance(task, TaskLoss) and isinstance(sparsity, GroupSparsity)
+        assert isinstance(task, TaskLoss)
+        assert isinstance(sparsity, GroupSparsity)
         outcomes = [null_residuals(all_targets(module, training_loader(module)), task.kind, task.ties)]
         if module.assignments is not None:
             outcomes.append(null_residuals(module.assignments.labels.long(), "class"))

@@ -18,15 +18,15 @@ from lightning_dc.training import ClusteringModule
 class ProximalStep(Callback):
     """After each optimizer step, the proximal operator of the sparsity term acts on the input layer.
 
-    A subgradient only lets weights hover around zero; the proximal operator sets whole groups to exactly zero. With plain
-    SGD the two steps together are proximal gradient descent on loss + alpha * penalty: the operator's strength is the
-    learning rate times alpha, the weight of the term at this step. Under Adam that strength is kept, as AdamW keeps its
-    weight decay apart from the gradient: no group is shrunk less because its gradients were large. An Adam step moves a
-    weight by about the learning rate at most, so a group of n weights stays at zero for certain where alpha times its
-    factor is sqrt(n) or more (with ``l21``), whatever the scale of the loss.
+    A subgradient only lets weights hover around zero; the proximal operator sets whole groups to exactly zero. With
+    plain SGD the two steps together are proximal gradient descent on loss + alpha * penalty: the operator's strength is
+    the learning rate times alpha, the weight of the term at this step. Under Adam that strength is kept, as AdamW keeps
+    its weight decay apart from the gradient: no group is shrunk less because its gradients were large. An Adam step
+    moves a weight by about the learning rate at most, so a group of n weights stays at zero for certain where alpha
+    times its factor is sqrt(n) or more (with ``l21``), whatever the scale of the loss.
 
-    It is level-triggered: a step that a run was killed in is completed when the run resumes. It must be the first of the
-    callbacks that act on steps.
+    It is level-triggered: a step that a run was killed in is completed when the run resumes. It must be the first of
+    the callbacks that act on steps.
 
     Args:
         term: name of the :class:`~lightning_dc.losses.GroupSparsity` term; phases without it are left alone.
@@ -79,7 +79,7 @@ class ProximalStep(Callback):
             weight.copy_(project_to_bound(weight, self.bound))
 
 
-def _learning_rate(module: ClusteringModule, weight: torch.nn.Parameter) -> float:
+def _learning_rate(module: ClusteringModule, weight: torch.Tensor) -> float:
     optimizer = module.optimizers(use_pl_optimizer=False)
     assert isinstance(optimizer, torch.optim.Optimizer)
     for group in optimizer.param_groups:

@@ -17,7 +17,9 @@ from lightning_dc.functional.contingency import (
     normalized_mutual_information,
 )
 from lightning_dc.functional.cox import Ties, cox_loss
+from lightning_dc.functional.differences import standardized_differences
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
+from lightning_dc.functional.evidence import input_evidence, permuted
 from lightning_dc.functional.matching import match_clusters
 from lightning_dc.functional.norms import (
     InputGroups,
@@ -30,7 +32,14 @@ from lightning_dc.functional.norms import (
     proximal_step,
     size_weights,
 )
-from lightning_dc.functional.supervised import class_loss, known_targets, multilabel_loss, value_loss
+from lightning_dc.functional.supervised import (
+    class_loss,
+    known_targets,
+    multilabel_loss,
+    null_residuals,
+    supervised_losses,
+    value_loss,
+)
 
 __all__ = [
     "InputGroups",
@@ -47,6 +56,7 @@ __all__ = [
     "cox_loss",
     "group_norms",
     "group_penalty",
+    "input_evidence",
     "kl_divergence",
     "known_targets",
     "match_clusters",
@@ -54,13 +64,17 @@ __all__ = [
     "multilabel_loss",
     "nearest_centroids",
     "normalized_mutual_information",
+    "null_residuals",
+    "permuted",
     "project_to_bound",
     "proximal_step",
     "size_statistics",
     "size_weights",
     "soft_frequencies",
     "squared_distances",
+    "standardized_differences",
     "student_t_assignment",
+    "supervised_losses",
     "target_distribution",
     "value_loss",
 ]

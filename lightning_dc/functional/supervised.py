@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from lightning_dc.batch import UNLABELLED, TargetKind
 from lightning_dc.errors import InputError
+from lightning_dc.functional.cox import Ties, cox_loss
 
 
 def known_targets(targets: Tensor, kind: TargetKind) -> Tensor:
@@ -71,6 +72,45 @@ def value_loss(values: Tensor, targets: Tensor) -> Tensor:
     return _mean_of_known((values - filled).square(), known)
 
 
+def supervised_losses(output: Tensor, targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> Tensor:
+    """Loss of each sample, (B,), by the kind of the targets.
+
+    Args:
+        output: scores of classes (B, C), of labels (B, T), values (B, T), or log risks (B, 1).
+        targets: as in :class:`~lightning_dc.batch.Batch`.
+        kind: what they are.
+        ties: for ``survival``.
+    """
+    if kind == "survival":
+        return cox_loss(output.squeeze(1), targets[:, 0], targets[:, 1], ties)
+    return _LOSSES[kind](output, targets)
+
+
+def null_residuals(targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> Tensor:
+    """What a model without inputs leaves unexplained, (N, T), float64, each column of mean square 1; 0 where missing.
+
+    It is the negative gradient of the loss at equal outputs, centred over the known samples: class indicators less
+    their shares, labels or values less their mean, and the martingale residuals of survival times. A column that is
+    the same for all known samples is 0.
+
+    Args:
+        targets: of the whole data set, as in :class:`~lightning_dc.batch.Batch`.
+        kind: what they are.
+        ties: for ``survival``.
+    """
+    n_outputs = int(targets.max()) + 1 if kind == "class" else 1 if kind == "survival" else targets.shape[1]
+    with torch.enable_grad():
+        output = torch.zeros(len(targets), n_outputs, dtype=torch.float64, device=targets.device, requires_grad=True)
+        losses = supervised_losses(output, targets if kind == "class" else targets.double(), kind, ties)
+        (gradient,) = torch.autograd.grad(losses.sum(), output)
+    known = ~targets.isnan() if kind in ("multilabel", "value") else known_targets(targets, kind)[:, None]
+    n_known = known.sum(0).clamp_min(1)
+    mean = torch.where(known, -gradient, 0.0).sum(0) / n_known
+    residuals = torch.where(known, -gradient - mean, 0.0)
+    scale = (residuals.square().sum(0) / n_known).sqrt()
+    return residuals * torch.where(scale > 1e-12, 1.0 / scale.clamp_min(1e-12), 0.0)
+
+
 def _filled(targets: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """Which targets are known, and the targets without NaN: its gradient would stay NaN behind a mask."""
     if targets.shape != like.shape:
@@ -84,3 +124,6 @@ def _filled(targets: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
 
 def _mean_of_known(losses: Tensor, known: Tensor) -> Tensor:
     return torch.where(known, losses, 0.0).sum(1) / known.sum(1).clamp_min(1)
+
+
+_LOSSES = {"class": class_loss, "multilabel": multilabel_loss, "value": value_loss}

@@ -10,10 +10,8 @@ from torch import Tensor
 from lightning_dc.batch import TargetKind
 from lightning_dc.distributed import gather_batch, own_of_batch, sum_
 from lightning_dc.errors import InputError
-from lightning_dc.functional import Ties, class_loss, cox_loss, known_targets, multilabel_loss, value_loss
+from lightning_dc.functional import Ties, known_targets, supervised_losses
 from lightning_dc.losses.term import LossTerm, StepQuantities
-
-_LOSSES = {"class": class_loss, "multilabel": multilabel_loss, "value": value_loss}
 
 
 class TaskLoss(LossTerm):
@@ -45,10 +43,9 @@ class TaskLoss(LossTerm):
         output = output.to(torch.promote_types(output.dtype, torch.float32))
         counted = known_targets(targets, self.kind)
         if self.kind == "survival":
-            times, events = gather_batch(targets).unbind(1)
-            losses = own_of_batch(cox_loss(gather_batch(output).squeeze(1), times, events, self.ties))
+            losses = own_of_batch(supervised_losses(gather_batch(output), gather_batch(targets), self.kind, self.ties))
             counted &= targets[:, 1] == 1
         else:
-            losses = _LOSSES[self.kind](output, targets)
+            losses = supervised_losses(output, targets, self.kind)
         counts = sum_(torch.stack([torch.ones_like(counted), counted]).sum(1)).to(losses.dtype)
         return losses * (counts[0] / counts[1].clamp_min(1.0))

@@ -43,6 +43,10 @@ class StepQuantities(Protocol):
     def targets(self) -> Tensor:
         """Targets of the supervised task, as in :class:`~lightning_dc.batch.Batch`."""
 
+    @property
+    def input_weight(self) -> Tensor:
+        """Weights of the encoder's input layer, (H, F)."""
+
 
 class LossTerm(nn.Module, ABC):
     """One named term of a loss."""

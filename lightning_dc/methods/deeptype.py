@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from lightning_dc.batch import Batch, DataDescription, TargetSpec, as_batch
+from lightning_dc.batch import Batch, TargetSpec, as_batch
 from lightning_dc.callbacks import (
     AssignmentRefresh,
     CentroidRefresh,
@@ -42,8 +41,8 @@ class DeepType(ClusteringModule):
 
     alpha and beta are ``loss_weights``, numbers or schedules. The distance is squared, as in the authors' code.
 
-    *Inputs.* By default the sparsity is proximal, so that weights of dropped inputs are exactly zero, and adaptive: a group
-    lasso drops inputs that are redundant for telling the classes apart, and with them what tells clusters apart.
+    *Inputs.* By default the sparsity is proximal, so that weights of dropped inputs are exactly zero, and adaptive: a
+    group lasso drops inputs that are redundant for telling the classes apart, and with them what tells clusters apart.
     :class:`~lightning_dc.callbacks.EvidenceRefresh` says how the factors come about and what they can't see. The
     authors' choice is ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero.
 
@@ -96,9 +95,7 @@ class DeepType(ClusteringModule):
         pretraining: PhaseConfig = PhaseConfig(
             max_epochs=20, loss_weights={"task": 1.0, "sparsity": Exponential(time_constant=100.0)}
         ),
-        joint: PhaseConfig = PhaseConfig(
-            max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 1.0}
-        ),
+        joint: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 1.0}),
         refresh_every_n_steps: int | None = None,
         refresh_every_n_epochs: int | None = 5,
         tolerance: float = 0.001,
@@ -123,7 +120,7 @@ class DeepType(ClusteringModule):
         self.representation = reader
         self.task_head = TaskHead(network.latent_dim, target_spec.n_outputs)
         self.target_spec = target_spec
-        self.task_scores = TaskScores(target_spec.kind, ties)
+        self.task_scores = TaskScores(target_spec, ties)
         self.pretraining = pretraining
         self.joint = joint
         self.method_callbacks = [
@@ -172,13 +169,6 @@ class DeepType(ClusteringModule):
         assert isinstance(sparsity, GroupSparsity)
         return sparsity.scores(self.autoencoder.input_layer.weight)[sparsity.of_input]
 
-    @property
-    def feature_names(self) -> list[str]:
-        """Names of the inputs: those of the DataModule, or else their numbers."""
-        data = self._datamodule()
-        names = data.feature_names if isinstance(data, DataDescription) else None
-        return [f"input {j}" for j in range(self.autoencoder.input_layer.in_features)] if names is None else [*names]
-
     def summary_rows(self) -> list[tuple[str, str]]:
         importance = self.importance
         order = [j for j in importance.argsort(descending=True).tolist() if importance[j] > 0]
@@ -198,7 +188,7 @@ class DeepType(ClusteringModule):
 
     def _log_metrics(self, prefix: str) -> None:
         super()._log_metrics(prefix)
-        if self.task_scores.n_updates > 0:
+        if self.task_scores.is_supervised:
             self.log_dict({f"{prefix}/{name}": value for name, value in self.task_scores.compute().items()})
         self.task_scores.reset()
 

@@ -13,7 +13,7 @@ from lightning_dc.training.full_pass import (
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record
-from lightning_dc.training.step import TrainingStep
+from lightning_dc.training.step import SupervisedStep, TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "FullAssignment",
     "Phase",
     "PhaseConfig",
+    "SupervisedStep",
     "TargetDistribution",
     "TrainingStep",
     "all_targets",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
-from lightning_dc.batch import Batch, Preprocessor, as_batch
+from lightning_dc.batch import Batch, DataDescription, Preprocessor, as_batch
 from lightning_dc.distributed import world
 from lightning_dc.encoders import Autoencoder, Encoder
 from lightning_dc.errors import InputError
@@ -122,6 +123,13 @@ class ClusteringModule(pl.LightningModule, ABC):
         if isinstance(self.autoencoder, Autoencoder):
             parts["decoder"] = self.autoencoder.decoder
         return parts
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the inputs: those of the DataModule, or else their numbers."""
+        data = self._datamodule()
+        names = data.feature_names if isinstance(data, DataDescription) else None
+        return [f"input_{j}" for j in range(math.prod(self.autoencoder.input_shape))] if names is None else [*names]
 
     def summary_rows(self) -> list[tuple[str, str]]:
         """What a method adds to the table at the end of a run: name and value."""

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_dc.batch import Batch
-from lightning_dc.encoders import Autoencoder, Corruption, LayerReconstruction
+from lightning_dc.encoders import Autoencoder, Corruption, Encoded, LayerReconstruction, Representation
 from lightning_dc.errors import InputError
 from lightning_dc.randomness import StepRandom
 from lightning_dc.training.centroids import centroid_head
@@ -84,11 +84,6 @@ class TrainingStep:
         return self._module.autoencoder.input_layer.weight
 
     @property
-    def n_global(self) -> int:
-        """Number of samples in the batch over all processes."""
-        return self.batch.size
-
-    @property
     def centroids(self) -> Tensor:
         """Centroids of the head, (K, D)."""
         centroids = centroid_head(self._module).centroids
@@ -139,6 +134,42 @@ class LayerStep(TrainingStep):
     def _pair(self) -> LayerReconstruction:
         layer, p = self._phase.layer, self._phase.config.dropout
         assert layer is not None
-        return self._autoencoder.reconstruct_layer(
-            self.view, layer, lambda hidden: self._random.dropout(hidden, p)
-        )
+        return self._autoencoder.reconstruct_layer(self.view, layer, lambda hidden: self._random.dropout(hidden, p))
+
+
+class SupervisedStep(TrainingStep):
+    """A step with a task head: ``z`` is the representation that is clustered, ``output`` what the head predicts.
+
+    Args:
+        module: the model.
+        batch: the batch of this process.
+        micro_batch: as in :class:`TrainingStep`.
+        representation: reads ``z`` from layers of the encoder.
+        task_head: maps the encoder's output to predictions.
+    """
+
+    def __init__(
+        self,
+        module: ClusteringModule,
+        batch: Batch,
+        micro_batch: int,
+        representation: Representation,
+        task_head: nn.Module,
+    ) -> None:
+        super().__init__(module, batch, micro_batch)
+        self._representation = representation
+        self._task_head = task_head
+
+    @cached_property
+    def z(self) -> Tensor:
+        return self._encoded.z
+
+    @cached_property
+    def output(self) -> Tensor:
+        return self._task_head(self._encoded.features)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _encoded(self) -> Encoded:
+        noisy = self._random.dropout(self.view, self._phase.config.input_dropout)
+        with self._gradient("encoder"):
+            return self._representation(noisy, self._corruption)
