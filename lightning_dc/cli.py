@@ -26,7 +26,7 @@ from lightning_dc.predictions import check_writable_folder
 from lightning_dc.shipped import find_config
 from lightning_dc.training import ClusteringModule
 
-_LINKED = "input_shape"
+_LINKED = ("input_shape", "target_spec", "feature_groups")
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 
@@ -70,7 +70,8 @@ class ClusteringCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments(f"data.{_LINKED}", f"model.init_args.{_LINKED}", apply_on="instantiate")
+        for name in _LINKED:  # a model takes those that it has an argument for
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         configs, flags = _split_configs(args[1:])
@@ -114,7 +115,7 @@ class ClusteringCLI(LightningCLI):
         """Arguments with the model of a checkpoint between configuration files and flags."""
         hparams = _read_hyperparameters(path)
         class_path = hparams.get("_class_path")
-        init_args = {key: value for key, value in hparams.items() if key != _LINKED and not key.startswith("_")}
+        init_args = {key: value for key, value in hparams.items() if key not in _LINKED and not key.startswith("_")}
         configs, flags = _split_configs(self._args[1:])
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
