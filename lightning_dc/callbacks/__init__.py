@@ -5,6 +5,7 @@ from lightning_dc.callbacks.centroid_refresh import CentroidRefresh
 from lightning_dc.callbacks.counted_centroid_update import CountedCentroidUpdate
 from lightning_dc.callbacks.label_change_stop import LabelChangeStop
 from lightning_dc.callbacks.loss_logger import LossLogger
+from lightning_dc.callbacks.outcome_tables import OutcomeTables
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.callbacks.prediction_writer import PredictionWriter
 from lightning_dc.callbacks.progress_bar import ClusteringProgressBar
@@ -18,6 +19,7 @@ __all__ = [
     "CountedCentroidUpdate",
     "LabelChangeStop",
     "LossLogger",
+    "OutcomeTables",
     "PhaseScheduler",
     "PredictionWriter",
     "RunSummary",

@@ -10,7 +10,7 @@ from lightning_dc.training.full_pass import (
 )
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
-from lightning_dc.training.record import record
+from lightning_dc.training.record import record, record_figure
 from lightning_dc.training.step import TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
 
@@ -28,5 +28,6 @@ __all__ = [
     "embed_batch",
     "embed_owned",
     "record",
+    "record_figure",
     "training_loader",
 ]
