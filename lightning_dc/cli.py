@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
-from lightning_dc.callbacks import ClusteringProgressBar, PredictionWriter, RunSummary
+from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
 from lightning_dc.shipped import find_config
@@ -85,11 +85,13 @@ class ClusteringCLI(LightningCLI):
         parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
+            parser.add_lightning_class_args(OutcomeTables, "outcomes")
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
             )
         else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
-            parser.add_argument("--summary", type=dict | None, help=argparse.SUPPRESS)
+            for name in ("summary", "outcomes"):
+                parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":
             parser.add_lightning_class_args(PredictionWriter, "output")

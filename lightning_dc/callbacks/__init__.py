@@ -7,6 +7,7 @@ from lightning_dc.callbacks.evidence_refresh import EvidenceRefresh
 from lightning_dc.callbacks.feature_importance import FeatureImportance
 from lightning_dc.callbacks.label_change_stop import LabelChangeStop
 from lightning_dc.callbacks.loss_logger import LossLogger
+from lightning_dc.callbacks.outcome_tables import OutcomeTables
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.callbacks.prediction_writer import PredictionWriter
 from lightning_dc.callbacks.progress_bar import ClusteringProgressBar
@@ -23,6 +24,7 @@ __all__ = [
     "FeatureImportance",
     "LabelChangeStop",
     "LossLogger",
+    "OutcomeTables",
     "PhaseScheduler",
     "PredictionWriter",
     "ProximalStep",

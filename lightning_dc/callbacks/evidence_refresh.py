@@ -11,7 +11,7 @@ from lightning_dc.errors import InputError
 from lightning_dc.functional import input_evidence, null_residuals, permuted, size_weights
 from lightning_dc.losses import GroupSparsity, TaskLoss
 from lightning_dc.randomness import mix_seed
-from lightning_dc.training import ClusteringModule, all_targets, read_owned, training_loader
+from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
 
 _N_PERMUTATIONS = 100
 
@@ -58,7 +58,10 @@ class EvidenceRefresh(Refresh):
         task, sparsity = module.losses[self.task], module.losses[self.term]
         assert isinstance(task, TaskLoss)
         assert isinstance(sparsity, GroupSparsity)
-        outcomes = [null_residuals(all_targets(module, training_loader(module)), task.kind, task.ties)]
+        targets = assign_all(module, training_loader(module)).targets
+        if targets is None:
+            raise InputError(f"{type(module).__name__} learns targets, but the training data have none")
+        outcomes = [null_residuals(targets, task.kind, task.ties)]
         if module.assignments is not None:
             outcomes.append(null_residuals(module.assignments.labels.long(), "class"))
         evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)

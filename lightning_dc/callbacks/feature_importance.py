@@ -9,14 +9,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import sum_
 from lightning_dc.functional import standardized_differences
 from lightning_dc.losses import GroupSparsity
-from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
+from lightning_dc.training import ClusteringModule, assign_all, read_owned, record_figure, training_loader
 
 _MOST_DRAWN = 30
 _MOST_POINTS = 5000
@@ -63,14 +62,11 @@ class FeatureImportance(Callback):
             for rank, j in enumerate(order.tolist(), start=1):
                 score = float(importance[j])
                 writer.writerow([rank, names[j], j, score, int(score > 0), *differences[:, j].tolist()])
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                shown = order[:_MOST_DRAWN]
-                bars = _draw_importance([names[j] for j in shown.tolist()], importance[shown], differences[:, shown])
-                logger.experiment.add_figure("inputs/importance", bars, module.global_step)
-                assert full.z is not None
-                points = _draw_clusters(module, full.z.cpu(), full.labels.cpu())
-                logger.experiment.add_figure("clusters/representation", points, module.global_step)
+        shown = order[:_MOST_DRAWN]
+        bars = _draw_importance([names[j] for j in shown.tolist()], importance[shown], differences[:, shown])
+        record_figure(module, "inputs/importance", bars)
+        assert full.z is not None
+        record_figure(module, "clusters/representation", _draw_clusters(module, full.z.cpu(), full.labels.cpu()))
 
 
 def _differences(module: ClusteringModule, labels: Tensor) -> Tensor:

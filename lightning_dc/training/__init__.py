@@ -3,7 +3,6 @@
 from lightning_dc.training.centroids import centroid_head
 from lightning_dc.training.full_pass import (
     FullAssignment,
-    all_targets,
     assign_all,
     embed_batch,
     embed_owned,
@@ -12,7 +11,7 @@ from lightning_dc.training.full_pass import (
 )
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
-from lightning_dc.training.record import record
+from lightning_dc.training.record import record, record_figure
 from lightning_dc.training.step import SupervisedStep, TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
 
@@ -26,12 +25,12 @@ __all__ = [
     "SupervisedStep",
     "TargetDistribution",
     "TrainingStep",
-    "all_targets",
     "assign_all",
     "centroid_head",
     "embed_batch",
     "embed_owned",
     "read_owned",
     "record",
+    "record_figure",
     "training_loader",
 ]

@@ -17,11 +17,6 @@ from lightning_dc.training.centroids import centroid_head
 if TYPE_CHECKING:
     from lightning_dc.training.module import ClusteringModule
 
-NO_TARGETS = (
-    "{} learns targets, but the batches have none; give a DataModule with a target, such as "
-    "SyntheticDataModule(target='class')"
-)
-
 
 class TrainingStep:
     """What the loss terms of a step may read.
@@ -75,7 +70,10 @@ class TrainingStep:
     def targets(self) -> Tensor:
         """What a supervised method learns, as in :class:`~lightning_dc.batch.Batch`."""
         if self.batch.targets is None:
-            raise InputError(NO_TARGETS.format(type(self._module).__name__))
+            raise InputError(
+                f"{type(self._module).__name__} learns targets, but the batches have none; give a DataModule with a "
+                "target, such as SyntheticDataModule(target='class')"
+            )
         return self.batch.targets
 
     @property
