@@ -6,6 +6,7 @@ from datamodules.digits import DigitsDataModule
 from datamodules.mnist import MNISTDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.synthetic import SyntheticDataModule
+from datamodules.table import TableDataModule
 
 __all__ = [
     "ArrayDataModule",
@@ -15,4 +16,5 @@ __all__ = [
     "ReutersDataModule",
     "Samples",
     "SyntheticDataModule",
+    "TableDataModule",
 ]

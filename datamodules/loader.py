@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.scaling import Scaling
@@ -32,6 +33,7 @@ class BatchLoader:
         sample_ids: id of each sample in its source, (N,); None numbers them.
         dtype: floating type of a batch.
         targets: what a supervised method learns, (N,) or (N, T); None for none.
+        ids: what the user calls each sample, (N,), integers or strings; None for nothing.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class BatchLoader:
         sample_ids: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         targets: Tensor | None = None,
+        ids: NDArray[Any] | None = None,
     ) -> None:
         self.x = x
         self.y = y
@@ -55,6 +58,7 @@ class BatchLoader:
         self.seed = seed
         self.dtype = dtype
         self.targets = targets.to(dtype) if targets is not None and targets.is_floating_point() else targets
+        self.ids = ids
         self.n_samples = len(x)
         self.sample_ids = torch.arange(len(x)) if sample_ids is None else sample_ids
         if shuffle:
