@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import lightning.pytorch as pl
 import numpy as np
@@ -54,8 +54,9 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     Args:
         batch_size: samples in a training batch, over all processes.
-        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature) or ``none``; learned on
-            the training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
+        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature), ``unit`` (||x||^2 / d
+            is 1 for each sample, as for embeddings that are compared by their cosine) or ``none``; learned on the
+            training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
             ``standard`` is refused for sparse samples.
         val_fraction: share of the training samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator; refused for sparse samples, which stay in main memory.
@@ -75,8 +76,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than evaluation batches
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be at least 1")
-        if scaling not in ("rms", "standard", "none"):
-            raise InputError(f"scaling={scaling!r} is unknown; choose from rms, standard, none")
+        if scaling not in get_args(ScalingName):
+            raise InputError(f"scaling={scaling!r} is unknown; choose from {', '.join(get_args(ScalingName))}")
         if not 0.0 <= val_fraction < 1.0:
             raise InputError(f"val_fraction={val_fraction} is a share of the samples and must lie in [0, 1)")
         self.batch_size = batch_size

@@ -14,7 +14,7 @@ _CHUNK_ROWS = 8192
 _CHUNK_SPARSE_ROWS = 256  # made dense, to compare
 _CHUNK_VALUES = 1 << 20
 _ALL_THE_SAME = "every feature of x is constant, so all samples are the same; check how x is read"
-ScalingName = Literal["rms", "standard", "none"]
+ScalingName = Literal["rms", "standard", "unit", "none"]
 
 
 class Scaling:
@@ -23,11 +23,13 @@ class Scaling:
     Args:
         shift: what is subtracted, () or one value a feature.
         factor: what the result is multiplied by, () or one value a feature.
+        unit: each sample is divided by its root mean square first.
     """
 
-    def __init__(self, shift: Tensor, factor: Tensor) -> None:
+    def __init__(self, shift: Tensor, factor: Tensor, unit: bool = False) -> None:
         self.shift = shift
         self.factor = factor
+        self.unit = unit
 
     @classmethod
     def learn(cls, name: ScalingName, x: Tensor | SparseRows) -> Scaling:
@@ -35,7 +37,9 @@ class Scaling:
 
         Args:
             name: ``rms`` multiplies all by one number so that the mean of ||x||^2 / d is 1 (DEC, section 5);
-                ``standard`` gives every feature mean 0 and variance 1; ``none`` leaves the samples as they are.
+                ``standard`` gives every feature mean 0 and variance 1; ``unit`` makes ||x||^2 / d of each sample 1, so
+                that distances are those of cosines (a sample of zeros stays so); ``none`` leaves the samples as they
+                are.
             x: samples, (N, *input_shape), finite. On sparse ones ``standard`` is refused, since it would
                 make numbers of all zeros.
 
@@ -63,8 +67,8 @@ class Scaling:
         constant = variance <= 1e-12 * (deviations / len(x))
         if constant.all():
             raise InputError(_ALL_THE_SAME)
-        if name == "none":
-            return cls(torch.zeros(()), torch.ones(()))
+        if name in ("none", "unit"):
+            return cls(torch.zeros(()), torch.ones(()), unit=name == "unit")
         if name == "rms":
             return cls(torch.zeros(()), (squares.sum() / len(x) / squares.numel()).rsqrt())
         if constant.any():
@@ -86,8 +90,8 @@ class Scaling:
         chunks = range(0, len(x), _CHUNK_SPARSE_ROWS)
         if all(bool((x[start : start + _CHUNK_SPARSE_ROWS] == first).all()) for start in chunks):  # ends soon
             raise InputError(_ALL_THE_SAME)
-        if name == "none":
-            return cls(torch.zeros(()), torch.ones(()))
+        if name in ("none", "unit"):
+            return cls(torch.zeros(()), torch.ones(()), unit=name == "unit")
         squares = torch.zeros((), dtype=torch.float64)
         for _, values in x.values(_CHUNK_VALUES):
             squares += values.double().square().sum()
@@ -107,12 +111,15 @@ class Scaling:
             dtype = x.dtype if x.dtype.is_floating_point else torch.float32
         exact = x.dtype in (torch.float64, torch.int32, torch.int64)
         x = x.to(torch.float64 if exact else dtype)
+        if self.unit:
+            size = x.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (x.ndim - 1))
+            x = x / torch.where(size > 0, size, 1.0)
         scaled = (x - self.shift.to(x)).mul_(self.factor.to(x)) if self.shift.ndim else x * self.factor.to(x)
         return scaled.to(dtype)
 
     def state_dict(self) -> dict[str, Any]:
-        """Shift and factor."""
-        return {"shift": self.shift, "factor": self.factor}
+        """Shift, factor and unit."""
+        return {"shift": self.shift, "factor": self.factor, "unit": self.unit}
 
 
 def check_finite(x: Tensor | SparseRows, name: str) -> None:
