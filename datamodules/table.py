@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datamodules.base import Samples
 from datamodules.learning import LearningDataModule
@@ -133,7 +132,9 @@ class TableDataModule(LearningDataModule[TableSchema]):
         if self.learned is None:
             table = self._read(self.path, self.roles)
             self.learned = self._learn(table)
-            return self._samples(table, self.path, self.learned)
+            samples = self._samples(table, self.path, self.learned)
+            self._check_training(samples, self.learned)
+            return samples
         return self._load_new(self.path)
 
     def load_test(self) -> Samples | None:
@@ -164,7 +165,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
             roles,
             TableEncoding.learn(table, inputs, categorical, training_rows, self.missing, self.path),
             classes_of(table, roles.label, self.path) if roles.label is not None else [],
-            classes_of(table, roles.target_columns[0], self.path) if roles.target == "class" else [],
+            classes_of(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
         )
 
     def _load_new(self, path: Path) -> Samples:
@@ -195,8 +196,6 @@ class TableDataModule(LearningDataModule[TableSchema]):
     def _samples(self, table: Any, path: Path, schema: TableSchema) -> Samples:
         roles, names = schema.roles, table.column_names
         x = schema.encoding(table, path, self.unseen)
-        if self.scaling_name == "standard" and path == self.path:
-            self._refuse_constant(x, schema.encoding.feature_names)
         has_targets = roles.target != "none" and set(roles.target_columns) <= set(names)
         return Samples(
             x,
@@ -205,15 +204,19 @@ class TableDataModule(LearningDataModule[TableSchema]):
             read_ids(table, roles.id_column, path) if roles.id_column in names else None,
         )
 
-    def _refuse_constant(self, x: NDArray[Any], names: Sequence[str]) -> None:
-        """The base does so, too, but it can't name the column."""
-        rows = self.training_rows(len(x))
+    def _check_training(self, samples: Samples, schema: TableSchema) -> None:
+        """Check what can be trained on; the base does so, too, but it can't name the columns."""
+        if schema.roles.target != "none" and samples.targets is None:
+            raise InputError(f"{self.path}: {some(schema.roles.target_columns)} hold no target in any row; mend them")
+        rows, x = self.training_rows(len(samples.x)), np.asarray(samples.x)
         training = x if rows is None else x[rows.numpy()]
         constant = np.flatnonzero(training.min(axis=0) == training.max(axis=0)).tolist()
-        if self._scaling is None and constant:
+        if len(constant) == x.shape[1]:
+            raise InputError(f"{self.path}: every input holds one value only in the training rows; check the file")
+        if self.scaling_name == "standard" and constant:
             raise InputError(
-                f"{self.path}: {some([names[i] for i in constant])} hold one value only in the training rows, so "
-                "scaling='standard' would divide by 0; name them in drop, or use scaling='rms'"
+                f"{self.path}: {some([schema.encoding.feature_names[i] for i in constant])} hold one value only in the "
+                "training rows, so scaling='standard' would divide by 0; name them in drop, or use scaling='rms'"
             )
 
 

@@ -94,15 +94,15 @@ class TableSchema:
         return TargetSpec(self.roles.target, tuple(names.get(self.roles.target, self.roles.target_columns)))
 
 
-def classes_of(table: Any, column: str, path: Path) -> list[str]:
+def classes_of(table: Any, column: str, path: Path, at_least: int = 1) -> list[str]:
     """Distinct values of a column, in order.
 
     Raises:
-        InputError: there are none.
+        InputError: there are fewer.
     """
     classes = in_order(value for value in as_strings(table[column], column, path) if value is not None)
-    if not classes:
-        raise InputError(f"{path}: column {column!r} has no value, but it is to hold classes; name another one")
+    if len(classes) < at_least:
+        raise InputError(f"{path}: column {column!r} holds {len(classes)} classes, fewer than {at_least}; name another")
     return classes
 
 
