@@ -97,7 +97,10 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         if self.learned is None:
             rows = self.training_rows(len(cells))
             training = counts if rows is None else counts[rows.numpy()]
-            self.learned = GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p)
+            try:
+                self.learned = GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from error
         place = {gene: i for i, gene in enumerate(genes)}
         missing = [gene for gene in self.learned.genes if gene not in place]
         if missing:

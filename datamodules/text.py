@@ -98,7 +98,10 @@ class TextDataModule(LearningDataModule[TfIdf]):
             if self.empty == "error" and not text.strip():
                 raise InputError(f"{self.path}: {place} holds no text; leave it out, or set empty to zeros")
         if self.learned is None:
-            self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
+            try:
+                self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from error
         return Samples(self.learned(read.texts), read.y if self.labels else None, ids=read.ids)
 
     def _read_folder(self) -> _Texts:

@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from datamodules import ArrayDataModule, TableDataModule
 from lightning_dc.errors import InputError
+from tests.damage import damaged, read_or_refuse
 from tests.fake_files import COLOURS, table_rows, write_table
 
 ROWS = table_rows()
@@ -204,6 +205,7 @@ ROLES: dict[str, Any] = {
 
 def applied(trained: TableDataModule, path: Path, **arguments: Any) -> TableDataModule:
     """A DataModule of another file that gets what the first has learned, as a checkpoint holds it."""
+    trained.train_dataloader()
     torch.save(trained.preprocessing_state(), path.parent / "state.pt")
     other = TableDataModule(str(path), **arguments)
     other.load_preprocessing_state(torch.load(path.parent / "state.pt", weights_only=True))
@@ -214,7 +216,6 @@ def applied(trained: TableDataModule, path: Path, **arguments: Any) -> TableData
 @pytest.mark.parametrize("arguments", [{}, ROLES])
 def test_a_new_file_needs_the_inputs_alone_in_any_order(tmp_path: Path, arguments: dict[str, Any]) -> None:
     trained = table(tmp_path, **ROLES | {"scaling": "standard"})
-    trained.train_dataloader()
     names = ["colour", "age", "gene_b", "gene_a"]
     rows = [{**NEW[0], "colour": None, "age": None}, *NEW[1:]]
     data = applied(trained, write_table(tmp_path / "new.csv", rows, names), **arguments)
@@ -284,6 +285,7 @@ def test_what_is_new_can_be_dropped_and_unseen_categories_be_zeros(tmp_path: Pat
     trained = table(tmp_path, **ROLES)
     rows = [{**row, "gene_c": 1, "colour": "pink"} for row in NEW]
     data = applied(trained, write_table(tmp_path / "new.csv", rows), drop="gene_c", unseen="zeros")
+    assert data.scaling_name == "standard"  # by default; what the checkpoint says counts
     x = data.predict_dataloader().read(0, ALL).x
     assert x.shape == (20, 6)
     assert not x[:, 3:].any()
@@ -454,23 +456,3 @@ def test_a_damaged_file_ends_in_samples_or_an_input_error(
     path = write_table(tmp_path_factory.mktemp("table") / f"table.{ending}", ROWS[:5], ["gene_a", "colour"])
     path.write_bytes(damaged(data, path.read_bytes()))
     read_or_refuse(TableDataModule(str(path), categorical="colour"), path)
-
-
-def damaged(data: st.DataObject, content: bytes) -> bytes:
-    """A file with some bytes changed, or cut short."""
-    changed = bytearray(content)
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
-        changed[place] = data.draw(st.integers(0, 255))
-    return bytes(changed[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else changed)
-
-
-def read_or_refuse(data: Any, path: Path) -> None:
-    """Load; nothing but an error that names the file, or a column and what to do, may come out."""
-    try:
-        data.setup("fit")
-        x = data.train_dataloader().read(0, ALL).x
-        assert bool(torch.isfinite(x).all())
-    except InputError as error:
-        message = str(error)
-        assert "\n" not in message
-        assert str(path) in message or "val_fraction=" in message
