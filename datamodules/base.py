@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -94,6 +95,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Shape of one sample. It loads the data, unless a subclass knows better."""
         return tuple(self._training_samples().x.shape[1:])
 
+    @property
+    def feature_names(self) -> Sequence[str] | None:
+        """Name of each feature, (F,), once the samples are loaded; None if they have no names."""
+        return None
+
     def training_rows(self, n_samples: int) -> Tensor | None:
         """Rows of :meth:`load` that are trained on, in order; None for all.
 
@@ -170,8 +176,15 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Scale as another DataModule has learned to; what this one's ``scaling`` says no longer counts.
 
         Raises:
-            InputError: the scaling belongs to samples of another shape.
+            InputError: the samples were made in a way that this DataModule doesn't know, such as TF-IDF, or the scaling
+                belongs to samples of another shape.
         """
+        foreign = sorted(state.keys() - {"scaling"})
+        if foreign:  # a subclass takes its own out
+            raise InputError(
+                f"ckpt_path names a checkpoint of a model whose samples were made with {', '.join(foreign)}, which "
+                f"{type(self).__name__} does not do; give the DataModule that it was trained with"
+            )
         if "scaling" not in state:
             return
         scaling = Scaling(**state["scaling"])
