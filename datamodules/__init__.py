@@ -3,16 +3,24 @@
 from datamodules.array import ArrayDataModule
 from datamodules.base import ClusteringDataModule, Samples
 from datamodules.digits import DigitsDataModule
+from datamodules.h5ad import AnnDataModule
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mnist import MNISTDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.synthetic import SyntheticDataModule
+from datamodules.table import TableDataModule
+from datamodules.text import TextDataModule
 
 __all__ = [
+    "AnnDataModule",
     "ArrayDataModule",
     "ClusteringDataModule",
     "DigitsDataModule",
+    "ImageFolderDataModule",
     "MNISTDataModule",
     "ReutersDataModule",
     "Samples",
     "SyntheticDataModule",
+    "TableDataModule",
+    "TextDataModule",
 ]

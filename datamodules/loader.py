@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.scaling import WIDE, Scaling
@@ -32,6 +33,8 @@ class BatchLoader:
         seed: seed of the order.
         sample_ids: id of each sample in its source, (N,); None numbers them.
         dtype: floating type of a batch.
+        targets: what a supervised method learns, (N,) or (N, T); None for none.
+        ids: what the user calls each sample, (N,), integers or strings; None for nothing.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class BatchLoader:
         seed: int = 0,
         sample_ids: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
+        targets: Tensor | None = None,
+        ids: NDArray[Any] | None = None,
     ) -> None:
         self.x = x
         self.y = y
@@ -53,6 +58,8 @@ class BatchLoader:
         self.shuffle = shuffle
         self.seed = seed
         self.dtype = dtype
+        self.targets = targets.to(dtype) if targets is not None and targets.is_floating_point() else targets
+        self.ids = ids
         self.n_samples = len(x)
         self.sample_ids = torch.arange(len(x)) if sample_ids is None else sample_ids
         if shuffle:
@@ -85,8 +92,8 @@ class BatchLoader:
         """Samples ``start .. stop - 1`` in index order."""
         stop = min(stop, self.n_samples)
         index = torch.arange(start, stop, device=self.x.device)
-        y = None if self.y is None else self.y[start:stop]
-        return Batch(self._take(slice(start, stop)), y, index)
+        y, targets = (None if rows is None else rows[start:stop] for rows in (self.y, self.targets))
+        return Batch(self._take(slice(start, stop)), y, index, targets=targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, position within it, and the seed of the order."""
@@ -107,8 +114,8 @@ class BatchLoader:
             members = order[position * self.batch_size : (position + 1) * self.batch_size]
             own = members if world_size == 1 else members[rank::world_size]
             self._position = position + 1
-            y = None if self.y is None else self.y.index_select(0, own)
-            yield Batch(self._take(own), y, own, len(members))
+            y, targets = (None if rows is None else rows.index_select(0, own) for rows in (self.y, self.targets))
+            yield Batch(self._take(own), y, own, len(members), targets)
 
     def _take(self, rows: slice | Tensor) -> Tensor:
         """Scaled samples of a range, or by number."""

@@ -16,16 +16,17 @@ class News(NamedTuple):
         documents: what features are made of: texts, (N,), objects, or TF-IDF of all stems of the corpus, (N, V), CSR.
         y: class of each, (N,), int64.
         topics: name of each class.
-        ids: the corpus' own number of each document, (N,), int64.
+        ids: the corpus' own number of each document, (N,), int64; None where two have the same.
         is_test: it belongs to the test set, (N,), bool.
     """
 
     documents: Any
     y: NDArray[np.int64]
     topics: Sequence[str]
-    ids: NDArray[np.int64]
+    ids: NDArray[np.int64] | None
     is_test: NDArray[np.bool_]
 
     def subset(self, rows: NDArray[Any]) -> News:
         """Those of some rows: numbers or flags."""
-        return News(self.documents[rows], self.y[rows], self.topics, self.ids[rows], self.is_test[rows])
+        ids = None if self.ids is None else self.ids[rows]
+        return News(self.documents[rows], self.y[rows], self.topics, ids, self.is_test[rows])

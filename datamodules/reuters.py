@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from datamodules import rcv1, reuters21578
-from datamodules.base import ClusteringDataModule, Samples
+from datamodules.base import Samples
 from datamodules.frequent_columns import FrequentColumns
+from datamodules.learning import LearningDataModule
 from datamodules.news import News
 from datamodules.scaling import ScalingName
 from datamodules.tfidf import TfIdf
 from lightning_dc.errors import InputError
 
 Corpus = Literal["reuters21578", "rcv1"]
+Features = TfIdf | FrequentColumns
 _FEATURES: dict[Corpus, tuple[str, type[TfIdf] | type[FrequentColumns]]] = {
     "reuters21578": ("tfidf", TfIdf),
     "rcv1": ("columns", FrequentColumns),
@@ -24,11 +24,12 @@ _FEATURES: dict[Corpus, tuple[str, type[TfIdf] | type[FrequentColumns]]] = {
 _SUBSET_SEED = 0  # pinned: another one would be another data set
 
 
-class ReutersDataModule(ClusteringDataModule):
+class ReutersDataModule(LearningDataModule[Features]):
     """TF-IDF of Reuters news that belong to exactly one class.
 
     Samples are sparse, rows have length 1. What is learned on the training rows is kept in the checkpoint, which
-    applies it to other news. News without a known word have a row of zeros.
+    applies it to other news. News without a known word have a row of zeros. The corpus' numbers of the documents
+    (NEWID where no two are the same, or RCV1's) are written beside their clusters.
 
     - ``reuters21578`` (Lewis 1997, http://www.daviddlewis.com/resources/testcollections/reuters21578/): the news that
       have a body and exactly one topic. Features are the most frequent words of title and body, without English
@@ -87,6 +88,7 @@ class ReutersDataModule(ClusteringDataModule):
                 f"n_documents={n_documents} is a subset of corpus='rcv1'; leave it out with 'reuters21578'"
             )
         self.corpus = corpus
+        self.learned_name, self._kind = _FEATURES[corpus]
         self.folder = None if folder is None else Path(folder).expanduser()
         self.n_topics = n_topics
         self.n_words = n_words
@@ -96,8 +98,6 @@ class ReutersDataModule(ClusteringDataModule):
         self.labels = labels
         self._news: News | None = None
         self._topics: list[str] = []
-        self._ids: list[int] = []
-        self._features: TfIdf | FrequentColumns | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -111,19 +111,10 @@ class ReutersDataModule(ClusteringDataModule):
         return self._topics
 
     @property
-    def ids(self) -> list[int]:
-        """The corpus' own number of each document, in the order of ``predict``: NEWID, or RCV1's sample id."""
-        if not self._ids:
-            self._read()
-        return self._ids
-
-    @property
-    def feature_names(self) -> Sequence[str] | None:
+    def feature_names(self) -> Sequence[str]:
         """Word of each feature; of RCV1, whose stems do not come with it, the column of ``fetch_rcv1``."""
-        if self._features is None:
-            return None
-        words = self._features.words
-        return words + [""] * (self.n_words - len(words))
+        words = self.known().words
+        return [*words, *(f"(unused {i})" for i in range(self.n_words - len(words)))]
 
     def prepare_data(self) -> None:
         if self.download and self.corpus == "rcv1":
@@ -131,62 +122,35 @@ class ReutersDataModule(ClusteringDataModule):
         elif self.download:
             reuters21578.fetch(self._sgml_folder)
 
+    def restore(self, state: dict[str, Any]) -> Features:
+        if state["n_words"] != self.n_words:
+            raise InputError(
+                f"ckpt_path names a checkpoint with n_words={state['n_words']}, but here it is {self.n_words}; give "
+                "the same"
+            )
+        return self._kind(**state)
+
     def load(self) -> Samples:
         news = self._part(is_test=False)
-        if self._features is None:
+        if self.learned is None:
             rows = self.training_rows(len(news.y))
             training = news if rows is None else news.subset(rows.numpy())
-            self._features = _FEATURES[self.corpus][1].learn(training.documents, self.n_words)
-        return self._samples(news, self._features)
+            self.learned = self._kind.learn(training.documents, self.n_words)
+        return self._samples(news)
 
     def load_test(self) -> Samples | None:
-        if not self.split:
-            return None
-        if self._features is None:
-            self.load()
-        assert self._features is not None
-        return self._samples(self._part(is_test=True), self._features)
-
-    def preprocessing_state(self) -> dict[str, Any]:
-        """What features are made with, and the scaling, for a checkpoint of the model."""
-        key = _FEATURES[self.corpus][0]
-        features = {} if self._features is None else {key: self._features.state_dict()}
-        return {**super().preprocessing_state(), **features}
-
-    def load_preprocessing_state(self, state: dict[str, Any]) -> None:
-        """Make features as another DataModule has learned to.
-
-        Raises:
-            InputError: the state is of another corpus or of no words at all, or has another number of them.
-        """
-        key, kind = _FEATURES[self.corpus]
-        if key not in state:
-            raise InputError(
-                f"ckpt_path names a checkpoint of a model whose samples were no {key} of words; "
-                f"{type(self).__name__} with corpus={self.corpus!r} has nothing else"
-            )
-        rest = {name: value for name, value in state.items() if name != key}
-        if state[key]["n_words"] != self.n_words:
-            raise InputError(
-                f"ckpt_path names a checkpoint with n_words={state[key]['n_words']}, but here it is "
-                f"{self.n_words}; give the same"
-            )
-        self._features = kind(**state[key])
-        had_test, self._train, self._test = self._test is not None, None, None  # of other words
-        super().load_preprocessing_state(rest)
-        if had_test:
-            self.setup("")
+        return self._samples(self._part(is_test=True)) if self.split else None
 
     @property
     def _sgml_folder(self) -> Path:
         return Path("data/reuters21578") if self.folder is None else self.folder
 
-    def _samples(self, news: News, features: TfIdf | FrequentColumns) -> Samples:
+    def _samples(self, news: News) -> Samples:
         if len(news.y) == 0:
             raise InputError(
                 f"folder={str(self._sgml_folder)!r} has no news of one topic with a body here; check the files"
             )
-        return Samples(features(news.documents), news.y if self.labels else None)
+        return Samples(self.known()(news.documents), news.y if self.labels else None, ids=news.ids)
 
     def _part(self, *, is_test: bool) -> News:
         news = self._read()
@@ -195,11 +159,9 @@ class ReutersDataModule(ClusteringDataModule):
     def _read(self) -> News:
         if self._news is not None:
             return self._news
-        if self.corpus == "rcv1":
+        if self.corpus == "rcv1":  # not kept: all stems are 600 MB
             news = rcv1.read_rcv1(self.folder, self.n_documents, _SUBSET_SEED)
         else:
             news = self._news = reuters21578.read_reuters21578(self._sgml_folder, self.n_topics, split=self.split)
-        # All stems of RCV1 are 600 MB, which are not held while a model trains.
         self._topics = list(news.topics)
-        self._ids = np.concatenate([news.ids[~news.is_test], news.ids[news.is_test]]).tolist()
         return news

@@ -52,10 +52,11 @@ def read_reuters21578(folder: Path, n_topics: int | None, *, split: bool) -> New
         raise InputError(f"folder={str(folder)!r} has no news of one topic with a body; check the files")
     number = {topic: i for i, topic in enumerate(topics)}
     found = [document for document in found if document.topics[0] in number]
+    ids = np.array([document.number for document in found], np.int64)
     return News(
         np.array([f"{document.title}\n{document.body}" for document in found], object),
         np.array([number[document.topics[0]] for document in found], np.int64),
         topics,
-        np.array([document.number for document in found], np.int64),
+        ids if len(np.unique(ids)) == len(ids) else None,
         np.array([split and document.split == "test" for document in found], bool),
     )

@@ -17,7 +17,7 @@ _ALL_THE_SAME = "every feature of x is constant, so all samples are the same; ch
 WIDE = (torch.float64, torch.int32, torch.int64)
 """Types that float32 can't hold exactly: scaled in float64."""
 
-ScalingName = Literal["rms", "standard", "none"]
+ScalingName = Literal["rms", "standard", "unit", "none"]
 
 
 class Scaling:
@@ -26,16 +26,18 @@ class Scaling:
     Args:
         shift: what is subtracted, () or one value a feature.
         factor: what the result is multiplied by, () or one value a feature.
+        unit: each sample is divided by its root mean square first.
 
     Attributes:
         number: what all features are multiplied by, so that stored values of sparse samples can be scaled alone; None
             where features are shifted or have factors of their own.
     """
 
-    def __init__(self, shift: Tensor, factor: Tensor) -> None:
+    def __init__(self, shift: Tensor, factor: Tensor, unit: bool = False) -> None:
         self.shift = shift
         self.factor = factor
-        is_linear = shift.ndim == 0 and factor.ndim == 0 and not shift.any()
+        self.unit = unit
+        is_linear = not unit and shift.ndim == 0 and factor.ndim == 0 and not shift.any()
         self.number = float(factor) if is_linear else None
 
     @classmethod
@@ -44,7 +46,9 @@ class Scaling:
 
         Args:
             name: ``rms`` multiplies all by one number so that the mean of ||x||^2 / d is 1 (DEC, section 5);
-                ``standard`` gives every feature mean 0 and variance 1; ``none`` leaves the samples as they are.
+                ``standard`` gives every feature mean 0 and variance 1; ``unit`` makes ||x||^2 / d of each sample 1, so
+                that distances are those of cosines (a sample of zeros stays so); ``none`` leaves the samples as they
+                are.
             x: samples, (N, *input_shape), finite. On sparse ones ``standard`` is refused, since it would
                 make numbers of all zeros.
 
@@ -72,8 +76,8 @@ class Scaling:
         constant = variance <= 1e-12 * (deviations / len(x))
         if constant.all():
             raise InputError(_ALL_THE_SAME)
-        if name == "none":
-            return cls(torch.zeros(()), torch.ones(()))
+        if name in ("none", "unit"):
+            return cls(torch.zeros(()), torch.ones(()), unit=name == "unit")
         if name == "rms":
             return cls(torch.zeros(()), (squares.sum() / len(x) / squares.numel()).rsqrt())
         if constant.any():
@@ -95,8 +99,8 @@ class Scaling:
         chunks = range(0, len(x), _CHUNK_SPARSE_ROWS)
         if all(bool((x[start : start + _CHUNK_SPARSE_ROWS] == first).all()) for start in chunks):  # ends soon
             raise InputError(_ALL_THE_SAME)
-        if name == "none":
-            return cls(torch.zeros(()), torch.ones(()))
+        if name in ("none", "unit"):
+            return cls(torch.zeros(()), torch.ones(()), unit=name == "unit")
         squares = torch.zeros((), dtype=torch.float64)
         for _, values in x.values(_CHUNK_VALUES):
             squares += values.double().square().sum()
@@ -120,12 +124,16 @@ class Scaling:
         x = x.to(wide)
         if self.number is not None:
             return (x.mul_(self.number) if in_place else x * self.number).to(dtype)
+        if self.unit:
+            size = x.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (x.ndim - 1))
+            x = x / torch.where(size > 0, size, 1.0)
+            in_place = True
         x = x.sub_(self.shift.to(x)) if in_place else x - self.shift.to(x)
         return x.mul_(self.factor.to(x)).to(dtype)
 
     def state_dict(self) -> dict[str, Any]:
-        """Shift and factor."""
-        return {"shift": self.shift, "factor": self.factor}
+        """Shift, factor and unit."""
+        return {"shift": self.shift, "factor": self.factor, "unit": self.unit}
 
 
 def check_finite(x: Tensor | SparseRows, name: str) -> None:

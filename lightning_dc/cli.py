@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
+from lightning_dc.batch import Preprocessor
 from lightning_dc.callbacks import ClusteringProgressBar, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
@@ -70,7 +71,18 @@ class ClusteringCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments(f"data.{_LINKED}", f"model.init_args.{_LINKED}", apply_on="instantiate")
+        parser.link_arguments(
+            "data", f"model.init_args.{_LINKED}", compute_fn=self._input_shape, apply_on="instantiate"
+        )
+
+    def _input_shape(self, data: Any) -> Any:
+        """Shape of a sample, after a checkpoint has said what becomes of it: a vocabulary, categories."""
+        path = self.config[self.subcommand].get(_CKPT_PATH)
+        if path is not None and Path(path).is_file() and isinstance(data, Preprocessor):
+            state = _read_checkpoint(Path(path)).get("lightning_dc", {}).get("preprocessing")
+            if state:
+                data.load_preprocessing_state(state)
+        return data.input_shape
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         configs, flags = _split_configs(args[1:])
@@ -240,11 +252,16 @@ def _value_of(name: str, flags: Sequence[str]) -> str | None:
 
 
 def _read_hyperparameters(path: Path) -> dict[str, Any]:
+    return dict(_read_checkpoint(path)["hyper_parameters"])
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"ckpt_path={str(path)!r} is no file; give the path of a checkpoint")
     try:
-        checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        return dict(checkpoint["hyper_parameters"])
+        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        checkpoint["hyper_parameters"]  # is there
+        return checkpoint
     except Exception as error:
         raise InputError(f"ckpt_path={str(path)!r} can't be read as a checkpoint ({type(error).__name__})") from error
 

@@ -11,6 +11,8 @@ import torch
 from lightning_dc.cli import main
 from tests.server import Server
 
+pytest.register_assert_rewrite("datamodules.testing")  # the contract's asserts tell the values
+
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -54,7 +54,7 @@ def everything(loader: BatchLoader) -> np.ndarray:
     ("arguments", "message"),
     [
         ({"batch_size": 0}, "batch_size=0 must be at least 1"),
-        ({"scaling": "minmax"}, "scaling='minmax' is unknown; choose from rms, standard, none"),
+        ({"scaling": "minmax"}, "scaling='minmax' is unknown; choose from rms, standard, unit, none"),
         ({"val_fraction": -0.1}, "val_fraction=-0.1"),
         ({"val_fraction": 1.0}, "val_fraction=1.0"),
     ],

@@ -170,7 +170,7 @@ def test_the_real_mnist_is_whole(data_folder: Path) -> None:
         pytest.skip(f"{data_folder} holds no folder mnist")
     data = MNISTDataModule(str(data_folder / "mnist"), download=False)
     data.prepare_data()
-    x, y = data.load()
+    x, y = data.load()[:2]
     assert x.shape == (70_000, 1, 28, 28)
     assert x.dtype == np.uint8
     counts = [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]
