@@ -190,8 +190,15 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Scale as another DataModule has learned to; what this one's ``scaling`` says no longer counts.
 
         Raises:
-            InputError: the scaling belongs to samples of another shape.
+            InputError: the samples were made in a way that this DataModule doesn't know, such as TF-IDF, or the scaling
+                belongs to samples of another shape.
         """
+        foreign = sorted(state.keys() - {"scaling"})
+        if foreign:  # a subclass takes its own out
+            raise InputError(
+                f"ckpt_path names a checkpoint of a model whose samples were made with {', '.join(foreign)}, which "
+                f"{type(self).__name__} does not do; give the DataModule that it was trained with"
+            )
         if "scaling" not in state:
             return
         scaling = Scaling(**state["scaling"])

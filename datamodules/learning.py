@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from datamodules.base import ClusteringDataModule
 from datamodules.scaling import ScalingName
@@ -32,7 +32,7 @@ class LearningDataModule(ClusteringDataModule, Generic[T]):
         learned: what has been learned; None before.
     """
 
-    learned_name: ClassVar[str]
+    learned_name: str
 
     def __init__(
         self,
@@ -79,4 +79,4 @@ class LearningDataModule(ClusteringDataModule, Generic[T]):
             )
         self.learned = self.restore(state[self.learned_name])
         self._train = self._test = None  # of what this one has learned itself
-        super().load_preprocessing_state(state)
+        super().load_preprocessing_state({key: value for key, value in state.items() if key != self.learned_name})
