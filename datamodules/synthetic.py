@@ -37,6 +37,7 @@ class SyntheticDataModule(ClusteringDataModule):
         keep_on_device: hold the samples on the accelerator.
         target: what a supervised method learns: ``class``, ``value``, ``survival`` or ``none``.
         n_subtypes: clusters in each class.
+        labels: give the clusters as labels, for evaluation.
 
     Raises:
         InputError: an argument out of range.
@@ -56,6 +57,7 @@ class SyntheticDataModule(ClusteringDataModule):
         keep_on_device: bool = False,
         target: SyntheticTarget = "none",
         n_subtypes: int = 1,
+        labels: bool = True,
     ) -> None:
         super().__init__(batch_size, scaling, val_fraction, keep_on_device)
         if not 1 <= n_informative <= n_features:
@@ -78,6 +80,7 @@ class SyntheticDataModule(ClusteringDataModule):
         self.random_state = random_state
         self.target = target
         self.n_subtypes = n_subtypes
+        self.labels = labels
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -104,7 +107,7 @@ class SyntheticDataModule(ClusteringDataModule):
         y = random.permutation(np.arange(self.n_samples) % self.n_clusters)
         x = random.normal(size=(self.n_samples, self.n_features))
         x[:, : self.n_informative] += centres[y]
-        return Samples(x, y, self._targets(x[:, : self.n_informative], y, random))
+        return Samples(x, y if self.labels else None, self._targets(x[:, : self.n_informative], y, random))
 
     def _targets(self, informative: NDArray[Any], y: NDArray[Any], random: np.random.Generator) -> NDArray[Any] | None:
         if self.target == "none":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_dc.errors import InputError
@@ -97,6 +98,17 @@ class SampleLoader(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class NamedSamples(Protocol):
+    """A loader that knows what the user calls its samples.
+
+    Attributes:
+        ids: id of each sample, (N,), integers or strings; None without.
+    """
+
+    ids: NDArray[Any] | None
 
 
 @runtime_checkable

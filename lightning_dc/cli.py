@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import logging
 import os
@@ -20,6 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
+from lightning_dc.batch import Preprocessor
 from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
@@ -71,7 +73,21 @@ class ClusteringCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name in _LINKED:  # a model takes those that it has an argument for
-            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+            parser.link_arguments(
+                "data",
+                f"model.init_args.{name}",
+                compute_fn=functools.partial(self._described, name),
+                apply_on="instantiate",
+            )
+
+    def _described(self, name: str, data: Any) -> Any:
+        """What the data say of themselves, after a checkpoint has said what becomes of them: vocabulary, categories."""
+        path = self.config[self.subcommand].get(_CKPT_PATH)
+        if path is not None and Path(path).is_file() and isinstance(data, Preprocessor):
+            state = _read_checkpoint(Path(path)).get("lightning_dc", {}).get("preprocessing")
+            if state:
+                data.load_preprocessing_state(state)
+        return getattr(data, name)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         configs, flags = _split_configs(args[1:])
@@ -243,11 +259,16 @@ def _value_of(name: str, flags: Sequence[str]) -> str | None:
 
 
 def _read_hyperparameters(path: Path) -> dict[str, Any]:
+    return dict(_read_checkpoint(path)["hyper_parameters"])
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"ckpt_path={str(path)!r} is no file; give the path of a checkpoint")
     try:
-        checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        return dict(checkpoint["hyper_parameters"])
+        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        checkpoint["hyper_parameters"]  # is there
+        return checkpoint
     except Exception as error:
         raise InputError(f"ckpt_path={str(path)!r} can't be read as a checkpoint ({type(error).__name__})") from error
 

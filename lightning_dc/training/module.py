@@ -286,6 +286,9 @@ class ClusteringModule(pl.LightningModule, ABC):
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.seed)
+        datamodule = self._datamodule()
+        if isinstance(datamodule, Preprocessor):  # for other data, in the same process
+            self._preprocessing = datamodule.preprocessing_state()
 
     def _seed_default_generators(self, seed: int) -> None:
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 100 times as long

@@ -17,7 +17,7 @@ from lightning_dc.errors import InputError
 
 def test_shape_is_as_asked() -> None:
     data = SyntheticDataModule(n_samples=50, n_features=7, n_informative=3, n_clusters=5)
-    x, y, _ = data.load()
+    x, y = data.load()[:2]
     assert x.shape == (50, 7)
     assert y.shape == (50,)
     assert data.input_shape == (7,)
@@ -33,32 +33,34 @@ def test_sizes_differ_by_at_most_one(n_samples: int, n_clusters: int) -> None:
 
 
 def test_informative_features_come_first() -> None:
-    x, y, _ = SyntheticDataModule(n_samples=500, n_features=12, n_informative=4, separation=3.0).load()
+    x, y = SyntheticDataModule(n_samples=500, n_features=12, n_informative=4, separation=3.0).load()[:2]
     _, p_values = f_classif(x, y)
     assert (p_values[:4] < 1e-10).all()
     assert (p_values[4:] > 1e-4).all()
 
 
 def test_noise_is_of_unit_variance_within_clusters() -> None:
-    x, y, _ = SyntheticDataModule(n_samples=4000, n_features=8, n_informative=4).load()
+    x, y = SyntheticDataModule(n_samples=4000, n_features=8, n_informative=4).load()[:2]
     for k in range(4):
         np.testing.assert_allclose(x[y == k].std(0), 1.0, atol=0.1)
         np.testing.assert_allclose(x[y == k][:, 4:].mean(0), 0.0, atol=0.15)
 
 
 def test_centres_spread_with_the_separation() -> None:
-    x, y, _ = SyntheticDataModule(n_samples=3000, n_features=30, n_informative=30, n_clusters=30, separation=7.0).load()
+    x, y = SyntheticDataModule(n_samples=3000, n_features=30, n_informative=30, n_clusters=30, separation=7.0).load()[
+        :2
+    ]
     centres = np.stack([x[y == k].mean(0) for k in range(30)])
     assert centres.std() == pytest.approx(7.0, rel=0.1)
 
 
 def test_separated_clusters_are_found_by_sklearn() -> None:
-    x, y, _ = SyntheticDataModule(n_samples=300, separation=8.0).load()
+    x, y = SyntheticDataModule(n_samples=300, separation=8.0).load()[:2]
     assert adjusted_rand_score(y, KMeans(4, n_init=10, random_state=0).fit_predict(x)) == pytest.approx(1.0)
 
 
 def test_clusters_without_separation_can_not_be_told_apart() -> None:
-    x, y, _ = SyntheticDataModule(n_samples=500, separation=0.0).load()
+    x, y = SyntheticDataModule(n_samples=500, separation=0.0).load()[:2]
     assert (f_classif(x, y)[1] > 1e-4).all()
 
 
