@@ -31,7 +31,7 @@ class EvidenceRefresh(Refresh):
     chance.
 
     Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
-    An input that acts only together with another, or symmetrically, has no marginal evidence and is dropped.
+    An input that acts only together with another has no marginal evidence and is dropped.
 
     Args:
         gamma: how steeply the penalty falls with evidence, positive.
@@ -75,13 +75,20 @@ class EvidenceRefresh(Refresh):
         loader = training_loader(module)
         generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
         outcomes = permuted(residuals, _N_PERMUTATIONS, generator)
-        n_inputs = len(sparsity.of_input)
-        products = residuals.new_zeros(len(outcomes), n_inputs, residuals.shape[1])
+        n_inputs, n_samples = len(sparsity.of_input), loader.n_samples
         moments = residuals.new_zeros(2, n_inputs)
-        for rows, batch in read_owned(module, loader):
+        for _, batch in read_owned(module, loader):
             x = batch.x.flatten(1).double()
             moments += torch.stack([x.sum(0), x.square().sum(0)])
-            products += torch.einsum("nf,pnt->pft", x, outcomes[:, rows])
-        sum_(products), sum_(moments)
-        mean, square = moments / loader.n_samples
-        return input_evidence(products, square - mean.square(), loader.n_samples, sparsity.groups)
+        mean, square = sum_(moments) / n_samples
+        variance = square - mean.square()
+        usable = variance > 1e-12 * square
+        scale = torch.where(usable, variance, 1.0).rsqrt() * usable
+        products = residuals.new_zeros(2, len(outcomes), n_inputs, residuals.shape[1])
+        fourth = torch.zeros_like(mean)
+        for rows, batch in read_owned(module, loader):
+            z = (batch.x.flatten(1).double() - mean) * scale
+            products += torch.einsum("mnf,pnt->mpft", torch.stack([z, z.square()]), outcomes[:, rows])
+            fourth += z.pow(4).sum(0)
+        variances = torch.stack([usable.double(), sum_(fourth) / n_samples - usable.double()])
+        return input_evidence(sum_(products), variances, n_samples, sparsity.groups)

@@ -23,7 +23,6 @@ from lightning_dc.functional import InputGroups, Norm, Ties
 from lightning_dc.heads import NearestCentroidHead, TaskHead
 from lightning_dc.losses import GroupSparsity, KMeansLoss, TaskLoss
 from lightning_dc.metrics import TaskScores
-from lightning_dc.schedules import Exponential
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, SupervisedStep
 
 _PARTS = ("encoder", "task")
@@ -92,10 +91,8 @@ class DeepType(ClusteringModule):
         gamma: float | None = 2.0,
         bound: float | None = None,
         ties: Ties = "efron",
-        pretraining: PhaseConfig = PhaseConfig(
-            max_epochs=20, loss_weights={"task": 1.0, "sparsity": Exponential(time_constant=100.0)}
-        ),
-        joint: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 1.0}),
+        pretraining: PhaseConfig = PhaseConfig(max_epochs=10, loss_weights={"task": 1.0, "sparsity": 1.0}),
+        joint: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 0.2}),
         refresh_every_n_steps: int | None = None,
         refresh_every_n_epochs: int | None = 5,
         tolerance: float = 0.001,
