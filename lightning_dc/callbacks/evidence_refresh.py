@@ -84,11 +84,14 @@ class EvidenceRefresh(Refresh):
         variance = square - mean.square()
         usable = variance > 1e-12 * square
         scale = torch.where(usable, variance, 1.0).rsqrt() * usable
-        products = residuals.new_zeros(2, len(outcomes), n_inputs, residuals.shape[1])
+        columns = outcomes.movedim(0, 1).flatten(1)  # (N, (P + 1) T): one product of matrices for all permutations
+        products = residuals.new_zeros(2, n_inputs, columns.shape[1])
         fourth = torch.zeros_like(mean)
         for rows, batch in read_owned(module, loader):
             z = (batch.x.flatten(1).double() - mean) * scale
-            products += torch.einsum("mnf,pnt->mpft", torch.stack([z, z.square()]), outcomes[:, rows])
+            products[0].addmm_(z.T, columns[rows])
+            products[1].addmm_(z.square().T, columns[rows])
             fourth += z.pow(4).sum(0)
         variances = torch.stack([usable.double(), sum_(fourth) / n_samples - usable.double()])
-        return input_evidence(sum_(products), variances, n_samples, sparsity.groups)
+        products = sum_(products).unflatten(2, (len(outcomes), -1))
+        return input_evidence(products, variances, n_samples, sparsity.groups)

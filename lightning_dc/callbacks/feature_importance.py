@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_dc.callbacks.access import clustering_module
@@ -62,6 +63,8 @@ class FeatureImportance(Callback):
             for rank, j in enumerate(order.tolist(), start=1):
                 score = float(importance[j])
                 writer.writerow([rank, names[j], j, score, int(score > 0), *differences[:, j].tolist()])
+        if not any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+            return
         shown = order[:_MOST_DRAWN]
         bars = _draw_importance([names[j] for j in shown.tolist()], importance[shown], differences[:, shown])
         record_figure(module, "inputs/importance", bars)

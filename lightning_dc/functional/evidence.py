@@ -36,7 +36,7 @@ def input_evidence(products: Tensor, variances: Tensor, n_samples: int, groups: 
 
     Args:
         products: sums over the samples of z_ij r_i and z_ij^2 r_i, for the residuals and P permutations of them,
-            (2, P + 1, F, T); z are standardised inputs, residuals have mean 0 and mean square 1
+            (2, F, P + 1, T); z are standardised inputs, residuals have mean 0 and mean square 1
             (:func:`~lightning_dc.functional.null_residuals`).
         variances: variances of z and z^2, (2, F): 1 or 0, and tau^2.
         n_samples: number of samples N.
@@ -46,8 +46,8 @@ def input_evidence(products: Tensor, variances: Tensor, n_samples: int, groups: 
         Evidence of each group, (G,); 0 for constant inputs.
     """
     usable = torch.where(variances > 1e-9, 1.0 / variances.clamp_min(1e-9), 0.0)
-    squares = (products.square().sum(3) * usable[:, None]).sum(0)
-    statistics = torch.stack([group_sums(row, groups) for row in squares]) / groups.sizes
+    squares = (products.square().sum(3) * usable[:, :, None]).sum(0)
+    statistics = torch.stack([group_sums(column, groups) for column in squares.T]) / groups.sizes
     statistics = (statistics / n_samples).sqrt()
     chance = torch.quantile(statistics[1:].amax(1), _QUANTILE)
     return statistics[0] / chance.clamp_min(math.ulp(1.0))
