@@ -4,8 +4,8 @@
     python scripts/benchmark_deeptype.py --parts recovery --seeds 5
 
 All data are those of SyntheticDataModule: Gaussian clusters in the informative inputs, noise in the others. All fits of
-ours are `lightning-dc fit --config deeptype_synthetic` with the shape of the data and a seed, which is that of the data,
-too, and nothing else; an input counts as selected if its weights are not exactly zero (features.csv).
+ours are `lightning-dc fit --config deeptype_synthetic` with the shape of the data and a seed, which is that of the
+data, too, and nothing else; an input counts as selected if its weights are not exactly zero (features.csv).
 
 *recovery*: the classes are the clusters. "bayes" is the ARI of the rule that knows the true centres, the best that
 samples allow without their labels; "nearest" is the smallest distance of two centres in standard deviations.

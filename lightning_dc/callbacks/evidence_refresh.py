@@ -93,5 +93,5 @@ class EvidenceRefresh(Refresh):
             products[1].addmm_(z.square().T, columns[rows])
             fourth += z.pow(4).sum(0)
         variances = torch.stack([usable.double(), sum_(fourth) / n_samples - usable.double()])
-        products = sum_(products).unflatten(2, (len(outcomes), -1))
+        products = sum_(products).view(2, n_inputs, len(outcomes), -1)
         return input_evidence(products, variances, n_samples, sparsity.groups)
