@@ -25,6 +25,7 @@ from lightning_dc.batch import Preprocessor
 from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
+from lightning_dc.selection import select
 from lightning_dc.shipped import find_config
 from lightning_dc.training import ClusteringModule
 
@@ -204,13 +205,21 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     _quieten()
     try:
-        ClusteringCLI(_with_shipped_configs(sys.argv[1:] if args is None else args))
+        args = sys.argv[1:] if args is None else args
+        if args and args[0] == "select":
+            select(args[1:], _fit)
+        else:
+            _fit(args)
     except Exception as error:
         slip = _input_error(error)
         if slip is None:
             raise
         sys.stderr.write(f"lightning-dc: error: {slip}\n")
         raise SystemExit(2) from None
+
+
+def _fit(args: Sequence[str]) -> None:
+    ClusteringCLI(_with_shipped_configs(args))
 
 
 def _input_error(error: BaseException | None) -> InputError | None:

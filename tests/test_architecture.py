@@ -20,7 +20,7 @@ LAYERS = [
     {"training"},
     {"callbacks"},
     {"methods"},
-    {"shipped"},
+    {"shipped", "selection"},
     {"cli"},
     {"__main__"},
 ]
