@@ -58,7 +58,13 @@ def test_an_inputs_share_is_that_of_the_runs_which_kept_it() -> None:
 
 @pytest.mark.slow
 def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
-    data = ("--data.n_samples=300", "--data.separation=8", "--trainer.accelerator=cpu", "--model.joint.max_epochs=5")
+    data = (
+        "--data.n_samples=300",
+        "--data.separation=8",
+        "--data.batch_size=16",
+        "--trainer.accelerator=cpu",
+        "--model.joint.max_epochs=5",
+    )
     printed = lightning_dc_cli(
         *("select", "--config", "deeptype_synthetic", "--k", 3, 4, "--resamples", 2, "--output", "chosen", "--", *data)
     )

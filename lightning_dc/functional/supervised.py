@@ -103,7 +103,11 @@ def null_residuals(targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> T
         output = torch.zeros(len(targets), n_outputs, dtype=torch.float64, device=targets.device, requires_grad=True)
         losses = supervised_losses(output, targets if kind == "class" else targets.double(), kind, ties)
         (gradient,) = torch.autograd.grad(losses.sum(), output)
-    known = ~targets.isnan() if kind in ("multilabel", "value") else known_targets(targets, kind)[:, None]
+    if kind in ("multilabel", "value"):
+        known = ~targets.isnan()
+        gradient = gradient * known.sum(1, keepdim=True)  # the loss is a mean over the columns that a sample has
+    else:
+        known = known_targets(targets, kind)[:, None]
     n_known = known.sum(0).clamp_min(1)
     mean = torch.where(known, -gradient, 0.0).sum(0) / n_known
     residuals = torch.where(known, -gradient - mean, 0.0)
