@@ -2,17 +2,29 @@
 
 from datamodules.array import ArrayDataModule
 from datamodules.base import ClusteringDataModule, Samples
+from datamodules.breast_cancer import BreastCancerDataModule
+from datamodules.breast_cancer_survival import BreastCancerSurvivalDataModule
 from datamodules.digits import DigitsDataModule
+from datamodules.h5ad import AnnDataModule
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mnist import MNISTDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.synthetic import SyntheticDataModule
+from datamodules.table import TableDataModule
+from datamodules.text import TextDataModule
 
 __all__ = [
+    "AnnDataModule",
     "ArrayDataModule",
+    "BreastCancerDataModule",
+    "BreastCancerSurvivalDataModule",
     "ClusteringDataModule",
     "DigitsDataModule",
+    "ImageFolderDataModule",
     "MNISTDataModule",
     "ReutersDataModule",
     "Samples",
     "SyntheticDataModule",
+    "TableDataModule",
+    "TextDataModule",
 ]

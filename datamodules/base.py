@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import lightning.pytorch as pl
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.ids import check_ids
 from datamodules.loader import BatchLoader
 from datamodules.scaling import Scaling, ScalingName, check_finite
 from datamodules.sparse import SparseRows, is_sparse
-from lightning_dc.batch import UNLABELLED
+from datamodules.targets import check_targets
+from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,11 +33,17 @@ class Samples(NamedTuple):
 
     Attributes:
         x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense.
-        y: class of each sample, (N,), integers, -1 where unknown; None without labels.
+        y: class of each sample, (N,), integers, -1 where unknown; None without labels. For evaluation only.
+        targets: what a supervised method learns, as in :class:`~lightning_dc.batch.Batch` and told by ``target_spec``;
+            None without. Where there are classes in it and no labels, they are the labels, too.
+        ids: what the user calls each sample, (N,), integers or strings, no two the same; None without. They are written
+            beside the clusters.
     """
 
     x: Array | csr_array[Any] | csr_matrix[Any]
     y: Array | None = None
+    targets: Array | None = None
+    ids: Sequence[int] | Sequence[str] | NDArray[Any] | None = None
 
 
 class ClusteringDataModule(pl.LightningDataModule, ABC):
@@ -45,8 +54,9 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     Args:
         batch_size: samples in a training batch, over all processes.
-        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature) or ``none``; learned on
-            the training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
+        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature), ``unit`` (||x||^2 / d
+            is 1 for each sample, as for embeddings that are compared by their cosine) or ``none``; learned on the
+            training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
             ``standard`` is refused for sparse samples.
         val_fraction: share of the training samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator; refused for sparse samples, which stay in main memory.
@@ -66,8 +76,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than evaluation batches
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be at least 1")
-        if scaling not in ("rms", "standard", "none"):
-            raise InputError(f"scaling={scaling!r} is unknown; choose from rms, standard, none")
+        if scaling not in get_args(ScalingName):
+            raise InputError(f"scaling={scaling!r} is unknown; choose from {', '.join(get_args(ScalingName))}")
         if not 0.0 <= val_fraction < 1.0:
             raise InputError(f"val_fraction={val_fraction} is a share of the samples and must lie in [0, 1)")
         self.batch_size = batch_size
@@ -94,6 +104,21 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Shape of one sample. It loads the data, unless a subclass knows better."""
         return tuple(self._training_samples().x.shape[1:])
 
+    @property
+    def target_spec(self) -> TargetSpec | None:
+        """What the targets of the samples are; None without targets."""
+        return None
+
+    @property
+    def feature_names(self) -> Sequence[str] | None:
+        """Name of each input; None where they have none."""
+        return None
+
+    @property
+    def feature_groups(self) -> Sequence[Sequence[int]] | None:
+        """Inputs that stand for one thing, such as the one-hot columns of a category; None for each by itself."""
+        return None
+
     def training_rows(self, n_samples: int) -> Tensor | None:
         """Rows of :meth:`load` that are trained on, in order; None for all.
 
@@ -114,15 +139,9 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         if self.trainer is not None:
             self.seed = self.trainer.strategy.broadcast(self.seed)
-        self._training_samples()
-        if self._test is None:
-            test = self.load_test()
-            self._test = None if test is None else _Checked.of(test, f"{type(self).__name__}.load_test()")
-            if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
-                raise InputError(
-                    f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
-                    f"load() those of shape {tuple(self._training_samples().x.shape[1:])}"
-                )
+        if stage == "fit":  # else a checkpoint, restored later, may say how to preprocess
+            self._training_samples()
+            self._test_samples()
 
     def train_dataloader(self) -> BatchLoader:
         samples = self._training_samples()
@@ -136,8 +155,9 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         samples = self._training_samples()
         if self.val_fraction > 0:
             return self._loader(samples, self._held_out_rows(), shuffle=False)
-        if self._test is not None:
-            return self._loader(self._test, None, shuffle=False)
+        test = self._test_samples()
+        if test is not None:
+            return self._loader(test, None, shuffle=False)
         fitting = self.trainer is not None and self.trainer.state.fn == "fit"
         if not fitting:
             return self._loader(samples, None, shuffle=False)
@@ -147,13 +167,13 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     def test_dataloader(self) -> BatchLoader:
         """The test set; the whole data set where there is none."""
-        return self._loader(self._test or self._training_samples(), None, shuffle=False)
+        return self._loader(self._test_samples() or self._training_samples(), None, shuffle=False)
 
     def predict_dataloader(self) -> BatchLoader:
         """All samples of :meth:`load`, in its order, and then those of :meth:`load_test`."""
-        samples = self._training_samples()
-        if self._test is not None:
-            samples = _Checked.join(samples, self._test)
+        samples, test = self._training_samples(), self._test_samples()
+        if test is not None:
+            samples = _Checked.join(samples, test)
         return self._loader(samples, None, shuffle=False)
 
     def state_dict(self) -> dict[str, Any]:
@@ -170,8 +190,15 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """Scale as another DataModule has learned to; what this one's ``scaling`` says no longer counts.
 
         Raises:
-            InputError: the scaling belongs to samples of another shape.
+            InputError: the samples were made in a way that this DataModule doesn't know, such as TF-IDF, or the scaling
+                belongs to samples of another shape.
         """
+        foreign = sorted(state.keys() - {"scaling"})
+        if foreign:  # a subclass takes its own out
+            raise InputError(
+                f"ckpt_path names a checkpoint of a model whose samples were made with {', '.join(foreign)}, which "
+                f"{type(self).__name__} does not do; give the DataModule that it was trained with"
+            )
         if "scaling" not in state:
             return
         scaling = Scaling(**state["scaling"])
@@ -186,8 +213,22 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     def _training_samples(self) -> _Checked:
         if self._train is None:
-            self._train = _Checked.of(self.load(), f"{type(self).__name__}.load()")
+            self._train = self._check(self.load(), "load()")
         return self._train
+
+    def _test_samples(self) -> _Checked | None:
+        if self._test is None:
+            test = self.load_test()
+            self._test = None if test is None else self._check(test, "load_test()")
+            if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
+                raise InputError(
+                    f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
+                    f"load() those of shape {tuple(self._training_samples().x.shape[1:])}"
+                )
+        return self._test
+
+    def _check(self, samples: Samples, source: str) -> _Checked:
+        return _Checked.of(samples, self.target_spec, f"{type(self).__name__}.{source}")
 
     def _order(self, n_samples: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed % (1 << 63))
@@ -206,9 +247,10 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return self._order(n_samples)[: self._n_held_out(n_samples)].sort().values
 
     def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
-        x, y = samples
+        x, y, targets, ids = samples
         if rows is not None:
-            x, y = _subset(x, rows), None if y is None else y[rows]
+            x, ids = _subset(x, rows), None if ids is None else ids[rows.numpy()]
+            y, targets = (None if column is None else column[rows] for column in (y, targets))
         if self._scaling is None:
             training = self._training_samples().x
             training_rows = self.training_rows(len(training))
@@ -221,7 +263,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             )
         if self.keep_on_device and self.trainer is not None and isinstance(x, Tensor):
             device = self.trainer.strategy.root_device
-            x, y = x.to(device), None if y is None else y.to(device)
+            x = x.to(device)
+            y, targets = (None if column is None else column.to(device) for column in (y, targets))
         dtype = torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32
         return BatchLoader(
             x,
@@ -232,6 +275,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             seed=self.seed,
             sample_ids=rows,
             dtype=dtype,
+            targets=targets,
+            ids=ids,
         )
 
 
@@ -240,9 +285,11 @@ class _Checked(NamedTuple):
 
     x: Tensor | SparseRows
     y: Tensor | None
+    targets: Tensor | None
+    ids: NDArray[Any] | None
 
     @classmethod
-    def of(cls, samples: Samples, source: str) -> _Checked:
+    def of(cls, samples: Samples, spec: TargetSpec | None, source: str) -> _Checked:
         if not isinstance(samples, Samples):
             raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
         named = f"x of {source}"
@@ -250,9 +297,17 @@ class _Checked(NamedTuple):
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"{named} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
         check_finite(x, named)
+        targets = None
+        if samples.targets is not None:
+            targets = check_targets(_as_tensor(samples.targets, f"targets of {source}"), spec, len(x), source)
+        ids = None if samples.ids is None else check_ids(samples.ids, len(x), source)
         if samples.y is None:
-            return cls(x, None)
-        y = _as_tensor(samples.y, f"y of {source}")
+            return cls(x, targets if spec is not None and spec.kind == "class" else None, targets, ids)
+        return cls(x, cls._labels(samples.y, x, source), targets, ids)
+
+    @staticmethod
+    def _labels(labels: Array, x: Tensor | SparseRows, source: str) -> Tensor:
+        y = _as_tensor(labels, f"y of {source}")
         if y.shape != x.shape[:1]:
             raise InputError(
                 f"y of {source} has shape {tuple(y.shape)}, but x has {len(x)} samples; give one label each"
@@ -264,15 +319,17 @@ class _Checked(NamedTuple):
             raise InputError(f"y of {source} holds {int(y.min())}; number the classes from 0, with -1 for unknown")
         if int(y.max()) >= max(len(x), _MOST_CLASSES):
             raise InputError(f"y of {source} holds {int(y.max())}, which is no class; number the classes from 0")
-        return cls(x, y)
+        return y
 
     @classmethod
     def join(cls, first: _Checked, second: _Checked) -> _Checked:
-        y = None if first.y is None or second.y is None else torch.cat([first.y, second.y])
+        columns = ((first.y, second.y), (first.targets, second.targets))
+        y, targets = (None if a is None or b is None else torch.cat([a, b]) for a, b in columns)
+        ids = None if first.ids is None or second.ids is None else np.concatenate([first.ids, second.ids])
         if isinstance(first.x, SparseRows) and isinstance(second.x, SparseRows):
-            return cls(first.x.join(second.x), y)
+            return cls(first.x.join(second.x), y, targets, ids)
         if isinstance(first.x, Tensor) and isinstance(second.x, Tensor):
-            return cls(torch.cat([first.x, second.x]), y)
+            return cls(torch.cat([first.x, second.x]), y, targets, ids)
         raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.scaling import Scaling
+from datamodules.scaling import WIDE, Scaling
 from datamodules.sparse import SparseRows
 from lightning_dc.batch import Batch
 from lightning_dc.distributed import world
@@ -31,6 +33,8 @@ class BatchLoader:
         seed: seed of the order.
         sample_ids: id of each sample in its source, (N,); None numbers them.
         dtype: floating type of a batch.
+        targets: what a supervised method learns, (N,) or (N, T); None for none.
+        ids: what the user calls each sample, (N,), integers or strings; None for nothing.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class BatchLoader:
         seed: int = 0,
         sample_ids: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
+        targets: Tensor | None = None,
+        ids: NDArray[Any] | None = None,
     ) -> None:
         self.x = x
         self.y = y
@@ -52,10 +58,16 @@ class BatchLoader:
         self.shuffle = shuffle
         self.seed = seed
         self.dtype = dtype
+        self.targets = targets.to(dtype) if targets is not None and targets.is_floating_point() else targets
+        self.ids = ids
         self.n_samples = len(x)
         self.sample_ids = torch.arange(len(x)) if sample_ids is None else sample_ids
         if shuffle:
             self.sampler = self  # Lightning calls sampler.set_epoch
+        self._factor: np.floating[Any] | None = None  # of stored values
+        if scaling.number is not None:
+            wide = x.dtype in WIDE or dtype == torch.float64
+            self._factor = np.float64(scaling.number) if wide else np.float32(scaling.number)
         self._epoch = 0
         self._start = 0
         self._position = 0
@@ -80,8 +92,8 @@ class BatchLoader:
         """Samples ``start .. stop - 1`` in index order."""
         stop = min(stop, self.n_samples)
         index = torch.arange(start, stop, device=self.x.device)
-        y = None if self.y is None else self.y[start:stop]
-        return Batch(self.scaling(self.x[start:stop], self.dtype), y, index)
+        y, targets = (None if rows is None else rows[start:stop] for rows in (self.y, self.targets))
+        return Batch(self._take(slice(start, stop)), y, index, targets=targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, position within it, and the seed of the order."""
@@ -100,10 +112,20 @@ class BatchLoader:
         order = torch.randperm(self.n_samples, generator=generator).to(self.x.device)
         for position in range(start, len(self)):
             members = order[position * self.batch_size : (position + 1) * self.batch_size]
-            own = members[rank::world_size]
+            own = members if world_size == 1 else members[rank::world_size]
             self._position = position + 1
-            y = None if self.y is None else self.y.index_select(0, own)
-            yield Batch(self.scaling(self.x.index_select(0, own), self.dtype), y, own, len(members))
+            y, targets = (None if rows is None else rows.index_select(0, own) for rows in (self.y, self.targets))
+            yield Batch(self._take(own), y, own, len(members), targets)
+
+    def _take(self, rows: slice | Tensor) -> Tensor:
+        """Scaled samples of a range, or by number."""
+        if isinstance(self.x, SparseRows):
+            if self._factor is not None:
+                return self.x.dense(rows, self._factor).to(self.dtype)
+            return self.scaling(self.x.dense(rows), self.dtype, in_place=True)
+        if isinstance(rows, slice):
+            return self.scaling(self.x[rows], self.dtype)
+        return self.scaling(self.x.index_select(0, rows), self.dtype, in_place=True)
 
     def _evaluation_batches(self) -> Iterator[Batch]:
         rank, world_size = world()

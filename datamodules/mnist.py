@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.base import ClusteringDataModule, Samples
+from datamodules.download import download
 from datamodules.idx import read_idx
 from datamodules.scaling import ScalingName
 from lightning_dc.errors import InputError
@@ -72,7 +73,7 @@ class MNISTDataModule(ClusteringDataModule):
                 f"folder={str(self.folder)!r} lacks {', '.join(missing)}; put the files there or set download to true"
             )
         for name in missing:
-            self._download(name)
+            download(name, self.folder, CHECKSUMS[name], self.mirrors)
 
     def load(self) -> Samples:
         train = self._read("train")
@@ -105,18 +106,3 @@ class MNISTDataModule(ClusteringDataModule):
     def _find(self, name: str) -> Path | None:
         candidates = (self.folder / name, self.folder / name.removesuffix(".gz"))
         return next((path for path in candidates if path.is_file()), None)
-
-    def _download(self, name: str) -> None:
-        import pooch
-
-        reasons = []
-        for mirror in self.mirrors:
-            fetcher = pooch.create(self.folder, mirror, registry={name: CHECKSUMS[name]}, retry_if_failed=2)
-            try:
-                fetcher.fetch(name, progressbar=True)  # to a temporary file, moved into place once it is verified
-                return
-            except (OSError, ValueError) as error:
-                reasons.append(f"{mirror}: {str(error).splitlines()[0]}")
-        raise InputError(
-            f"{name} could not be downloaded ({'; '.join(reasons)}); put the file into folder={str(self.folder)!r}"
-        )

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from lightning_dc.errors import InputError
 
+CORPUS_FILES = tuple(f"reut2-{number:03}.sgm" for number in range(22))
+"""Files of Reuters-21578."""
+
 _DOCUMENT = re.compile(r"<REUTERS\b([^>]*)>(.*?)</REUTERS>", re.DOTALL)
 _OPENING = re.compile(r"<REUTERS\b")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
@@ -26,28 +29,38 @@ class Document(NamedTuple):
         split: ``train`` or ``test`` of the ModApte split, or ``unused``.
         title: its title; may be empty.
         body: its body; empty where there is none.
+        number: its ``NEWID``; -1 where it has none.
     """
 
     topics: tuple[str, ...]
     split: str
     title: str
     body: str
+    number: int = -1
 
 
 def read_sgml(path: Path) -> list[Document]:
     """Read the documents of all ``.sgm`` files of a folder or a tar archive, in the order of the files' names.
 
+    Of the corpus' own files (``reut2-000.sgm`` to ``reut2-021.sgm``) all must be there, if any is; files of other names
+    are other news.
+
     Args:
         path: a folder with ``.sgm`` files, or else with one ``.tar.gz``; or the archive itself.
 
     Raises:
-        InputError: there are none, or a file is damaged.
+        InputError: there are none, one of the corpus is missing, or a file is damaged.
     """
     documents: list[Document] = []
+    names = set()
     for name, content in _files(path):
         documents += parse_sgml(content, f"{path}: {name}")
+        names.add(Path(name).name)
     if not documents:
         raise InputError(f"{path}: holds no .sgm files; give the folder of Reuters-21578 or its tar.gz")
+    missing = [name for name in CORPUS_FILES if name not in names]
+    if missing and len(missing) < len(CORPUS_FILES):
+        raise InputError(f"{path}: lacks {', '.join(missing)} of Reuters-21578; get the files again")
     return documents
 
 
@@ -89,6 +102,7 @@ def _document(head: str, content: str) -> Document:
         split,
         _clean(_part(content, "TITLE")),
         _clean(_part(content, "BODY")),
+        int(number) if (number := attributes.get("NEWID", "")).isdecimal() else -1,
     )
 
 

@@ -14,7 +14,10 @@ _CHUNK_ROWS = 8192
 _CHUNK_SPARSE_ROWS = 256  # made dense, to compare
 _CHUNK_VALUES = 1 << 20
 _ALL_THE_SAME = "every feature of x is constant, so all samples are the same; check how x is read"
-ScalingName = Literal["rms", "standard", "none"]
+WIDE = (torch.float64, torch.int32, torch.int64)
+"""Types that float32 can't hold exactly: scaled in float64."""
+
+ScalingName = Literal["rms", "standard", "unit", "none"]
 
 
 class Scaling:
@@ -23,11 +26,19 @@ class Scaling:
     Args:
         shift: what is subtracted, () or one value a feature.
         factor: what the result is multiplied by, () or one value a feature.
+        unit: each sample is divided by its root mean square first.
+
+    Attributes:
+        number: what all features are multiplied by, so that stored values of sparse samples can be scaled alone; None
+            where features are shifted or have factors of their own.
     """
 
-    def __init__(self, shift: Tensor, factor: Tensor) -> None:
+    def __init__(self, shift: Tensor, factor: Tensor, unit: bool = False) -> None:
         self.shift = shift
         self.factor = factor
+        self.unit = unit
+        is_linear = not unit and shift.ndim == 0 and factor.ndim == 0 and not shift.any()
+        self.number = float(factor) if is_linear else None
 
     @classmethod
     def learn(cls, name: ScalingName, x: Tensor | SparseRows) -> Scaling:
@@ -35,7 +46,9 @@ class Scaling:
 
         Args:
             name: ``rms`` multiplies all by one number so that the mean of ||x||^2 / d is 1 (DEC, section 5);
-                ``standard`` gives every feature mean 0 and variance 1; ``none`` leaves the samples as they are.
+                ``standard`` gives every feature mean 0 and variance 1; ``unit`` makes ||x||^2 / d of each sample 1, so
+                that distances are those of cosines (a sample of zeros stays so); ``none`` leaves the samples as they
+                are.
             x: samples, (N, *input_shape), finite. On sparse ones ``standard`` is refused, since it would
                 make numbers of all zeros.
 
@@ -63,8 +76,8 @@ class Scaling:
         constant = variance <= 1e-12 * (deviations / len(x))
         if constant.all():
             raise InputError(_ALL_THE_SAME)
-        if name == "none":
-            return cls(torch.zeros(()), torch.ones(()))
+        if name in ("none", "unit"):
+            return cls(torch.zeros(()), torch.ones(()), unit=name == "unit")
         if name == "rms":
             return cls(torch.zeros(()), (squares.sum() / len(x) / squares.numel()).rsqrt())
         if constant.any():
@@ -86,14 +99,14 @@ class Scaling:
         chunks = range(0, len(x), _CHUNK_SPARSE_ROWS)
         if all(bool((x[start : start + _CHUNK_SPARSE_ROWS] == first).all()) for start in chunks):  # ends soon
             raise InputError(_ALL_THE_SAME)
-        if name == "none":
-            return cls(torch.zeros(()), torch.ones(()))
+        if name in ("none", "unit"):
+            return cls(torch.zeros(()), torch.ones(()), unit=name == "unit")
         squares = torch.zeros((), dtype=torch.float64)
         for _, values in x.values(_CHUNK_VALUES):
             squares += values.double().square().sum()
         return cls(torch.zeros(()), (squares / len(x) / x.shape[1]).rsqrt())
 
-    def __call__(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    def __call__(self, x: Tensor, dtype: torch.dtype | None = None, *, in_place: bool = False) -> Tensor:
         """Scale samples, (B, *input_shape), of any type.
 
         Samples of a type that float32 can't hold exactly are shifted in float64: features far from 0 keep their
@@ -102,17 +115,25 @@ class Scaling:
         Args:
             x: samples.
             dtype: floating type of the result; None keeps that of the samples, float32 for integers.
+            in_place: the samples may be written to, which saves memory traffic where they have that type.
         """
         if dtype is None:
             dtype = x.dtype if x.dtype.is_floating_point else torch.float32
-        exact = x.dtype in (torch.float64, torch.int32, torch.int64)
-        x = x.to(torch.float64 if exact else dtype)
-        scaled = (x - self.shift.to(x)).mul_(self.factor.to(x)) if self.shift.ndim else x * self.factor.to(x)
-        return scaled.to(dtype)
+        wide = torch.float64 if x.dtype in WIDE else dtype
+        in_place = in_place or x.dtype != wide  # a converted copy is ours
+        x = x.to(wide)
+        if self.number is not None:
+            return (x.mul_(self.number) if in_place else x * self.number).to(dtype)
+        if self.unit:
+            size = x.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (x.ndim - 1))
+            x = x / torch.where(size > 0, size, 1.0)
+            in_place = True
+        x = x.sub_(self.shift.to(x)) if in_place else x - self.shift.to(x)
+        return x.mul_(self.factor.to(x)).to(dtype)
 
     def state_dict(self) -> dict[str, Any]:
-        """Shift and factor."""
-        return {"shift": self.shift, "factor": self.factor}
+        """Shift, factor and unit."""
+        return {"shift": self.shift, "factor": self.factor, "unit": self.unit}
 
 
 def check_finite(x: Tensor | SparseRows, name: str) -> None:

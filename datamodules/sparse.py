@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class SparseRows:
     """Samples in a scipy CSR matrix, with what a loader needs of a tensor: rows come out dense.
 
-    scipy's slicing of rows into a dense batch is about ten times as fast as a gather from torch's CSR tensors.
+    scipy's slicing of rows into a dense batch is about ten times as fast as a gather from torch's CSR tensors, and a
+    third faster than a gather of stored values by NumPy: rows are copied whole.
 
     Args:
         matrix: samples, (N, F), of any index type; one without duplicate entries is not copied. See :meth:`of`.
@@ -28,8 +29,8 @@ class SparseRows:
         self.matrix = matrix
         self.shape = torch.Size(matrix.shape)
         self.ndim = 2
-        self.dtype = torch.from_numpy(matrix.data[:0]).dtype
         self.device = torch.device("cpu")
+        self.dtype = torch.from_numpy(matrix.data[:0]).dtype
 
     @classmethod
     def of(cls, matrix: Any, name: str) -> SparseRows:
@@ -65,13 +66,21 @@ class SparseRows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def dense(self, rows: slice | Tensor, factor: np.floating[Any] | None = None) -> Tensor:
+        """Some samples, dense, (B, F).
+
+        Args:
+            rows: a range, or numbers.
+            factor: what stored values are multiplied by, in the type that NumPy finds for both.
+        """
+        taken = self.matrix[rows if isinstance(rows, slice) else rows.numpy()]
+        if factor is not None:
+            taken.data = taken.data * factor  # before the zeros come between them
+        return torch.from_numpy(taken.toarray())
+
     def __getitem__(self, rows: slice) -> Tensor:
         """A range of samples, dense, (B, F)."""
-        return torch.from_numpy(self.matrix[rows].toarray())
-
-    def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Samples by number, dense, (B, F); ``dim`` is 0, as in ``torch.index_select``."""
-        return torch.from_numpy(self.matrix[index.numpy()].toarray())
+        return self.dense(rows)
 
     def subset(self, index: Tensor) -> SparseRows:
         """Samples by number, sparse."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal, get_args
+
 import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.base import ClusteringDataModule, Samples
 from datamodules.scaling import ScalingName
+from lightning_dc.batch import TargetKind, TargetSpec
 from lightning_dc.errors import InputError
+
+SyntheticTarget = Literal["none", "class", "value", "survival"]
+_NOISE = 0.1  # standard deviation of a value around the risk, whose own is 1
+_CENSORING = 0.5  # rate of censoring beside a mean hazard of about 1
 
 
 class SyntheticDataModule(ClusteringDataModule):
@@ -27,6 +35,9 @@ class SyntheticDataModule(ClusteringDataModule):
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
+        target: what a supervised method learns: ``class``, ``value``, ``survival`` or ``none``.
+        n_subtypes: clusters in each class.
+        labels: give the clusters as labels, for evaluation.
 
     Raises:
         InputError: an argument out of range.
@@ -44,6 +55,9 @@ class SyntheticDataModule(ClusteringDataModule):
         scaling: ScalingName = "rms",
         val_fraction: float = 0.0,
         keep_on_device: bool = False,
+        target: SyntheticTarget = "none",
+        n_subtypes: int = 1,
+        labels: bool = True,
     ) -> None:
         super().__init__(batch_size, scaling, val_fraction, keep_on_device)
         if not 1 <= n_informative <= n_features:
@@ -52,16 +66,40 @@ class SyntheticDataModule(ClusteringDataModule):
             raise InputError(f"n_clusters={n_clusters} must lie between 1 and n_samples={n_samples}")
         if separation < 0 or random_state < 0:
             raise InputError(f"separation={separation} and random_state={random_state} must not be negative")
+        if target not in get_args(SyntheticTarget):
+            raise InputError(f"target={target!r} is unknown; choose from {', '.join(get_args(SyntheticTarget))}")
+        if n_subtypes < 1 or n_clusters % n_subtypes != 0:
+            raise InputError(f"n_subtypes={n_subtypes} of each class must divide n_clusters={n_clusters}")
+        if target == "class" and n_clusters == n_subtypes:
+            raise InputError(f"n_subtypes={n_subtypes} of {n_clusters} clusters leave a single class; lower it")
         self.n_samples = n_samples
         self.n_features = n_features
         self.n_informative = n_informative
         self.n_clusters = n_clusters
         self.separation = separation
         self.random_state = random_state
+        self.target = target
+        self.n_subtypes = n_subtypes
+        self.labels = labels
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         return (self.n_features,)
+
+    @property
+    def target_spec(self) -> TargetSpec | None:
+        if self.target == "none":
+            return None
+        names: dict[TargetKind, list[str]] = {
+            "class": [f"class {c}" for c in range(self.n_clusters // self.n_subtypes)],
+            "value": ["value"],
+            "survival": ["time", "event"],
+        }
+        return TargetSpec(self.target, names[self.target])
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [f"{'informative' if j < self.n_informative else 'noise'}_{j}" for j in range(self.n_features)]
 
     def load(self) -> Samples:
         random = np.random.default_rng(self.random_state)
@@ -69,4 +107,17 @@ class SyntheticDataModule(ClusteringDataModule):
         y = random.permutation(np.arange(self.n_samples) % self.n_clusters)
         x = random.normal(size=(self.n_samples, self.n_features))
         x[:, : self.n_informative] += centres[y]
-        return Samples(x, y)
+        return Samples(x, y if self.labels else None, self._targets(x[:, : self.n_informative], y, random))
+
+    def _targets(self, informative: NDArray[Any], y: NDArray[Any], random: np.random.Generator) -> NDArray[Any] | None:
+        if self.target == "none":
+            return None
+        if self.target == "class":
+            return np.asarray(y // self.n_subtypes)
+        risk = informative @ random.choice([-1.0, 1.0], size=self.n_informative)
+        risk = (risk - risk.mean()) / risk.std()
+        if self.target == "value":
+            return np.asarray(risk + random.normal(scale=_NOISE, size=self.n_samples))[:, None]
+        death = random.exponential(np.exp(-risk))
+        censoring = random.exponential(1.0 / _CENSORING, size=self.n_samples)
+        return np.column_stack([np.minimum(death, censoring), death <= censoring])

@@ -1,10 +1,10 @@
 """Deep clustering with PyTorch Lightning."""
 
-from lightning_dc.batch import Batch
-from lightning_dc.encoders import Autoencoder, Identity, MLPAutoencoder
+from lightning_dc.batch import Batch, TargetSpec
+from lightning_dc.encoders import Autoencoder, Encoder, Identity, MLPAutoencoder, MLPEncoder
 from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead, ClusteringHead, NearestCentroidHead, StudentTHead
-from lightning_dc.methods import DCN, DEC, IDEC, AEKMeans
+from lightning_dc.methods import DCN, DEC, IDEC, AEKMeans, DeepType
 from lightning_dc.metrics import ClusterAgreement
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 from lightning_dc.version import __version__
@@ -20,12 +20,16 @@ __all__ = [
     "ClusterAgreement",
     "ClusteringHead",
     "ClusteringModule",
+    "DeepType",
+    "Encoder",
     "Identity",
     "InputError",
     "MLPAutoencoder",
+    "MLPEncoder",
     "NearestCentroidHead",
     "Phase",
     "PhaseConfig",
     "StudentTHead",
+    "TargetSpec",
     "__version__",
 ]

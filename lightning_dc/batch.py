@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_dc.errors import InputError
 
 UNLABELLED = -1
 """The label of a sample whose class is not known."""
+
+TargetKind = Literal["class", "multilabel", "value", "survival"]
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """What a supervised method learns.
+
+    Args:
+        kind: ``class`` (one of C classes), ``multilabel`` (any of T), ``value`` (T numbers) or ``survival`` (a time,
+            and whether the event has happened by then).
+        names: names of the classes for ``class``, of the columns otherwise.
+
+    Raises:
+        InputError: an unknown kind, or names that don't fit it.
+
+    Example:
+        >>> TargetSpec("survival", ("time", "event")).n_outputs
+        1
+    """
+
+    kind: TargetKind
+    names: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(TargetKind):
+            raise InputError(
+                f"kind={self.kind!r} of a target is unknown; choose from {', '.join(get_args(TargetKind))}"
+            )
+        least, most = {"class": (2, None), "survival": (2, 2)}.get(self.kind, (1, None))
+        if len(self.names) < least or (most is not None and len(self.names) > most):
+            wanted = "a time and an event" if most == 2 else f"at least {least}"
+            raise InputError(f"names={list(self.names)} of a {self.kind} target must be {wanted}")
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that a network predicts for a sample: scores of classes or labels, values, or a log hazard."""
+        return 1 if self.kind == "survival" else len(self.names)
 
 
 class Batch(NamedTuple):
@@ -23,12 +63,16 @@ class Batch(NamedTuple):
             unsupervised method.
         index: place of each sample in its data set, (B,), int64, unique over an epoch.
         n_global: samples in the batch over all processes; None means this process has them all.
+        targets: what a supervised method learns; None without. Of a ``class`` target (B,), int64, -1 where missing; of
+            the others (B, T), float, NaN where missing: 0 or 1 for ``multilabel``, T values for ``value``, and time and
+            event (1) or censoring (0) for ``survival``.
     """
 
     x: Tensor
     y: Tensor | None
     index: Tensor  # type: ignore[assignment]  # hides tuple.index
     n_global: int | None = None
+    targets: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -57,6 +101,38 @@ class SampleLoader(Protocol):
 
 
 @runtime_checkable
+class NamedSamples(Protocol):
+    """A loader that knows what the user calls its samples.
+
+    Attributes:
+        ids: id of each sample, (N,), integers or strings; None without.
+    """
+
+    ids: NDArray[Any] | None
+
+
+@runtime_checkable
+class DataDescription(Protocol):
+    """A DataModule that says what its inputs and targets are.
+
+    Attributes:
+        target_spec: what the targets are; None without targets.
+        feature_names: name of each input; None where they have none.
+        feature_groups: inputs that stand for one thing, such as the one-hot columns of a category, each input in one
+            group; None where each input is its own group.
+    """
+
+    @property
+    def target_spec(self) -> TargetSpec | None: ...
+
+    @property
+    def feature_names(self) -> Sequence[str] | None: ...
+
+    @property
+    def feature_groups(self) -> Sequence[Sequence[int]] | None: ...
+
+
+@runtime_checkable
 class Preprocessor(Protocol):
     """A DataModule that learns something of its training data that new data need, too.
 
@@ -74,8 +150,8 @@ def as_batch(batch: object) -> Batch:
     """Accept what a user's own ``DataLoader`` yields.
 
     Args:
-        batch: a :class:`Batch`, a mapping with keys ``x``, ``index`` and optionally ``y``, or a sequence
-            ``(x, y, index)``.
+        batch: a :class:`Batch`, a mapping with keys ``x``, ``index`` and optionally ``y`` and ``targets``, or a
+            sequence ``(x, y, index)``.
 
     Returns:
         The batch, with integer labels and indices.
@@ -90,7 +166,7 @@ def as_batch(batch: object) -> Batch:
     """
     if not isinstance(batch, Batch):
         if isinstance(batch, Mapping) and {"x", "index"} <= batch.keys():
-            batch = Batch(batch["x"], batch.get("y"), batch["index"])
+            batch = Batch(batch["x"], batch.get("y"), batch["index"], targets=batch.get("targets"))
         elif isinstance(batch, (tuple, list)) and len(batch) == 3:
             batch = Batch(*batch)
         else:
@@ -98,10 +174,10 @@ def as_batch(batch: object) -> Batch:
                 f"a training batch must hold each sample's index, got {type(batch).__name__}; yield a "
                 "lightning_dc.Batch, (x, y, index) or {'x': ..., 'index': ...}"
             )
-    for name, part in (("x", batch.x), ("y", batch.y), ("index", batch.index)):
-        if not isinstance(part, Tensor) and not (name == "y" and part is None):
+    for name, part in (("x", batch.x), ("y", batch.y), ("index", batch.index), ("targets", batch.targets)):
+        if not isinstance(part, Tensor) and not (name in ("y", "targets") and part is None):
             raise InputError(f"{name} of a batch must be a tensor, got {type(part).__name__}; convert it in the loader")
-        if name != "x" and part is not None and (part.ndim != 1 or part.is_floating_point()):
+        if name in ("y", "index") and part is not None and (part.ndim != 1 or part.is_floating_point()):
             raise InputError(
                 f"{name} of a batch must hold one integer a sample, got {part.dtype} of shape {tuple(part.shape)}"
             )
@@ -110,6 +186,11 @@ def as_batch(batch: object) -> Batch:
         raise InputError(
             f"x, y and index of a batch differ in length ({len(batch.x)}, {n_labels}, {len(batch.index)}); "
             "yield one label and one index a sample"
+        )
+    if batch.targets is not None and (batch.targets.ndim not in (1, 2) or len(batch.targets) != len(batch.index)):
+        raise InputError(
+            f"targets of a batch of {len(batch.index)} samples have shape {tuple(batch.targets.shape)}; yield one "
+            "class, or one row of targets, a sample"
         )
     y = None if batch.y is None else batch.y.to(torch.int64)
     return batch._replace(y=y, index=batch.index.to(torch.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import logging
 import os
@@ -20,13 +21,15 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
-from lightning_dc.callbacks import ClusteringProgressBar, PredictionWriter, RunSummary
+from lightning_dc.batch import Preprocessor
+from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
+from lightning_dc.selection import select
 from lightning_dc.shipped import find_config
 from lightning_dc.training import ClusteringModule
 
-_LINKED = "input_shape"
+_LINKED = ("input_shape", "target_spec", "feature_groups")
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 
@@ -70,7 +73,22 @@ class ClusteringCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments(f"data.{_LINKED}", f"model.init_args.{_LINKED}", apply_on="instantiate")
+        for name in _LINKED:  # a model takes those that it has an argument for
+            parser.link_arguments(
+                "data",
+                f"model.init_args.{name}",
+                compute_fn=functools.partial(self._described, name),
+                apply_on="instantiate",
+            )
+
+    def _described(self, name: str, data: Any) -> Any:
+        """What the data say of themselves, after a checkpoint has said what becomes of them: vocabulary, categories."""
+        path = self.config[self.subcommand].get(_CKPT_PATH)
+        if path is not None and Path(path).is_file() and isinstance(data, Preprocessor):
+            state = _read_checkpoint(Path(path)).get("lightning_dc", {}).get("preprocessing")
+            if state:
+                data.load_preprocessing_state(state)
+        return getattr(data, name)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         configs, flags = _split_configs(args[1:])
@@ -84,11 +102,13 @@ class ClusteringCLI(LightningCLI):
         parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
+            parser.add_lightning_class_args(OutcomeTables, "outcomes")
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
             )
         else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
-            parser.add_argument("--summary", type=dict | None, help=argparse.SUPPRESS)
+            for name in ("summary", "outcomes"):
+                parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":
             parser.add_lightning_class_args(PredictionWriter, "output")
@@ -114,7 +134,7 @@ class ClusteringCLI(LightningCLI):
         """Arguments with the model of a checkpoint between configuration files and flags."""
         hparams = _read_hyperparameters(path)
         class_path = hparams.get("_class_path")
-        init_args = {key: value for key, value in hparams.items() if key != _LINKED and not key.startswith("_")}
+        init_args = {key: value for key, value in hparams.items() if key not in _LINKED and not key.startswith("_")}
         configs, flags = _split_configs(self._args[1:])
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
@@ -185,13 +205,21 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     _quieten()
     try:
-        ClusteringCLI(_with_shipped_configs(sys.argv[1:] if args is None else args))
+        args = sys.argv[1:] if args is None else args
+        if args and args[0] == "select":
+            select(args[1:], _fit)
+        else:
+            _fit(args)
     except Exception as error:
         slip = _input_error(error)
         if slip is None:
             raise
         sys.stderr.write(f"lightning-dc: error: {slip}\n")
         raise SystemExit(2) from None
+
+
+def _fit(args: Sequence[str]) -> None:
+    ClusteringCLI(_with_shipped_configs(args))
 
 
 def _input_error(error: BaseException | None) -> InputError | None:
@@ -240,11 +268,16 @@ def _value_of(name: str, flags: Sequence[str]) -> str | None:
 
 
 def _read_hyperparameters(path: Path) -> dict[str, Any]:
+    return dict(_read_checkpoint(path)["hyper_parameters"])
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"ckpt_path={str(path)!r} is no file; give the path of a checkpoint")
     try:
-        checkpoint = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        return dict(checkpoint["hyper_parameters"])
+        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        checkpoint["hyper_parameters"]  # is there
+        return checkpoint
     except Exception as error:
         raise InputError(f"ckpt_path={str(path)!r} can't be read as a checkpoint ({type(error).__name__})") from error
 

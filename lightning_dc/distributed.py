@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -52,3 +54,33 @@ def broadcast_(tensor: Tensor) -> Tensor:
     if world()[1] > 1:
         dist.broadcast(tensor, src=0)
     return tensor
+
+
+def own_of_batch(rows: Tensor) -> Tensor:
+    """Rows of this process of a global batch: r, r + W, ... of rank r."""
+    rank, world_size = world()
+    return rows[rank::world_size]
+
+
+def gather_batch(rows: Tensor) -> Tensor:
+    """The global batch of which each process has its rows, (B, ...), in order; gradients find their way back.
+
+    Args:
+        rows: those of :func:`own_of_batch`.
+    """
+    return rows if world()[1] == 1 else _GatherBatch.apply(rows)  # type: ignore[no-untyped-call]
+
+
+class _GatherBatch(torch.autograd.Function):
+    """Its gradient adds up those of all processes, since each may depend on every row."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        n_rows = int(sum_(torch.tensor(len(rows), device=rows.device)))
+        batch = rows.new_zeros(n_rows, *rows.shape[1:])
+        own_of_batch(batch).copy_(rows)
+        return sum_(batch)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return own_of_batch(sum_(gradients[0].clone()))

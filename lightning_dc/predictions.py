@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_dc.errors import InputError
@@ -70,6 +71,7 @@ def write_predictions(
     *,
     is_soft: bool = True,
     others: Mapping[str, Tensor] | None = None,
+    ids: NDArray[Any] | None = None,
 ) -> None:
     """Write predictions; the file appears whole or not at all.
 
@@ -81,10 +83,12 @@ def write_predictions(
         q: soft assignments, (N, K).
         is_soft: they say more than the cluster; if not, confidence and soft assignments are left out.
         others: further columns by name, (N,) each.
+        ids: column or array ``id`` beside the index, (N,), integers or strings; None leaves it out.
     """
     confidence, cluster = q.max(1)
     columns: dict[str, Any] = {
         "index": index.cpu().numpy(),
+        **({} if ids is None else {"id": ids}),
         "cluster": cluster.to(dtype=index.dtype).cpu().numpy(),
     }
     tables: dict[str, Any] = {}

@@ -44,7 +44,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules import MNISTDataModule
-from lightning_dc import DEC
+from lightning_dc import DEC, Autoencoder
 from lightning_dc.cli import main as lightning_dc
 from lightning_dc.randomness import mix_seed
 
@@ -153,6 +153,7 @@ def run_bare(args: argparse.Namespace, x: Tensor, precision: str) -> Block:
         seed_everything(args.seed)
     model = DEC(x.shape[1:], args.clusters)
     autoencoder = model.autoencoder
+    assert isinstance(autoencoder, Autoencoder)
     optimizer = model.pretraining.optimizer([*autoencoder.encoder.parameters(), *autoencoder.decoder.parameters()])
     loss = torch.zeros(())
     seconds = []

@@ -12,6 +12,12 @@ autoencoders:
     python scripts/results_table.py idec_digits --runs runs -- --model.pretraining.max_epochs=0 \
         --init_from=runs/ae_kmeans_digits/seed-{seed}/checkpoints/last.ckpt
 
+With --scores the table has other scalars that the run has logged at its end, such as the p-value of the log-rank test
+on the patients that are held out, whose split is that of the seed; --below adds the share of runs below a level:
+
+    python scripts/results_table.py dec_synthetic --scores val_survival_log_rank val_survival_p --below 0.05 \
+        -- --data.target=survival --data.val_fraction=0.3
+
 A configuration whose DataModule has an argument `folder` gets its data from --data: `data/mnist` becomes FOLDER/mnist.
 """
 
@@ -20,10 +26,10 @@ from __future__ import annotations
 import argparse
 import csv
 import inspect
-import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +53,8 @@ def main() -> None:
     add_data_option(parser)
     parser.add_argument("config", help="a shipped configuration by its name, or a file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="one run for each")
+    parser.add_argument("--scores", nargs="+", default=SCORES, help="scalars to show, without final/")
+    parser.add_argument("--below", type=float, help="also show the share of runs whose score is below this")
     parser.add_argument("--output", type=Path, help="CSV file to write the table to")
     parser.add_argument("--runs", type=Path, help="folder to keep the runs in; None throws them away")
     args = parse(parser)
@@ -61,14 +69,22 @@ def main() -> None:
     print(describe_machine())
     with tempfile.TemporaryDirectory() as scratch:
         runs = (Path(scratch) if args.runs is None else args.runs).resolve()
-        rows = [_run(parser, command, seed, runs) for seed in args.seeds]
-    columns = [*SCORES, "seconds"]
-    rows.append({"seed": "median"} | {name: statistics.median(row[name] for row in rows) for name in columns})
-    formats = dict.fromkeys(SCORES, ".4f") | {"seconds": ".1f"}
+        rows = [_run(parser, command, seed, runs, args.scores) for seed in args.seeds]
+    columns = [*args.scores, "seconds"]
+    values = {name: [row[name] for row in rows] for name in columns}
+    for share, name in ((0.25, "25 %"), (0.5, "median"), (0.75, "75 %")):
+        rows.append({"seed": name} | {key: float(np.quantile(column, share)) for key, column in values.items()})
+    if args.below is not None:
+        shares = {name: float(np.mean(np.array(values[name]) < args.below)) for name in args.scores}
+        rows.append({"seed": f"below {args.below:g}"} | shares)
+    formats = dict.fromkeys(args.scores, ".3g") | dict.fromkeys(SCORES, ".4f") | {"seconds": ".1f"}
     print(f"\n{' '.join([args.config, *args.overrides])}")
     print(
         tabulate(
-            [[row["seed"], *(format(row[name], formats[name]) for name in columns)] for row in rows],
+            [
+                [row["seed"], *(format(row[name], formats[name]) if name in row else "" for name in columns)]
+                for row in rows
+            ],
             ["seed", *columns],
             disable_numparse=True,
         )
@@ -81,7 +97,9 @@ def main() -> None:
         print(f"\nwritten to {args.output}")
 
 
-def _run(parser: argparse.ArgumentParser, command: list[str], seed: int, runs: Path) -> dict[str, Any]:
+def _run(
+    parser: argparse.ArgumentParser, command: list[str], seed: int, runs: Path, names: Sequence[str]
+) -> dict[str, Any]:
     """One run: its seed, scores and seconds."""
     version = f"seed-{seed}"
     logger = {"save_dir": runs, "version": version}
@@ -105,7 +123,7 @@ def _run(parser: argparse.ArgumentParser, command: list[str], seed: int, runs: P
     events = EventAccumulator(str(folders[0]))
     events.Reload()
     logged = events.Tags()["scalars"]
-    scores = {name: _last(events, f"final/{name}") if f"final/{name}" in logged else float("nan") for name in SCORES}
+    scores = {name: _last(events, f"final/{name}") if f"final/{name}" in logged else float("nan") for name in names}
     note("  " + ", ".join(f"{name} {score:.4f}" for name, score in scores.items()) + f", {seconds:.1f} s")
     return {"seed": seed, **scores, "seconds": seconds}
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from lightning_dc.cli import main
+from tests.server import Server
+
+pytest.register_assert_rewrite("datamodules.testing")  # the contract's asserts tell the values
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +65,20 @@ def lightning_dc_cli(
 ) -> CommandLine:
     monkeypatch.chdir(tmp_path)
     return CommandLine(capsys)
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Server]]:
+    """Starts a server of a folder's files."""
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between two attempts
+    servers: list[Server] = []
+
+    def start(files: Path) -> Server:
+        servers.append(Server(files))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -42,6 +42,6 @@ def write_fake_reuters(folder: Path, n_documents: int = 240) -> Path:
         split = "TRAIN" if i % 4 else "TEST"
         attributes = f'TOPICS="YES" LEWISSPLIT="{split}"'
         documents.append(document((TOPICS[topic],), " ".join(words), f"Number {i}", attributes))
-    write_sgml(folder / "reut2-000.sgm", documents[::2])
-    write_sgml(folder / "reut2-001.sgm", documents[1::2])
+    write_sgml(folder / "news-000.sgm", documents[::2])
+    write_sgml(folder / "news-001.sgm", documents[1::2])
     return folder

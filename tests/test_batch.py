@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_dc.batch import Batch, SampleLoader, as_batch
+from lightning_dc.batch import Batch, SampleLoader, TargetSpec, as_batch
 from lightning_dc.errors import InputError
 
 X, Y, INDEX = torch.zeros(2, 3), torch.tensor([5, -1]), torch.tensor([4, 7])
@@ -118,3 +118,48 @@ def test_parts_of_different_lengths_are_refused(form: object, lengths: str) -> N
 def test_parts_that_are_no_integer_tensors_are_refused(form: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         as_batch(form)
+
+
+@pytest.mark.parametrize(
+    "targets", [torch.tensor([0, -1]), torch.tensor([[0.5], [float("nan")]]), torch.tensor([[3.0, 1.0], [2.0, 0.0]])]
+)
+def test_targets_are_accepted(targets: torch.Tensor) -> None:
+    for form in (Batch(X, None, INDEX, targets=targets), {"x": X, "index": INDEX, "targets": targets}):
+        assert as_batch(form).targets is targets
+    assert as_batch((X, Y, INDEX)).targets is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([1, 2], "targets of a batch must be a tensor, got list"),
+        (torch.zeros(3, 1), r"targets of a batch of 2 samples have shape \(3, 1\)"),
+        (torch.zeros(2, 1, 1), r"have shape \(2, 1, 1\); yield one class, or one row of targets"),
+    ],
+)
+def test_bad_targets_are_refused(targets: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_batch({"x": X, "index": INDEX, "targets": targets})
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "n_outputs"),
+    [("class", "abc", 3), ("multilabel", "ab", 2), ("value", "a", 1), ("survival", ("time", "event"), 1)],
+)
+def test_a_network_has_an_output_for_each_class_or_column(kind: Any, names: Any, n_outputs: int) -> None:
+    assert TargetSpec(kind, names).n_outputs == n_outputs
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "message"),
+    [
+        ("ordinal", "ab", "kind='ordinal' of a target is unknown; choose from class, multilabel, value, survival"),
+        ("class", "a", r"names=\['a'\] of a class target must be at least 2"),
+        ("value", (), "of a value target must be at least 1"),
+        ("survival", ("time",), "must be a time and an event"),
+        ("survival", ("time", "event", "age"), "must be a time and an event"),
+    ],
+)
+def test_bad_descriptions_of_targets_are_refused(kind: Any, names: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TargetSpec(kind, names)

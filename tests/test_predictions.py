@@ -46,6 +46,17 @@ def test_npz_holds_every_array(tmp_path: Path) -> None:
         assert arrays["q"].dtype == np.float32
 
 
+@pytest.mark.parametrize("ids", [np.array([7, -1, 1 << 40]), np.array(["a", "ä.png", "c"])])
+def test_ids_stand_beside_the_index(tmp_path: Path, ids: np.ndarray) -> None:
+    write_predictions(tmp_path / "out.parquet", INDEX, Z, Q, ids=ids)
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.column_names[:3] == ["index", "id", "cluster"]
+    assert table["id"].to_pylist() == ids.tolist()
+    write_predictions(tmp_path / "out.npz", INDEX, Z, Q, ids=ids)
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["id"], ids)
+
+
 @pytest.mark.parametrize("name", ["out.parquet", "out.npz"])
 def test_the_precision_of_the_run_is_kept(tmp_path: Path, name: str) -> None:
     write_predictions(tmp_path / name, INDEX, Z.double() / 3, Q.double())

@@ -20,12 +20,30 @@ class LabelChangeStop(Callback):
 
     Args:
         tolerance: share of labels; the paper has 0.001. 0 never stops.
+        patience: refreshes in a row that must see so few changes.
+
+    Raises:
+        InputError: an argument out of range.
     """
 
-    def __init__(self, tolerance: float) -> None:
+    def __init__(self, tolerance: float, patience: int = 1) -> None:
         if not 0.0 <= tolerance < 1.0:
             raise InputError(f"tolerance={tolerance} is a share of the labels and must lie in [0, 1)")
+        if patience < 1:
+            raise InputError(f"patience={patience} is a number of refreshes and must be at least 1")
         self.tolerance = tolerance
+        self.patience = patience
+        self._n_calm = 0
+        self._seen = -1  # step of the last refresh that was counted
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._n_calm, self._seen = 0, -1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"n_calm": self._n_calm, "seen": self._seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._n_calm, self._seen = state_dict["n_calm"], state_dict["seen"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop_if_converged(clustering_module(pl_module))
@@ -40,8 +58,14 @@ class LabelChangeStop(Callback):
         if assignments is None or assignments.changed is None or module.phases_over:
             return
         # Level-triggered: the refresh belongs to this very step and phase.
-        current = assignments.step == module.global_step and module.progress.step > 0
-        if current and assignments.changed < self.tolerance:
+        if assignments.step != module.global_step or module.progress.step == 0:
+            return
+        if self._seen != assignments.step:
+            is_next = assignments.changed < self.tolerance
+            self._n_calm = self._n_calm + 1 if is_next else 0
+            self._seen = assignments.step
+        if self._n_calm >= self.patience:
+            self._n_calm = 0
             rank_zero_info(
                 f"Phase {module.phase.name!r} has converged: {assignments.changed:.3%} of the labels changed "
                 f"(tolerance {self.tolerance:.3%})"

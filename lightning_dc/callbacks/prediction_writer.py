@@ -11,6 +11,7 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from lightning_dc.batch import NamedSamples
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import world
 from lightning_dc.predictions import check_prediction_path, write_predictions
@@ -56,5 +57,7 @@ class PredictionWriter(Callback):
             order = columns["index"].argsort()
             index, z, q = (column[order] for column in columns.values())
             soft = clustering_module(pl_module).head.is_soft
-            write_predictions(self.path, index, z, q, is_soft=soft)
+            loader = trainer.predict_dataloaders
+            ids = loader.ids if isinstance(loader, NamedSamples) else None
+            write_predictions(self.path, index, z, q, is_soft=soft, ids=None if ids is None else ids[index.numpy()])
             print(f"{len(order)} predictions written to {self.path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from lightning_dc.batch import NamedSamples
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.functional import contingency_table, match_clusters
@@ -69,11 +71,17 @@ class RunSummary(Callback):
         path = Path(folder) / self.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         z = full.z if self.embedding else None
-        write_predictions(path, loader.sample_ids, z, full.q, is_soft=module.head.is_soft)
+        write = functools.partial(
+            write_predictions,
+            *(path, loader.sample_ids, z, full.q),
+            is_soft=module.head.is_soft,
+            ids=loader.ids if isinstance(loader, NamedSamples) else None,
+        )
+        write()
         rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
         again, rows_again = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
-            write_predictions(path, loader.sample_ids, z, full.q, is_soft=module.head.is_soft, others=again)
+            write(others=again)
         self._print(trainer, module, full, rows + rows_again, path)
 
     def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:
@@ -115,6 +123,7 @@ class RunSummary(Callback):
             rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
         if module.assignments is not None and module.assignments.changed is not None:
             rows.append(("labels changed", f"{module.assignments.changed:.3%} at the last refresh"))
+        rows += module.summary_rows()
         rows.append(("cluster sizes", _fold(torch.bincount(full.labels, minlength=module.head.n_clusters).tolist())))
         if not module.phases_over:
             rows.append(("stopped early", f"in phase {module.phase.name!r}"))

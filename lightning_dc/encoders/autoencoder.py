@@ -1,15 +1,14 @@
-"""What a method needs of an encoder and its decoder."""
+"""What a method needs of an encoder that has a decoder."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-Corruption = Callable[[Tensor], Tensor]
-"""Noise on a hidden activation, (B, width) to the same shape: dropout in the denoising autoencoders of DEC."""
+from lightning_dc.encoders.encoder import Corruption, Encoder
 
 
 class LayerReconstruction(NamedTuple):
@@ -24,7 +23,7 @@ class LayerReconstruction(NamedTuple):
     reconstruction: Tensor
 
 
-class Autoencoder(nn.Module, ABC):
+class Autoencoder(Encoder):
     """An encoder and its decoder.
 
     Attributes:
@@ -34,22 +33,7 @@ class Autoencoder(nn.Module, ABC):
         decoder: maps (B, D) to (B, *input_shape).
     """
 
-    encoder: nn.Module
     decoder: nn.Module
-
-    def __init__(self, input_shape: Sequence[int], latent_dim: int) -> None:
-        super().__init__()
-        self.input_shape = tuple(input_shape)
-        self.latent_dim = latent_dim
-
-    @property
-    def n_layers(self) -> int:
-        """Layers that can be pretrained greedily; 0 where that is not possible."""
-        return 0
-
-    @abstractmethod
-    def encode(self, x: Tensor, corrupt: Corruption | None = None) -> Tensor:
-        """Embed samples, (B, *input_shape) to (B, D); ``corrupt`` acts on hidden activations, not on the embedding."""
 
     @abstractmethod
     def decode(self, z: Tensor, corrupt: Corruption | None = None) -> Tensor:

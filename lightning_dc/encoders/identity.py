@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lightning_dc.encoders.autoencoder import Autoencoder, Corruption
+from lightning_dc.encoders.autoencoder import Autoencoder
+from lightning_dc.encoders.encoder import Corruption
 
 
 class Identity(Autoencoder):

@@ -9,7 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from lightning_dc.encoders.autoencoder import Autoencoder, Corruption, LayerReconstruction
+from lightning_dc.encoders.autoencoder import Autoencoder, LayerReconstruction
+from lightning_dc.encoders.encoder import Corruption
 from lightning_dc.errors import InputError
 
 

@@ -16,23 +16,65 @@ from lightning_dc.functional.contingency import (
     contingency_table,
     normalized_mutual_information,
 )
+from lightning_dc.functional.cox import Ties, cox_loss
+from lightning_dc.functional.differences import standardized_differences
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
+from lightning_dc.functional.evidence import input_evidence, permuted
 from lightning_dc.functional.matching import match_clusters
+from lightning_dc.functional.norms import (
+    InputGroups,
+    Norm,
+    adaptive_weights,
+    check_norm,
+    group_norms,
+    group_penalty,
+    project_to_bound,
+    proximal_step,
+    size_weights,
+)
+from lightning_dc.functional.supervised import (
+    class_loss,
+    known_targets,
+    multilabel_loss,
+    null_residuals,
+    supervised_losses,
+    value_loss,
+)
 
 __all__ = [
+    "InputGroups",
+    "Norm",
+    "Ties",
+    "adaptive_weights",
     "adjusted_rand_index",
     "agreement_scores",
     "assignment_entropy",
+    "check_norm",
+    "class_loss",
     "clustering_accuracy",
     "contingency_table",
+    "cox_loss",
+    "group_norms",
+    "group_penalty",
+    "input_evidence",
     "kl_divergence",
+    "known_targets",
     "match_clusters",
     "mean_squared_error",
+    "multilabel_loss",
     "nearest_centroids",
     "normalized_mutual_information",
+    "null_residuals",
+    "permuted",
+    "project_to_bound",
+    "proximal_step",
     "size_statistics",
+    "size_weights",
     "soft_frequencies",
     "squared_distances",
+    "standardized_differences",
     "student_t_assignment",
+    "supervised_losses",
     "target_distribution",
+    "value_loss",
 ]

@@ -35,6 +35,18 @@ class StepQuantities(Protocol):
     def p(self) -> Tensor:
         """Target distribution, (B, K), no gradient."""
 
+    @property
+    def output(self) -> Tensor:
+        """Output of the supervised task, (B, C), (B, T) or, of survival, (B, 1)."""
+
+    @property
+    def targets(self) -> Tensor:
+        """Targets of the supervised task, as in :class:`~lightning_dc.batch.Batch`."""
+
+    @property
+    def input_weight(self) -> Tensor:
+        """Weights of the encoder's input layer, (H, F)."""
+
 
 class LossTerm(nn.Module, ABC):
     """One named term of a loss."""

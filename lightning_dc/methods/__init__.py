@@ -3,6 +3,7 @@
 from lightning_dc.methods.ae_kmeans import AEKMeans
 from lightning_dc.methods.dcn import DCN
 from lightning_dc.methods.dec import DEC
+from lightning_dc.methods.deeptype import DeepType
 from lightning_dc.methods.idec import IDEC
 
-__all__ = ["AEKMeans", "DCN", "DEC", "IDEC"]
+__all__ = ["AEKMeans", "DCN", "DEC", "DeepType", "IDEC"]

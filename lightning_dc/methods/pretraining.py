@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_dc.encoders import Autoencoder
+from lightning_dc.encoders import Encoder
 from lightning_dc.training import Phase, PhaseConfig
 
 AUTOENCODER = ("encoder", "decoder")
@@ -14,7 +14,7 @@ PRETRAINING = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0})
 """Training of the whole autoencoder."""
 
 
-def pretraining_phases(network: Autoencoder, layerwise: PhaseConfig, pretraining: PhaseConfig) -> list[Phase]:
+def pretraining_phases(network: Encoder, layerwise: PhaseConfig, pretraining: PhaseConfig) -> list[Phase]:
     """Each layer by itself, then the autoencoder as a whole."""
     layers = range(network.n_layers or 1)
     return [

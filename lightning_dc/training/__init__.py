@@ -6,12 +6,13 @@ from lightning_dc.training.full_pass import (
     assign_all,
     embed_batch,
     embed_owned,
+    read_owned,
     training_loader,
 )
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
-from lightning_dc.training.record import record
-from lightning_dc.training.step import TrainingStep
+from lightning_dc.training.record import record, record_figure
+from lightning_dc.training.step import SupervisedStep, TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
 
 __all__ = [
@@ -21,12 +22,15 @@ __all__ = [
     "FullAssignment",
     "Phase",
     "PhaseConfig",
+    "SupervisedStep",
     "TargetDistribution",
     "TrainingStep",
     "assign_all",
     "centroid_head",
     "embed_batch",
     "embed_owned",
+    "read_owned",
     "record",
+    "record_figure",
     "training_loader",
 ]

@@ -27,6 +27,7 @@ class FullAssignment(NamedTuple):
         y: class of each sample, (N,), int64; None without labels.
         q: soft assignments, (N, K); None unless asked for.
         z: embeddings, (N, D); None unless asked for.
+        targets: as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T); None without.
     """
 
     frequencies: Tensor
@@ -35,6 +36,7 @@ class FullAssignment(NamedTuple):
     y: Tensor | None
     q: Tensor | None
     z: Tensor | None
+    targets: Tensor | None
 
     def scores(self, labels: Tensor | None = None) -> dict[str, float]:
         """ACC, NMI and ARI; empty without a single known class.
@@ -49,6 +51,13 @@ class FullAssignment(NamedTuple):
         clusters = torch.where(clusters < 0, n_clusters, clusters)
         table = contingency_table(clusters, self.y, n_clusters + 1, int(self.y.max()) + 1)
         return agreement_scores(table.cpu().numpy())
+
+
+def read_owned(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch]]:
+    """Rows and batch, on the device, of each chunk of the training set that this process owns."""
+    for rows in owned_chunks(loader.n_samples):
+        batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
+        yield rows, module.trainer.precision_plugin.convert_input(batch)
 
 
 def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
@@ -73,14 +82,14 @@ def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:
 def assign_all(
     module: ClusteringModule, loader: SampleLoader, *, keep_q: bool = False, keep_z: bool = False
 ) -> FullAssignment:
-    """Assign the whole training set.
+    """Assign a whole data set: the training set, or the one that is held out.
 
     Chunk c belongs to rank c mod W, and every row and every chunk's sum has one owner: the result is the same, to the
     last bit, for any number of processes.
 
     Args:
         module: the model.
-        loader: its training data.
+        loader: the data.
         keep_q: also return the (N, K) table of soft assignments.
         keep_z: also return the (N, D) table of embeddings.
     """
@@ -91,6 +100,8 @@ def assign_all(
     labelled = torch.zeros(1, dtype=torch.int64, device=device)
     q_table = _table(module, n_samples, n_clusters) if keep_q else None
     z_table = _table(module, n_samples, module.head.latent_dim) if keep_z else None
+    first = loader.read(0, 1).targets  # their shape, on a process that owns no chunk, too
+    targets = None if first is None else first.new_zeros(n_samples, *first.shape[1:], device=device)
     for rows, batch, z in _chunks(module, loader):
         with torch.no_grad():
             q = module.head(z)
@@ -105,7 +116,9 @@ def assign_all(
             q_table[rows] = q
         if z_table is not None:
             z_table[rows] = z
-    for tensor in (sums, labels, classes, labelled, q_table, z_table):
+        if targets is not None and batch.targets is not None:
+            targets[rows] = batch.targets
+    for tensor in (sums, labels, classes, labelled, q_table, z_table, targets):
         if tensor is not None:
             sum_(tensor)
     total = sums.sum(0)
@@ -116,6 +129,7 @@ def assign_all(
         y=classes if labelled.item() else None,
         q=q_table,
         z=z_table,
+        targets=targets,
     )
 
 
@@ -169,10 +183,7 @@ def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
 
 def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch, Tensor]]:
     """Rows, batch and embedding of each chunk that this process owns."""
-    strategy, precision = module.trainer.strategy, module.trainer.precision_plugin
-    for rows in owned_chunks(loader.n_samples):
-        batch = strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
-        batch = precision.convert_input(batch)
+    for rows, batch in read_owned(module, loader):
         yield rows, batch, embed_batch(module, batch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
-from lightning_dc.batch import Batch, Preprocessor, as_batch
+from lightning_dc.batch import Batch, DataDescription, Preprocessor, as_batch
 from lightning_dc.distributed import world
-from lightning_dc.encoders import Autoencoder
+from lightning_dc.encoders import Autoencoder, Encoder
 from lightning_dc.errors import InputError
 from lightning_dc.heads import ClusteringHead
 from lightning_dc.losses import LossTerm
@@ -35,13 +36,13 @@ _CHECKPOINT_KEY = "lightning_dc"
 
 
 class ClusteringModule(pl.LightningModule, ABC):
-    """An autoencoder, a clustering head and loss terms, trained through phases.
+    """An encoder, a clustering head and loss terms, trained through phases.
 
     A method derives from it, builds the parts, and says what its callbacks (``method_callbacks``) and phases
     (:meth:`configure_phases`) are. It calls ``save_hyperparameters()`` and ``set_phases()`` in its ``__init__``.
 
     Args:
-        autoencoder: encoder and decoder.
+        autoencoder: encoder, with a decoder where a loss term or a phase needs one.
         head: clustering head.
         losses: loss terms by name; phases weight them.
         augmentation: random transform of training batches; None for none.
@@ -58,7 +59,7 @@ class ClusteringModule(pl.LightningModule, ABC):
 
     def __init__(
         self,
-        autoencoder: Autoencoder,
+        autoencoder: Encoder,
         head: ClusteringHead,
         losses: Mapping[str, LossTerm],
         augmentation: Augmentation | None = None,
@@ -102,6 +103,12 @@ class ClusteringModule(pl.LightningModule, ABC):
                 raise InputError(f"trainable of phase {phase.name!r} names no part, so nothing would train")
             if phase.layer is not None and (phase.config.input_dropout > 0 or phase.config.trainable is not None):
                 raise InputError("layerwise takes neither input_dropout nor trainable; its noise is dropout")
+            missing = set(phase.trainable) - self.parts().keys()
+            if missing:
+                raise InputError(
+                    f"trainable of phase {phase.name!r} names {sorted(missing)}, which {type(self).__name__} does not "
+                    f"have; choose from {', '.join(self.parts())}"
+                )
             if phase.layer is not None and self.autoencoder.n_layers == 0:
                 raise InputError(
                     f"{type(self.autoencoder).__name__} has no layer-wise pretraining; set layerwise.max_epochs to 0"
@@ -109,6 +116,24 @@ class ClusteringModule(pl.LightningModule, ABC):
         if not phases:
             raise InputError("every phase has length 0, so there is nothing to train; set max_epochs of one of them")
         self.phases = phases
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that a phase can train, by the names of ``training.PARTS``."""
+        parts = {"encoder": self.autoencoder.encoder, "head": self.head}
+        if isinstance(self.autoencoder, Autoencoder):
+            parts["decoder"] = self.autoencoder.decoder
+        return parts
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the inputs: those of the DataModule, or else their numbers."""
+        data = self._datamodule()
+        names = data.feature_names if isinstance(data, DataDescription) else None
+        return [f"input_{j}" for j in range(math.prod(self.autoencoder.input_shape))] if names is None else [*names]
+
+    def summary_rows(self) -> list[tuple[str, str]]:
+        """What a method adds to the table at the end of a run: name and value."""
+        return []
 
     def configure_callbacks(self) -> list[Callback]:
         """The method's callbacks, without those that the trainer has already."""
@@ -171,10 +196,13 @@ class ClusteringModule(pl.LightningModule, ABC):
         if not phase.trainable:
             return torch.optim.SGD(self.parameters(), lr=0.0)  # Lightning counts the steps of an optimizer
         if phase.layer is not None:
+            assert isinstance(self.autoencoder, Autoencoder)
             parameters = self.autoencoder.layer_parameters(phase.layer)
         else:
-            parts = {"encoder": self.autoencoder.encoder, "decoder": self.autoencoder.decoder, "head": self.head}
+            parts = self.parts()
             parameters = [parameter for part in phase.trainable for parameter in parts[part].parameters()]
+        # Parameters of a loss train where it is a loss.
+        parameters += [parameter for name in phase.config.loss_weights for parameter in self.losses[name].parameters()]
         factor = phase.config.bias_lr_factor
         weights = [parameter for parameter in parameters if parameter.ndim > 1 or factor == 1.0]
         biases = [parameter for parameter in parameters if parameter.ndim <= 1 and factor != 1.0]
@@ -258,6 +286,9 @@ class ClusteringModule(pl.LightningModule, ABC):
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.seed)
+        datamodule = self._datamodule()
+        if isinstance(datamodule, Preprocessor):  # for other data, in the same process
+            self._preprocessing = datamodule.preprocessing_state()
 
     def _seed_default_generators(self, seed: int) -> None:
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 100 times as long

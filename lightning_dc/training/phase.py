@@ -11,7 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning_dc.errors import InputError
 from lightning_dc.schedules import Progress, Schedule
 
-PARTS = ("encoder", "decoder", "head")
+PARTS = ("encoder", "decoder", "head", "task")
 """The parts of a model that a phase can train."""
 
 
@@ -27,7 +27,7 @@ class PhaseConfig:
         momentum_schedule: factor of the optimizer's momentum (SGD) over the phase; None is constant.
         bias_lr_factor: factor of the learning rate of biases; Caffe, and so the DEC code, has 2.
         loss_weights: weight of each loss term, a number or a schedule; a term that is not named is not computed.
-        trainable: parts that train, of ``encoder``, ``decoder`` and ``head``; None leaves it to the method.
+        trainable: parts that train, of ``encoder``, ``decoder``, ``head`` and ``task``; None leaves it to the method.
         input_dropout: probability of zeroing an input, the masking noise of a denoising autoencoder (Vincent et al.
             2010, https://jmlr.org/papers/v11/vincent10a.html); what is reconstructed has no noise.
         dropout: probability of zeroing a hidden activation.

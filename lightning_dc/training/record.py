@@ -1,11 +1,25 @@
-"""Scalars to the loggers."""
+"""Scalars and figures to the loggers."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from lightning.pytorch.loggers import TensorBoardLogger
+
 from lightning_dc.training.module import ClusteringModule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def record(module: ClusteringModule, values: dict[str, float]) -> None:
     """Write scalars to every logger of the run at the current global step, whatever ``log_every_n_steps`` says."""
     for logger in module.trainer.loggers:
         logger.log_metrics(values, step=module.global_step)
+
+
+def record_figure(module: ClusteringModule, name: str, figure: Figure) -> None:
+    """Write a figure to the TensorBoard logs of the run at the current global step; other loggers get none."""
+    for logger in module.trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_figure(name, figure, module.global_step)

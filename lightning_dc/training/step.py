@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_dc.batch import Batch
-from lightning_dc.encoders import Corruption, LayerReconstruction
+from lightning_dc.encoders import Autoencoder, Corruption, Encoded, LayerReconstruction, Representation
 from lightning_dc.errors import InputError
 from lightning_dc.randomness import StepRandom
 from lightning_dc.training.centroids import centroid_head
@@ -59,7 +59,27 @@ class TrainingStep:
     @property
     def x_hat(self) -> Tensor:
         """Reconstruction of ``x``, same shape."""
-        return self._module.autoencoder.decode(self.z, self._corruption)
+        return self._autoencoder.decode(self.z, self._corruption)
+
+    @property
+    def output(self) -> Tensor:
+        """What the task head predicts, (B, n_outputs)."""
+        raise InputError(f"{type(self._module).__name__} has no task head, so no loss can be one of a task")
+
+    @property
+    def targets(self) -> Tensor:
+        """What a supervised method learns, as in :class:`~lightning_dc.batch.Batch`."""
+        if self.batch.targets is None:
+            raise InputError(
+                f"{type(self._module).__name__} learns targets, but the batches have none; give a DataModule with a "
+                "target, such as SyntheticDataModule(target='class')"
+            )
+        return self.batch.targets
+
+    @property
+    def input_weight(self) -> Tensor:
+        """Weights of the encoder's input layer, (H, F)."""
+        return self._module.autoencoder.input_layer.weight
 
     @property
     def centroids(self) -> Tensor:
@@ -80,6 +100,13 @@ class TrainingStep:
                 f"phase {self._phase.name!r} needs a target distribution; add a TargetDistributionRefresh callback"
             )
         return self._module.target.rows(self.batch.index, self.q)
+
+    @property
+    def _autoencoder(self) -> Autoencoder:
+        network = self._module.autoencoder
+        if not isinstance(network, Autoencoder):
+            raise InputError(f"{type(network).__name__} has no decoder, which reconstruction needs; use an Autoencoder")
+        return network
 
     @property
     def _corruption(self) -> Corruption | None:
@@ -105,6 +132,42 @@ class LayerStep(TrainingStep):
     def _pair(self) -> LayerReconstruction:
         layer, p = self._phase.layer, self._phase.config.dropout
         assert layer is not None
-        return self._module.autoencoder.reconstruct_layer(
-            self.view, layer, lambda hidden: self._random.dropout(hidden, p)
-        )
+        return self._autoencoder.reconstruct_layer(self.view, layer, lambda hidden: self._random.dropout(hidden, p))
+
+
+class SupervisedStep(TrainingStep):
+    """A step with a task head: ``z`` is the representation that is clustered, ``output`` what the head predicts.
+
+    Args:
+        module: the model.
+        batch: the batch of this process.
+        micro_batch: as in :class:`TrainingStep`.
+        representation: reads ``z`` from layers of the encoder.
+        task_head: maps the encoder's output to predictions.
+    """
+
+    def __init__(
+        self,
+        module: ClusteringModule,
+        batch: Batch,
+        micro_batch: int,
+        representation: Representation,
+        task_head: nn.Module,
+    ) -> None:
+        super().__init__(module, batch, micro_batch)
+        self._representation = representation
+        self._task_head = task_head
+
+    @cached_property
+    def z(self) -> Tensor:
+        return self._encoded.z
+
+    @cached_property
+    def output(self) -> Tensor:
+        return self._task_head(self._encoded.features)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _encoded(self) -> Encoded:
+        noisy = self._random.dropout(self.view, self._phase.config.input_dropout)
+        with self._gradient("encoder"):
+            return self._representation(noisy, self._corruption)

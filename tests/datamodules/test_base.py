@@ -54,7 +54,7 @@ def everything(loader: BatchLoader) -> np.ndarray:
     ("arguments", "message"),
     [
         ({"batch_size": 0}, "batch_size=0 must be at least 1"),
-        ({"scaling": "minmax"}, "scaling='minmax' is unknown; choose from rms, standard, none"),
+        ({"scaling": "minmax"}, "scaling='minmax' is unknown; choose from rms, standard, unit, none"),
         ({"val_fraction": -0.1}, "val_fraction=-0.1"),
         ({"val_fraction": 1.0}, "val_fraction=1.0"),
     ],
@@ -285,3 +285,33 @@ def test_the_scaling_of_other_features_is_refused() -> None:
     data.train_dataloader()
     with pytest.raises(InputError, match="give samples of the same features"):
         given(features()[:, :-1]).load_preprocessing_state(data.preprocessing_state())
+
+
+@pytest.mark.parametrize("ids", [np.arange(100, 120), [f"sample {i}" for i in range(20)]])
+def test_ids_follow_their_samples(ids: Any) -> None:
+    data = Given(Samples(features(), ids=ids), val_fraction=0.25)
+    data.setup("fit")
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.predict_dataloader()):
+        assert isinstance(loader, BatchLoader)
+        assert loader.ids is not None
+        assert loader.ids.tolist() == [list(ids)[row] for row in loader.sample_ids.tolist()]
+    other = Samples(features(2), ids=ids[:2])
+    with_test = Given(Samples(features(), ids=ids), other).predict_dataloader()
+    assert with_test.ids is not None
+    assert with_test.ids.tolist() == [*ids, *ids[:2]]  # a set at a time
+    assert Given(Samples(features(), ids=ids), Samples(features(2))).predict_dataloader().ids is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([*range(19), 3], r"ids of Given\.load\(\) hold 3 twice, in rows 3 and 19; make them unique"),
+        (["a", *"bcdefghijklmnopqrs", "c"], "hold 'c' twice, in rows 2 and 19"),
+        (range(3), r"ids of Given\.load\(\) have shape \(3,\) and dtype int64; give one integer or string a sample"),
+        (np.arange(20) / 2, "have shape .* and dtype float64"),
+        ([None] * 20, "dtype object"),
+    ],
+)
+def test_bad_ids_are_refused(ids: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Given(Samples(features(), ids=ids)).setup("fit")

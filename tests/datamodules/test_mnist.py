@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import datamodules.mnist
 from datamodules import MNISTDataModule
 from lightning_dc.errors import InputError
 from tests.fake_mnist import write_fake_mnist, write_idx
+from tests.server import Server
 
 NAMES = tuple(datamodules.mnist.CHECKSUMS)
 
@@ -108,51 +107,11 @@ def test_a_corrupt_file_is_named(folder: Path) -> None:
         module(folder)
 
 
-class Server:
-    """Serves a folder's files under /good/, other bytes under /changed/, and errors elsewhere."""
-
-    def __init__(self, files: Path) -> None:
-        self.requests: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.requests.append(self.path)
-                mirror, _, name = self.path.removeprefix("/").partition("/")
-                found = mirror in ("good", "changed") and (files / name).is_file()
-                body = (files / name).read_bytes() if found else b"not here"
-                body = body[::-1] if mirror == "changed" else body
-                self.send_response(200 if found else 503)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def mirror(self, name: str) -> str:
-        return f"http://127.0.0.1:{self._http.server_port}/{name}"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
-
-
 @pytest.fixture
-def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(proxy, raising=False)
-    monkeypatch.setattr("time.sleep", lambda _: None)  # between two attempts
+def server(folder: Path, loopback: Callable[[Path], Server], monkeypatch: pytest.MonkeyPatch) -> Server:
     checksums = {name: "md5:" + hashlib.md5((folder / name).read_bytes()).hexdigest() for name in NAMES}
     monkeypatch.setattr(datamodules.mnist, "CHECKSUMS", checksums)
-    server = Server(folder)
-    yield server
-    server.close()
+    return loopback(folder)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -211,7 +170,7 @@ def test_the_real_mnist_is_whole(data_folder: Path) -> None:
         pytest.skip(f"{data_folder} holds no folder mnist")
     data = MNISTDataModule(str(data_folder / "mnist"), download=False)
     data.prepare_data()
-    x, y = data.load()
+    x, y = data.load()[:2]
     assert x.shape == (70_000, 1, 28, 28)
     assert x.dtype == np.uint8
     counts = [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import re
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +16,12 @@ import scipy.sparse
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from datamodules import ArrayDataModule, ReutersDataModule
+from datamodules import ArrayDataModule, ReutersDataModule, reuters21578
 from datamodules.reuters_sgml import read_sgml
 from lightning_dc.errors import InputError
 from tests.conftest import CommandLine
 from tests.fake_reuters import TOPICS, document, write_fake_reuters, write_sgml
+from tests.server import Server
 from tests.test_cli import QUICK
 
 
@@ -57,7 +63,7 @@ def test_news_of_one_topic_with_a_body_are_kept(tmp_path: Path) -> None:
         document(("acq",), "delta"),
         document(("earn",), "epsilon", None),
     ]
-    write_sgml(tmp_path / "reut2-000.sgm", news)
+    write_sgml(tmp_path / "news-000.sgm", news)
     data = module(tmp_path)
     assert data.topics == ["earn", "acq"]
     assert data.train_dataloader().read(0, 100).y.tolist() == [0, 1, 0]
@@ -123,7 +129,7 @@ def test_other_preprocessing_is_refused(folder: Path) -> None:
         module(folder, n_words=50).load_preprocessing_state(trained.preprocessing_state())
     arrays = ArrayDataModule(np.random.default_rng(0).normal(size=(9, 60)))
     arrays.train_dataloader()
-    with pytest.raises(InputError, match="were no TF-IDF of words"):
+    with pytest.raises(InputError, match="not by tfidf"):
         module(folder).load_preprocessing_state(arrays.preprocessing_state())
 
 
@@ -134,10 +140,10 @@ def test_bad_arguments_are_refused(arguments: dict[str, int]) -> None:
 
 
 def test_a_folder_without_news_is_refused(tmp_path: Path) -> None:
-    write_sgml(tmp_path / "reut2-000.sgm", [document(body=None)])
+    write_sgml(tmp_path / "news-000.sgm", [document(body=None)])
     with pytest.raises(InputError, match="has no news of one topic with a body"):
         module(tmp_path)
-    write_sgml(tmp_path / "reut2-000.sgm", [document()])
+    write_sgml(tmp_path / "news-000.sgm", [document()])
     with pytest.raises(InputError, match="has no news of one topic with a body"):
         module(tmp_path, split=True)
 
@@ -169,8 +175,73 @@ def test_the_real_corpus_is_whole(data_folder: Path) -> None:
     splits = [found.split for found in documents]
     assert (splits.count("train"), splits.count("test")) == (9_603, 3_299)  # as the corpus' README says
     data = ReutersDataModule(str(folder))
-    x, y = data.load()
+    x, y = data.load()[:2]
     assert x.shape == (7_522, 2_000)
     assert data.topics[:2] == ["earn", "acq"]
     np.testing.assert_array_equal(np.bincount(y)[:4], [3735, 2125, 355, 333])
     assert x.nnz / 7_522 / 2_000 < 0.03
+
+
+@pytest.fixture
+def server(folder: Path, loopback: Callable[[Path], Server], monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Offers an archive of the invented news."""
+    archive = folder / reuters21578.ARCHIVE
+    with tarfile.open(archive, "w:gz") as file:
+        for path in folder.glob("*.sgm"):
+            file.add(path, path.name)
+    monkeypatch.setattr(reuters21578, "CHECKSUM", "sha256:" + hashlib.sha256(archive.read_bytes()).hexdigest())
+    return loopback(folder)
+
+
+def test_the_archive_is_downloaded_once(
+    folder: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reuters21578, "MIRRORS", [server.mirror("broken/"), server.mirror("good/")])
+    target = tmp_path / "new"
+    for _ in range(2):
+        data = ReutersDataModule(str(target), n_words=60)
+        data.prepare_data()
+        data.setup("fit")
+    assert server.requests[-1] == f"/good/{reuters21578.ARCHIVE}"
+    assert server.requests.count(server.requests[-1]) == 1
+    np.testing.assert_array_equal(data.load().x.toarray(), module(folder).load().x.toarray())
+
+
+@pytest.mark.parametrize("mirror", ["cut/", "changed/"])
+def test_a_download_that_is_not_whole_leaves_no_file(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    monkeypatch.setattr(reuters21578, "MIRRORS", [server.mirror(mirror)])
+    target = tmp_path / "new"
+    with pytest.raises(InputError, match="could not be downloaded"):
+        ReutersDataModule(str(target)).prepare_data()
+    assert not list(target.iterdir())
+
+
+def test_nothing_is_downloaded_unasked(tmp_path: Path) -> None:
+    data = ReutersDataModule(str(tmp_path / "new"), download=False)
+    data.prepare_data()
+    with pytest.raises(InputError, match="is neither a folder nor a tar"):
+        data.setup("fit")
+
+
+def test_the_checkpoint_of_news_is_refused_by_plain_arrays(folder: Path) -> None:
+    trained = module(folder)
+    trained.train_dataloader()
+    arrays = ArrayDataModule(np.random.default_rng(0).normal(size=(9, 60)))
+    with pytest.raises(InputError, match="samples were made with tfidf, which ArrayDataModule does not do"):
+        arrays.load_preprocessing_state(trained.preprocessing_state())
+
+
+def test_features_and_news_have_names(folder: Path) -> None:
+    data = ReutersDataModule(str(folder), n_words=1000, n_topics=None)
+    expected = reference(texts(folder), 1000).get_feature_names_out().tolist()
+    assert data.feature_names == expected + [f"(unused {i})" for i in range(1000 - len(expected))]
+    data.setup("fit")
+    assert data.train_dataloader().ids is None  # NEWID is 1 for all invented news
+    numbers = itertools.count()
+    for path in sorted(folder.glob("*.sgm")):
+        text = path.read_text("latin-1")
+        path.write_text(re.sub('NEWID="1"', lambda _: f'NEWID="{2 * next(numbers)}"', text), "latin-1")
+    renumbered = module(folder, n_topics=None).train_dataloader()
+    assert renumbered.ids.tolist() == list(range(0, 480, 2))

@@ -20,7 +20,7 @@ def parsed(*documents: str) -> list[Document]:
 
 def test_a_document_is_read() -> None:
     text = document(("crude", "ship"), "AT&amp;T &lt;T> rose\nto 5&#127;", "A &lt;B>")
-    assert parsed(text) == [Document(("crude", "ship"), "train", "A <B>", "AT&T <T> rose\nto 5\n Reuter")]
+    assert parsed(text) == [Document(("crude", "ship"), "train", "A <B>", "AT&T <T> rose\nto 5\n Reuter", 1)]
 
 
 def test_parts_may_be_missing() -> None:
@@ -76,13 +76,13 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         read_sgml(tmp_path / "missing")
     with pytest.raises(InputError, match=r"holds no \.sgm files"):
         read_sgml(tmp_path)
-    write_sgml(tmp_path / "reut2-000.sgm", [document(), document()[:-12]])
-    with pytest.raises(InputError, match=r"reut2-000\.sgm: document 2 of the file doesn't end"):
+    write_sgml(tmp_path / "news-000.sgm", [document(), document()[:-12]])
+    with pytest.raises(InputError, match=r"news-000\.sgm: document 2 of the file doesn't end"):
         read_sgml(tmp_path)
-    write_sgml(tmp_path / "reut2-000.sgm", [document(), document()[:-12], document()])
-    with pytest.raises(InputError, match=r"reut2-000\.sgm: document 2 of the file doesn't end"):
+    write_sgml(tmp_path / "news-000.sgm", [document(), document()[:-12], document()])
+    with pytest.raises(InputError, match=r"news-000\.sgm: document 2 of the file doesn't end"):
         read_sgml(tmp_path)
-    write_sgml(tmp_path / "reut2-000.sgm", [])
+    write_sgml(tmp_path / "news-000.sgm", [])
     with pytest.raises(InputError, match="holds no <REUTERS> document"):
         read_sgml(tmp_path)
 
@@ -108,3 +108,13 @@ def test_damaged_bytes_end_in_documents_or_an_input_error(noise: bytes, start: i
         )
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017 - most damage goes unseen, so nothing need be raised
+
+
+def test_missing_files_of_the_corpus_are_named(tmp_path: Path) -> None:
+    for number in range(22):
+        write_sgml(tmp_path / f"reut2-{number:03}.sgm", [document()])
+    assert len(read_sgml(tmp_path)) == 22
+    for number in (3, 17):
+        (tmp_path / f"reut2-{number:03}.sgm").unlink()
+    with pytest.raises(InputError, match=r"lacks reut2-003\.sgm, reut2-017\.sgm of Reuters-21578"):
+        read_sgml(tmp_path)

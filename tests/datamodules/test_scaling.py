@@ -7,9 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import StandardScaler
 
 from datamodules.scaling import Scaling, check_finite
+from datamodules.sparse import SparseRows
 from lightning_dc.errors import InputError
 
 
@@ -94,3 +97,15 @@ def test_standard_refuses_constant_features_and_names_the_first() -> None:
         Scaling.learn("standard", x)
     scaled = Scaling.learn("rms", x)(x)
     assert float(scaled.square().sum(1).mean() / 4) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_unit_scaling_is_that_of_cosines(sparse: bool) -> None:
+    rows = np.random.default_rng(0).normal(size=(9, 4)) * np.arange(9)[:, None]  # the first is zero
+    x = SparseRows.of(csr_array(rows), "x") if sparse else torch.from_numpy(rows)
+    scaled = Scaling.learn("unit", x)(torch.from_numpy(rows), torch.float64).numpy()
+    assert not scaled[0].any()
+    np.testing.assert_allclose(np.square(scaled[1:]).mean(1), 1.0)
+    np.testing.assert_allclose(scaled[1:] @ scaled[1:].T / 4, cosine_similarity(rows[1:]), atol=1e-12)
+    images = Scaling.learn("unit", torch.from_numpy(rows[1:]).view(-1, 1, 2, 2))(torch.ones(3, 1, 2, 2) * 7)
+    torch.testing.assert_close(images, torch.ones(3, 1, 2, 2))

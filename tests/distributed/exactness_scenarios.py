@@ -20,9 +20,9 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed as dist
 
 from datamodules import ClusteringDataModule, Samples
-from lightning_dc import DCN, DEC, ClusteringModule, MLPAutoencoder, PhaseConfig
+from lightning_dc import DCN, DEC, ClusteringModule, DeepType, MLPAutoencoder, MLPEncoder, PhaseConfig, TargetSpec
 from lightning_dc.augmentation import RandomAffine
-from lightning_dc.schedules import OneCycle
+from lightning_dc.schedules import Exponential, OneCycle
 
 STEPS_PER_EPOCH = 16  # 1003 samples in batches of 64: the last batch is smaller, and odd
 KILLS = {
@@ -45,6 +45,17 @@ DCN_KILLS = {  # as ModelCheckpoint saves: what a step does to the centroids is 
     "dcn_last_batch": ("checkpoint", 21),
     "dcn_epoch_end": ("epoch", 28),
     "dcn_at_a_phase_boundary": ("checkpoint", 7),
+}
+
+
+DEEPTYPE_STEPS_PER_EPOCH = 7  # the batches of DCN
+DEEPTYPE_KILLS = {
+    "deeptype_before_the_proximal_step": ("step", 5),  # a user's callback comes first
+    "deeptype_mid_epoch": ("checkpoint", 10),
+    "deeptype_at_a_refresh": ("step", 12),  # 5 steps into joint training
+    "deeptype_epoch_end": ("epoch", 14),
+    "deeptype_at_a_phase_boundary": ("checkpoint", 7),
+    "deeptype_before_the_last_k_means": ("checkpoint", 21),
 }
 
 
@@ -126,12 +137,53 @@ def dcn() -> DCN:
     )
 
 
+class Survivors(RandomImages):
+    """Their risk depends on the centre, which half of the pixels don't show; a tenth of the times is missing."""
+
+    @property
+    def target_spec(self) -> TargetSpec:
+        return TargetSpec("survival", ("time", "event"))
+
+    def load(self) -> Samples:
+        samples = super().load()
+        generator = torch.Generator().manual_seed(1)
+        x = torch.as_tensor(samples.x).clone()
+        x[:, :, 2:] = torch.randn(1003, 1, 2, 5, generator=generator, dtype=torch.float64)
+        uniform = torch.rand(1003, 2, generator=generator, dtype=torch.float64)
+        times = (-5 * uniform[:, 0].log() * (1 + torch.as_tensor(samples.y))).ceil()
+        targets = torch.stack([times, (uniform[:, 1] < 0.7).double()], 1)
+        targets[::10] = float("nan")
+        return samples._replace(x=x, targets=targets)
+
+
+def deeptype() -> DeepType:
+    adam = functools.partial(torch.optim.Adam, lr=1e-2)
+    weights = {"task": 1.0, "sparsity": Exponential(0.0, 3.0, time_constant=3)}
+    return DeepType(
+        input_shape=(1, 4, 5),
+        target_spec=TargetSpec("survival", ("time", "event")),
+        n_clusters=5,
+        encoder=functools.partial(MLPEncoder, hidden_dims=[16, 8]),
+        representation=["activation_1"],
+        pretraining=PhaseConfig(max_epochs=1, loss_weights=weights, optimizer=adam, dropout=0.1),
+        joint=PhaseConfig(max_epochs=2, loss_weights=weights | {"distance": 0.2}, optimizer=adam),
+        refresh_every_n_steps=5,
+        refresh_every_n_epochs=None,
+        tolerance=0.0,
+        n_init=3,
+    )
+
+
+METHODS = {"dcn": (dcn, RandomImages), "deeptype": (deeptype, Survivors)}
+
+
 def fit(
     path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tolerance: float, name: str
 ) -> None:
     pl.seed_everything(3, verbose=False)
-    method: ClusteringModule = dcn() if name == "dcn" else model(tolerance)
-    batch_size = DCN_BATCH_SIZE if name == "dcn" else 64
+    build, data = METHODS.get(name, (functools.partial(model, tolerance), RandomImages))
+    method: ClusteringModule = build()
+    batch_size = DCN_BATCH_SIZE if name in METHODS else 64
     trainer = pl.Trainer(
         max_epochs=-1,
         accelerator="cpu",
@@ -139,12 +191,13 @@ def fit(
         strategy=DDPStrategy(process_group_backend="gloo") if world_size > 1 else "auto",
         precision=precision,  # type: ignore[arg-type]
         logger=False,
+        default_root_dir=path.parent,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=isinstance(kill, Checkpoint),
         callbacks=[] if kill is None else [kill],
     )
-    trainer.fit(method, RandomImages(batch_size=batch_size), ckpt_path=ckpt_path)
+    trainer.fit(method, data(batch_size=batch_size), ckpt_path=ckpt_path)
     weights = torch.cat([parameter.detach().flatten() for parameter in method.parameters()])
     weights_of_all = [weights.clone() for _ in range(world_size)]
     if world_size > 1:
@@ -219,6 +272,11 @@ def main(folder: Path) -> None:
         for name, kill in DCN_KILLS.items():
             run(folder, f"{name}_{world_size}_killed", world_size, kill=kill, method="dcn")
             run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed", method="dcn")
+        run(folder, f"deeptype_whole_{world_size}", world_size, method="deeptype")
+        for name, kill in DEEPTYPE_KILLS.items():
+            run(folder, f"{name}_{world_size}_killed", world_size, kill=kill, method="deeptype")
+            run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed", method="deeptype")
+        run(folder, f"deeptype_float64_{world_size}", world_size, precision="64-true", method="deeptype")
         run(folder, f"dcn_float64_{world_size}", world_size, precision="64-true", method="dcn")
     run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
     run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")

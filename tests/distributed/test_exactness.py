@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.distributed.exactness_scenarios import DCN_KILLS, DCN_STEPS_PER_EPOCH, KILLS, STEPS_PER_EPOCH
+from tests.distributed.exactness_scenarios import (
+    DCN_KILLS,
+    DCN_STEPS_PER_EPOCH,
+    DEEPTYPE_KILLS,
+    DEEPTYPE_STEPS_PER_EPOCH,
+    KILLS,
+    STEPS_PER_EPOCH,
+)
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -25,7 +32,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)], env=environment, capture_output=True, text=True, timeout=400
+        [sys.executable, str(script), str(folder)], env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.pt")}
@@ -56,6 +63,25 @@ def test_dcn_on_two_processes_equals_one_in_float64(results: Results) -> None:
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
     assert torch.equal(two["labels"], one["labels"])
     assert len(one["labels"].unique()) == 5
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("kill", DEEPTYPE_KILLS)
+def test_deeptype_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, world_size: int) -> None:
+    whole, resumed = results[f"deeptype_whole_{world_size}"], results[f"{kill}_{world_size}"]
+    assert resumed["steps"] == whole["steps"] == 3 * DEEPTYPE_STEPS_PER_EPOCH + 1
+    assert torch.equal(resumed["weights"], whole["weights"])
+    assert torch.equal(resumed["labels"], whole["labels"])
+
+
+def test_deeptype_on_two_processes_equals_one_in_float64(results: Results) -> None:
+    """With risk sets of the global batch, missing times, and weights that are exactly zero."""
+    one, two = results["deeptype_float64_1"], results["deeptype_float64_2"]
+    assert one["weights"].dtype == torch.float64
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-8)
+    assert torch.equal(two["weights"] == 0, one["weights"] == 0)
+    assert (one["weights"] == 0).sum() > 16
+    assert torch.equal(two["labels"], one["labels"])
 
 
 def test_two_processes_equal_one_in_float64(results: Results) -> None:

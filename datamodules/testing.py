@@ -1,0 +1,178 @@
+"""The contract of a DataModule, as a class of tests for ``pytest``."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from datamodules.base import ClusteringDataModule
+from datamodules.loader import BatchLoader
+from lightning_dc.batch import Batch, DataDescription, Preprocessor
+
+if TYPE_CHECKING:
+    import pytest
+
+_ALL = 1 << 40  # samples; more than there are
+
+
+class DataModuleContract(ABC):
+    """What every DataModule keeps; derive a class of tests from it and say how to make one.
+
+    Example:
+        >>> class TestMyData(DataModuleContract):
+        ...     def make(self, folder, labels):
+        ...         return MyDataModule(folder / "mine.csv", labels=labels)
+    """
+
+    @abstractmethod
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        """A new DataModule of the same data at each call, of at least ten samples.
+
+        Args:
+            folder: an empty folder, the same at each call of a test, for files.
+            labels: with labels, if the data have any, or without.
+        """
+
+    def set_up(self, folder: Path, *, labels: bool = True, val_fraction: float = 0.0) -> ClusteringDataModule:
+        """A new one, ready for training."""
+        data = self.make(folder, labels)
+        data.val_fraction = val_fraction
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+    def test_shapes_and_types(self, tmp_path: Path) -> None:
+        """Batches are floats of the shape that was told, with integer labels and indices; targets are as described."""
+        data = self.set_up(tmp_path)
+        for loader in (data.train_dataloader(), data.predict_dataloader()):
+            batch = next(iter(loader))
+            assert tuple(batch.x.shape) == (len(batch.index), *data.input_shape)
+            assert batch.x.dtype == torch.float32
+            assert bool(torch.isfinite(batch.x).all())
+            assert batch.index.dtype == torch.int64
+            assert batch.y is None or (batch.y.dtype, batch.y.shape) == (torch.int64, batch.index.shape)
+            spec = data.target_spec
+            assert (batch.targets is None) == (spec is None)
+            if batch.targets is not None and spec is not None:
+                width = {"class": (), "survival": (2,)}.get(spec.kind, (len(spec.names),))
+                assert tuple(batch.targets.shape) == (len(batch.index), *width)
+        assert isinstance(data, DataDescription)
+        n_inputs = data.input_shape[0]
+        if data.feature_names is not None:
+            assert len(data.feature_names) == len(set(data.feature_names)) == n_inputs
+        if data.feature_groups is not None:
+            assert sorted(i for group in data.feature_groups for i in group) == list(range(n_inputs))
+
+    def test_an_epoch_holds_every_index_once(self, tmp_path: Path) -> None:
+        """Indices are unique and complete, in training and in evaluation, and so are ids."""
+        data = self.set_up(tmp_path)
+        for loader in (data.train_dataloader(), data.predict_dataloader()):
+            index = torch.cat([batch.index for batch in loader])
+            assert sorted(index.tolist()) == list(range(loader.n_samples))
+            assert len(set(loader.sample_ids.tolist())) == len(loader.sample_ids) == loader.n_samples
+            assert loader.ids is None or len(set(loader.ids.tolist())) == loader.n_samples
+
+    def test_batches_are_those_that_reading_gives(self, tmp_path: Path) -> None:
+        """A sample is the same in a batch and when it is read by its index."""
+        loader = self.set_up(tmp_path).train_dataloader()
+        whole = loader.read(0, _ALL)
+        for batch in loader:
+            torch.testing.assert_close(batch.x, whole.x[batch.index], rtol=0, atol=0)
+            assert (batch.y is None) == (whole.y is None)
+            assert batch.y is None or whole.y is None or torch.equal(batch.y, whole.y[batch.index])
+
+    def test_order_does_not_depend_on_the_number_of_processes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The shares of three processes make up the batches of one, and evaluation holds each sample once."""
+        data = self.set_up(tmp_path)
+        alone = list(_epoch(data.train_dataloader()))
+        shares: list[list[Batch]] = []
+        evaluated: list[int] = []
+        for rank in range(3):
+            monkeypatch.setattr("datamodules.loader.world", lambda rank=rank: (rank, 3))
+            shares.append(list(_epoch(data.train_dataloader())))
+            evaluated += [i for batch in data.predict_dataloader() for i in batch.index.tolist()]
+        for batch, *parts in zip(alone, *shares, strict=True):
+            assert all(part.n_global == len(batch.index) for part in parts)
+            for rank, part in enumerate(parts):
+                assert torch.equal(part.index, batch.index[rank::3])
+                assert torch.equal(part.x, batch.x[rank::3])
+        assert sorted(evaluated) == list(range(data.predict_dataloader().n_samples))
+
+    def test_labels_are_optional(self, tmp_path: Path) -> None:
+        """Without labels the inputs are the same."""
+        with_labels = self.set_up(tmp_path).train_dataloader().read(0, _ALL)
+        without = self.set_up(tmp_path, labels=False).train_dataloader().read(0, _ALL)
+        assert without.y is None
+        assert torch.equal(without.x, with_labels.x)
+
+    def test_setting_up_again_changes_nothing(self, tmp_path: Path) -> None:
+        """``setup`` may be called again, for each stage."""
+        data = self.set_up(tmp_path, val_fraction=0.3)
+        before = _everything(data)
+        for stage in ("fit", "validate", "test", "predict"):
+            data.setup(stage)
+        _assert_same(before, _everything(data))
+
+    def test_it_pickles(self, tmp_path: Path) -> None:
+        """A copy of it, made before or after the samples were loaded, gives the same samples."""
+        fresh = pickle.loads(pickle.dumps(self.make(tmp_path, True)))
+        data = self.set_up(tmp_path)
+        expected = _everything(data)
+        for copy in (fresh, pickle.loads(pickle.dumps(data))):
+            copy.setup("fit")
+            _assert_same(expected, _everything(copy))
+
+    def test_the_split_is_deterministic(self, tmp_path: Path) -> None:
+        """Training and held-out samples are the same each time, and no sample is in both."""
+        first, second = (self.set_up(tmp_path, val_fraction=0.3) for _ in range(2))
+        _assert_same(_everything(first), _everything(second))
+        held_out = first.val_dataloader()
+        assert isinstance(held_out, BatchLoader)
+        ids = [*first.train_dataloader().sample_ids.tolist(), *held_out.sample_ids.tolist()]
+        assert sorted(ids) == list(range(len(ids)))
+        assert held_out.n_samples == max(1, round(0.3 * len(ids)))
+
+    def test_preprocessing_travels(self, tmp_path: Path) -> None:
+        """What was learned on some rows goes through a checkpoint to another DataModule, loaded or not."""
+        learned = self.set_up(tmp_path, val_fraction=0.5)
+        assert isinstance(learned, Preprocessor)
+        expected = learned.predict_dataloader().read(0, _ALL).x
+        stream = io.BytesIO()
+        torch.save(learned.preprocessing_state(), stream)
+        stream.seek(0)
+        state = torch.load(stream, weights_only=True)
+        fresh, loaded = self.make(tmp_path, False), self.set_up(tmp_path)
+        loaded.predict_dataloader()  # has learned its own by now
+        for other in (fresh, loaded):
+            other.prepare_data()
+            other.load_preprocessing_state(state)
+            other.setup("predict")
+            assert other.input_shape == learned.input_shape
+            assert torch.equal(other.predict_dataloader().read(0, _ALL).x, expected)
+
+
+def _epoch(loader: BatchLoader) -> list[Batch]:
+    loader.set_epoch(1)
+    return list(loader)
+
+
+def _everything(data: ClusteringDataModule) -> list[Tensor]:
+    """Batches of an epoch, then the held-out samples."""
+    batches = _epoch(data.train_dataloader())
+    validation: Any = data.val_dataloader()
+    batches += [] if isinstance(validation, list) else list(validation)
+    return [part for batch in batches for part in batch if isinstance(part, Tensor)]
+
+
+def _assert_same(first: list[Tensor], second: list[Tensor]) -> None:
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)

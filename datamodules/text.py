@@ -1,0 +1,139 @@
+"""Texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.base import Samples
+from datamodules.folder import find_files
+from datamodules.learning import LearningDataModule
+from datamodules.scaling import ScalingName
+from datamodules.table_file import as_strings, is_table_file, read_table, require_column
+from datamodules.table_schema import classes_of, read_ids, read_labels
+from datamodules.tfidf import TfIdf
+from lightning_dc.errors import InputError
+
+Empty = Literal["error", "zeros"]
+
+
+class TextDataModule(LearningDataModule[TfIdf]):
+    """TF-IDF of the most frequent words of texts: files of a folder, or a column of a CSV, TSV or Parquet file.
+
+    Words and their idf are learned on the training rows and travel with the checkpoint. Features are sublinear TF-IDF
+    without English stop words, rows of length 1, sparse. A text that has words, but none of those, has a row of zeros.
+
+    Args:
+        path: a folder of ``.txt`` files, flat or with one folder a class, or a table.
+        text_column: column of the texts of a table.
+        label: column of a table's classes, for evaluation; a missing one is unknown.
+        id_column: column of a table's ids, which are written beside the clusters; those of a folder are the files'
+            paths.
+        n_words: number of features F. Texts of fewer words have columns of zeros.
+        encoding: of the files in a folder.
+        empty: a text of white space alone, or missing in a table, is an error, or has a row of ``zeros``.
+        batch_size: texts in a training batch, over all processes.
+        scaling: see :class:`~datamodules.ClusteringDataModule`; ``rms`` multiplies rows of length 1 by sqrt(F).
+        val_fraction: share of the texts that is held out for validation.
+        labels: give the labels, for evaluation.
+
+    Raises:
+        InputError: an argument out of range, or files that are missing, damaged or not in the encoding.
+    """
+
+    learned_name = "tfidf"
+
+    def __init__(
+        self,
+        path: str,
+        text_column: str = "text",
+        label: str | None = None,
+        id_column: str | None = None,
+        n_words: int = 2000,
+        encoding: str = "utf-8",
+        empty: Empty = "error",
+        batch_size: int = 256,
+        scaling: ScalingName = "rms",
+        val_fraction: float = 0.0,
+        labels: bool = True,
+    ) -> None:
+        super().__init__(batch_size, scaling, val_fraction)
+        if n_words < 1:
+            raise InputError(f"n_words={n_words} must be at least 1")
+        if empty not in ("error", "zeros"):
+            raise InputError(f"empty={empty!r} is unknown; choose from error, zeros")
+        try:
+            "".encode(encoding)
+        except LookupError as error:
+            raise InputError(f"encoding={encoding!r} is unknown; utf-8 and latin-1 are common") from error
+        self.path = Path(path).expanduser()
+        self.text_column = text_column
+        self.label = label
+        self.id_column = id_column
+        self.n_words = n_words
+        self.encoding = encoding
+        self.empty = empty
+        self.labels = labels
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.n_words if self.learned is None else self.learned.n_words,)
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        learned = self.known()
+        n_unused = learned.n_words - len(learned.words)
+        return [*learned.words, *(f"(unused {i})" for i in range(n_unused))]
+
+    def restore(self, state: dict[str, Any]) -> TfIdf:
+        return TfIdf(**state)
+
+    def load(self) -> Samples:
+        read = self._read_table() if is_table_file(self.path) else self._read_folder()
+        for place, text in zip(read.places, read.texts, strict=True):
+            if self.empty == "error" and not text.strip():
+                raise InputError(f"{self.path}: {place} holds no text; leave it out, or set empty to zeros")
+        if self.learned is None:
+            try:
+                self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from error
+        return Samples(self.learned(read.texts), read.y if self.labels else None, ids=read.ids)
+
+    def _read_folder(self) -> _Texts:
+        files = find_files(self.path, (".txt",))
+        texts = []
+        for path in files.paths:
+            try:
+                texts.append(path.read_text(self.encoding))
+            except (OSError, UnicodeError) as error:
+                raise InputError(f"{path}: can't be read ({error}); save it as {self.encoding}") from error
+        return _Texts(texts, files.y, np.array(files.ids), files.ids)
+
+    def _read_table(self) -> _Texts:
+        of_text = [name for name in (self.text_column, self.label, self.id_column) if name is not None]
+        table = read_table(self.path, of_text)
+        names = table.column_names
+        require_column("text_column", self.text_column, names, self.path)
+        if self.learned is None:  # new texts need no labels
+            require_column("label", self.label, names, self.path)
+        require_column("id_column", self.id_column, names, self.path)
+        y = None
+        if self.label in names:
+            y = read_labels(table, self.label, classes_of(table, str(self.label), self.path), self.path)
+        texts = [text or "" for text in as_strings(table[self.text_column], self.text_column, self.path)]
+        ids = None if self.id_column is None else read_ids(table, self.id_column, self.path)
+        return _Texts(texts, y, ids, [f"row {row}" for row in range(len(texts))])
+
+
+class _Texts(NamedTuple):
+    """Texts, with what is known of them, and what messages call them."""
+
+    texts: list[str]
+    y: NDArray[np.int64] | None
+    ids: NDArray[Any] | None
+    places: list[str]

@@ -1,0 +1,97 @@
+"""How strongly each input is kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_dc.callbacks.refresh import Refresh
+from lightning_dc.distributed import sum_
+from lightning_dc.errors import InputError
+from lightning_dc.functional import input_evidence, null_residuals, permuted, size_weights
+from lightning_dc.losses import GroupSparsity, TaskLoss
+from lightning_dc.randomness import mix_seed
+from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
+
+_N_PERMUTATIONS = 100
+
+
+class EvidenceRefresh(Refresh):
+    r"""Weights of the adaptive group lasso from marginal evidence, when a phase with sparsity begins.
+
+    .. math:: \omega_g = n_g^{1 - 1/p}\, e_g^{-\gamma}
+
+    Inputs that tell the same classes apart are redundant, and a group lasso keeps few of them. The adaptive lasso (Zou
+    2006, https://doi.org/10.1198/016214506000000735) penalises an input the less the more a first estimate gives it,
+    and with more inputs than samples marginal regression is a first estimate that makes it consistent, if inputs that
+    count and inputs that don't are nearly uncorrelated (Huang, Ma and Zhang 2008, Statistica Sinica 18:1603). Here e_g
+    is the input's association with the targets, or with the clusters where there are some and it is larger, in units of
+    what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). n_g, the number of
+    weights of the group, makes alpha = 1 the penalty that no Adam step can overcome for an input at the level of
+    chance.
+
+    Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
+    An input that acts only together with another has no marginal evidence and is dropped.
+
+    Args:
+        gamma: how steeply the penalty falls with evidence, positive.
+        term: name of the :class:`~lightning_dc.losses.GroupSparsity` term; phases without it are left alone.
+        task: name of the :class:`~lightning_dc.losses.TaskLoss` term.
+
+    Raises:
+        InputError: gamma is not positive.
+    """
+
+    def __init__(self, gamma: float = 2.0, term: str = "sparsity", task: str = "task") -> None:
+        if gamma <= 0:
+            raise InputError(f"gamma={gamma} of the adaptive weights must be positive")
+        super().__init__()
+        self.gamma = gamma
+        self.term = term
+        self.task = task
+
+    def applies(self, module: ClusteringModule) -> bool:
+        return self.term in module.phase.config.loss_weights
+
+    @torch.no_grad()
+    def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
+        task, sparsity = module.losses[self.task], module.losses[self.term]
+        assert isinstance(task, TaskLoss)
+        assert isinstance(sparsity, GroupSparsity)
+        targets = assign_all(module, training_loader(module)).targets
+        if targets is None:
+            raise InputError(f"{type(module).__name__} learns targets, but the training data have none")
+        outcomes = [null_residuals(targets, task.kind, task.ties)]
+        if module.assignments is not None:
+            outcomes.append(null_residuals(module.assignments.labels.long(), "class"))
+        evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)
+        n_hidden = len(module.autoencoder.input_layer.weight)
+        groups = sparsity.groups._replace(sizes=sparsity.groups.sizes * n_hidden)
+        factors = size_weights(sparsity.norm, groups) * evidence.clamp_min(1e-6) ** -self.gamma
+        sparsity.group_weights.copy_(factors)
+
+    @staticmethod
+    def _evidence(module: ClusteringModule, residuals: Tensor, sparsity: GroupSparsity) -> Tensor:
+        loader = training_loader(module)
+        generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
+        outcomes = permuted(residuals, _N_PERMUTATIONS, generator)
+        n_inputs, n_samples = len(sparsity.of_input), loader.n_samples
+        moments = residuals.new_zeros(2, n_inputs)
+        for _, batch in read_owned(module, loader):
+            x = batch.x.flatten(1).double()
+            moments += torch.stack([x.sum(0), x.square().sum(0)])
+        mean, square = sum_(moments) / n_samples
+        variance = square - mean.square()
+        usable = variance > 1e-12 * square
+        scale = torch.where(usable, variance, 1.0).rsqrt() * usable
+        columns = outcomes.movedim(0, 1).flatten(1)  # (N, (P + 1) T): one product of matrices for all permutations
+        products = residuals.new_zeros(2, n_inputs, columns.shape[1])
+        fourth = torch.zeros_like(mean)
+        for rows, batch in read_owned(module, loader):
+            z = (batch.x.flatten(1).double() - mean) * scale
+            products[0].addmm_(z.T, columns[rows])
+            products[1].addmm_(z.square().T, columns[rows])
+            fourth += z.pow(4).sum(0)
+        variances = torch.stack([usable.double(), sum_(fourth) / n_samples - usable.double()])
+        products = sum_(products).view(2, n_inputs, len(outcomes), -1)
+        return input_evidence(products, variances, n_samples, sparsity.groups)

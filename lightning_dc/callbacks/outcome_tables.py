@@ -1,0 +1,107 @@
+"""The end of a fit: clusters against the targets of the data."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
+from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.errors import InputError
+from lightning_dc.outcomes import OutcomeTable, check_lifelines, kaplan_meier_figure, outcome_tables
+from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, record_figure, training_loader
+
+
+class OutcomeTables(Callback):
+    """Tables of the final clusters against the targets of the DataModule, if it has any, whatever the method.
+
+    Classes and labels: contingency with a chi-square test; values: analysis of variance and Kruskal-Wallis; survival:
+    log-rank test and Kaplan-Meier curves. Of the training set (``train``), and of the samples that validate a fit
+    (``val``), which no method trains on. The file has a row a cluster and one of all samples, with the tests.
+
+    The tests are those of clusters that are given. Where targets have shaped the clusters, only the p-value of ``val``
+    says something.
+
+    Args:
+        file_name: file of the tables in the run's folder, ``.csv``; None leaves tables and figures out.
+
+    Raises:
+        InputError: another ending.
+    """
+
+    def __init__(self, file_name: str | None = "outcomes.csv") -> None:
+        if file_name is not None and Path(file_name).suffix != ".csv":
+            raise InputError(f"outcomes.file_name={file_name!r} must end in .csv")
+        self.file_name = file_name
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        spec = self._spec(trainer)
+        if stage == "fit" and spec is not None and spec.kind == "survival":
+            check_lifelines()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module, spec = clustering_module(pl_module), self._spec(trainer)
+        if spec is None or module.assignments is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder = trainer.log_dir  # on every rank: it is a broadcast
+        rows: list[dict[str, Any]] = []
+        for samples, full in _assignments(module):
+            if full.targets is None or not trainer.is_global_zero:
+                continue
+            clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()
+            for table in outcome_tables(clusters, targets, spec, module.head.n_clusters):
+                _print(samples, table)
+                prefix = f"final/{samples}_{table.target}"
+                record(module, {f"{prefix}_{name}": value for name, value in table.tests.items()})
+                rows += _rows(samples, table)
+            if spec.kind == "survival":
+                title = f"Clusters and survival, {samples}"
+                figure = kaplan_meier_figure(clusters, targets[:, 0], targets[:, 1], title)
+                record_figure(module, f"survival/{samples}", figure)
+        if rows and folder is not None and self.file_name is not None:
+            _write(Path(folder) / self.file_name, rows)
+
+    def _spec(self, trainer: pl.Trainer) -> TargetSpec | None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return data.target_spec if self.file_name is not None and isinstance(data, DataDescription) else None
+
+
+def _assignments(module: ClusteringModule) -> Iterator[tuple[str, FullAssignment]]:
+    yield "train", assign_all(module, training_loader(module))
+    held_out = module.trainer.val_dataloaders
+    if isinstance(held_out, SampleLoader):
+        yield "val", assign_all(module, held_out)
+
+
+def _rows(samples: str, table: OutcomeTable) -> Iterator[dict[str, Any]]:
+    place = {"samples": samples, "target": table.target}
+    for k, statistics in enumerate(table.clusters):
+        yield place | {"cluster": k} | dict(statistics)
+    yield place | {"cluster": "all"} | dict(table.total) | dict(table.tests)
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = dict.fromkeys(name for row in rows for name in row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _print(samples: str, table: OutcomeTable) -> None:
+    from tabulate import tabulate
+
+    rows = [[name, *map(_number, row.values())] for name, row in [*enumerate(table.clusters), ("all", table.total)]]
+    tests = ", ".join(f"{name} {_number(value)}" for name, value in table.tests.items())
+    print(f"\nClusters and {table.target}, {samples}: {tests}")
+    print(tabulate(rows, ["cluster", *table.total], tablefmt="simple_outline", disable_numparse=True))
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

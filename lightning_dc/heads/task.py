@@ -1,0 +1,23 @@
+"""The head of a supervised task."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class TaskHead(nn.Module):
+    """A linear layer from the encoder's output to what a supervised method predicts.
+
+    Args:
+        n_features: width of the encoder's output.
+        n_outputs: numbers a sample: see :attr:`lightning_dc.batch.TargetSpec.n_outputs`.
+    """
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores, values or log hazards, (B, E) to (B, n_outputs)."""
+        output: Tensor = self.linear(features)
+        return output

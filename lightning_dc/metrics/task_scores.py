@@ -1,0 +1,64 @@
+"""How well a supervised task is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from lightning_dc.batch import TargetSpec
+from lightning_dc.distributed import max_
+from lightning_dc.functional import Ties, known_targets, supervised_losses
+
+
+class TaskScores(Metric):
+    """Mean loss of all samples that have a target, and for classes the share of them that is predicted right.
+
+    For survival times the loss is that of one risk set over all samples, a mean over the events.
+
+    Args:
+        spec: what the targets are.
+        ties: of events at the same time.
+    """
+
+    full_state_update = False
+    outputs: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, spec: TargetSpec, ties: Ties = "efron", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.ties: Ties = ties
+        self.add_state("outputs", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, output: Tensor, targets: Tensor) -> None:
+        """Keep a batch of predictions, (B, n_outputs), and targets."""
+        self.outputs.append(output.to(torch.promote_types(output.dtype, torch.float32)))
+        self.targets.append(targets)
+
+    @property
+    def is_supervised(self) -> bool:
+        """A batch with targets has been kept, on any process."""
+        return bool(max_(torch.tensor(float(len(self.outputs)), device=self.device)) > 0)
+
+    def compute(self) -> dict[str, float]:
+        """``task`` loss, and ``task_accuracy`` of classes; NaN without any target."""
+        output, targets = dim_zero_cat(self.outputs), dim_zero_cat(self.targets)
+        known = known_targets(targets, self.spec.kind)
+        n_counted = (known & (targets[:, 1] == 1)).sum() if self.spec.kind == "survival" else known.sum()
+        scores = {"task": float(supervised_losses(output, targets, self.spec.kind, self.ties).sum() / n_counted)}
+        if self.spec.kind == "class":
+            scores["task_accuracy"] = float((output.argmax(1) == targets)[known].double().mean())
+        return scores
+
+    def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
+        if not self.outputs:  # more processes than batches
+            self.outputs = [torch.zeros(0, self.spec.n_outputs, device=self.device)]
+            width = () if self.spec.kind == "class" else (len(self.spec.names),)
+            dtype = torch.int64 if self.spec.kind == "class" else torch.float32
+            self.targets = [torch.zeros(0, *width, dtype=dtype, device=self.device)]
+        super()._sync_dist(*args, **kwargs)

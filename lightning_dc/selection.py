@@ -1,0 +1,272 @@
+"""Choice of the number of clusters, and of what else a run can be given, by many runs over resamples."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from lightning_dc.errors import InputError
+from lightning_dc.functional import adjusted_rand_index, contingency_table
+
+_MOST_SAMPLES = 2000  # of the silhouette, whose time grows with their square
+_HELP = """Fit a model many times and choose its settings.
+
+  lightning-dc select --config dec_digits --k 8 9 10 11 12 --resamples 5
+  lightning-dc select --config deeptype_synthetic --k 2 3 4 5 6 --alpha 0.5 1 2 --beta 0.1 0.2 -- --data.n_subtypes=2
+
+Each setting of the grid is fitted on so many resamples: a share of the training rows is held out, another one for each
+seed. The clusters are scored by the silhouette of the representation, and by stability, the mean ARI of the clusters of
+two resamples on the samples that both have. K is that of the best mean of the two. alpha and beta, the weights of
+sparsity and distance of DeepType, follow the one-standard-error rule: the sparsest setting (the largest alpha, then the
+largest beta) whose held-out loss of the task is within one standard error of the best one, among those of that K. With
+inputs that a model can drop, the share of all runs of the chosen setting that kept an input is written, too (stability
+selection, Meinshausen and Buehlmann 2010, https://doi.org/10.1111/j.1467-9868.2010.00740.x).
+
+What follows -- goes to every run of lightning-dc fit.
+"""
+
+
+class Run(NamedTuple):
+    """One fit of a setting.
+
+    Attributes:
+        index: id of each training sample, (n,).
+        labels: its cluster, (n,).
+        silhouette: mean silhouette of the representation.
+        loss: held-out loss of the task; NaN without one.
+        selected: names of the inputs that were kept; None where a method keeps all.
+    """
+
+    index: torch.Tensor
+    labels: torch.Tensor
+    silhouette: float
+    loss: float
+    selected: list[str] | None
+
+
+class Setting(NamedTuple):
+    """A point of the grid; None leaves a value to the configuration."""
+
+    k: int | None
+    alpha: float | None
+    beta: float | None
+
+    def flags(self) -> list[str]:
+        """Arguments of ``lightning-dc fit``."""
+        flags = [] if self.k is None else [f"--model.n_clusters={self.k}"]
+        if self.alpha is not None:
+            phases = ("pretraining", "joint")
+            flags += [f"--model.{phase}.loss_weights.sparsity={self.alpha}" for phase in phases]
+        return flags if self.beta is None else [*flags, f"--model.joint.loss_weights.distance={self.beta}"]
+
+
+class Scores(NamedTuple):
+    """What the runs of a setting say together: means over resamples, and the standard error of the loss."""
+
+    setting: Setting
+    silhouette: float
+    stability: float
+    loss: float
+    loss_error: float
+    n_selected: float
+
+
+def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
+    """Run ``lightning-dc select``.
+
+    Args:
+        args: what follows ``select``.
+        fit: runs ``lightning-dc`` with arguments.
+
+    Raises:
+        InputError: an argument out of range, or the folder has been written before.
+    """
+    split = list(args).index("--") if "--" in args else len(args)
+    options = _parser().parse_args(args[:split])
+    if options.resamples < 2 or not 0.0 < options.hold_out < 1.0:
+        raise InputError(
+            f"resamples={options.resamples} must be at least 2, and hold_out={options.hold_out} lie in (0, 1)"
+        )
+    folder = Path(options.output)
+    if (folder / "scores.csv").exists():
+        raise InputError(f"output={str(folder)!r} holds the scores of another selection; choose another folder")
+    grid = [
+        Setting(*values)
+        for values in itertools.product(*(v or [None] for v in (options.k, options.alpha, options.beta)))
+    ]
+    runs: dict[Setting, list[Run]] = {}
+    for i, setting in enumerate(grid):
+        runs[setting] = []
+        for seed in range(options.resamples):
+            print(
+                f"Setting {i + 1} of {len(grid)}, resample {seed + 1} of {options.resamples}: {_name(setting)}",
+                flush=True,
+            )
+            name = {"save_dir": str(folder / "runs"), "name": f"setting-{i}", "version": seed}
+            with _silence():
+                fit(
+                    [
+                        *("fit", "--config", options.config, *args[split + 1 :], *setting.flags()),
+                        *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
+                        *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
+                        *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
+                    ]
+                )
+            runs[setting].append(read_run(folder / "runs" / f"setting-{i}" / str(f"version_{seed}"), seed))
+    scores = [summarize(setting, runs[setting]) for setting in grid]
+    chosen = choose(scores)
+    _write(folder, scores, runs[chosen.setting], chosen)
+    _print(scores, chosen, folder)
+
+
+def read_run(folder: Path, seed: int) -> Run:
+    """What a fit has left in its folder."""
+    from pyarrow import parquet
+    from sklearn.metrics import silhouette_score
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+    table = parquet.read_table(folder / "clusters.parquet")
+    labels = table["cluster"].to_numpy()
+    z = np.stack([table[name].to_numpy() for name in table.column_names if name.startswith("z_")], 1)
+    silhouette = float("nan")
+    if len(np.unique(labels)) > 1:
+        silhouette = silhouette_score(z, labels, sample_size=min(len(z), _MOST_SAMPLES), random_state=seed)
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    loss = events.Scalars("val/task")[-1].value if "val/task" in events.Tags()["scalars"] else float("nan")
+    selected = None
+    if (folder / "features.csv").exists():
+        with (folder / "features.csv").open() as file:
+            selected = [row["feature"] for row in csv.DictReader(file) if row["selected"] == "1"]
+    index = torch.from_numpy(table["index"].to_numpy().copy())
+    return Run(index, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)
+
+
+def agreement(first: Run, second: Run) -> float:
+    """ARI of two clusterings on the samples that both have."""
+    _, own, other = np.intersect1d(first.index.numpy(), second.index.numpy(), return_indices=True)
+    a, b = first.labels[own], second.labels[other]
+    return adjusted_rand_index(contingency_table(a, b, int(a.max()) + 1, int(b.max()) + 1).numpy())
+
+
+def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
+    """Scores of a setting from its runs, at least two."""
+    losses = np.array([run.loss for run in runs])
+    return Scores(
+        setting,
+        silhouette=float(np.mean([run.silhouette for run in runs])),
+        stability=float(np.mean([agreement(a, b) for a, b in itertools.combinations(runs, 2)])),
+        loss=float(losses.mean()),
+        loss_error=float(losses.std(ddof=1) / np.sqrt(len(losses))),
+        n_selected=float(np.mean([np.nan if run.selected is None else len(run.selected) for run in runs])),
+    )
+
+
+def choose(scores: Sequence[Scores]) -> Scores:
+    """The best K by the mean of silhouette and stability, then the one-standard-error rule for alpha and beta.
+
+    Raises:
+        InputError: no setting has a silhouette.
+    """
+    by_k: dict[int | None, list[float]] = {}
+    for score in scores:
+        by_k.setdefault(score.setting.k, []).append((score.silhouette + score.stability) / 2)
+    means = {k: float(np.mean(values)) for k, values in by_k.items()}
+    usable = {k: mean for k, mean in means.items() if np.isfinite(mean)}
+    if not usable:
+        raise InputError("no setting has more than one cluster in each resample; choose other values of k")
+    best_k = max(usable, key=lambda k: usable[k])
+    candidates = [score for score in scores if score.setting.k == best_k]
+    best = min(candidates, key=lambda score: score.loss if np.isfinite(score.loss) else np.inf)
+    near = [s for s in candidates if not np.isfinite(best.loss) or s.loss <= best.loss + best.loss_error]
+    return max(near, key=lambda score: (score.setting.alpha or 0.0, score.setting.beta or 0.0))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "lightning-dc select", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="configuration of lightning-dc fit, a file or a shipped name")
+    parser.add_argument("--k", type=int, nargs="+", help="numbers of clusters")
+    parser.add_argument("--alpha", type=float, nargs="+", help="weights of sparsity, in both phases of DeepType")
+    parser.add_argument("--beta", type=float, nargs="+", help="weights of distance, in the joint phase of DeepType")
+    parser.add_argument("--resamples", type=int, default=5, help="fits of each setting (5)")
+    parser.add_argument("--hold-out", type=float, default=0.2, help="share of rows that a resample leaves out (0.2)")
+    parser.add_argument("--output", default="runs/select", help="folder of the scores and of the runs (runs/select)")
+    return parser
+
+
+def _name(setting: Setting) -> str:
+    named = {key: value for key, value in setting._asdict().items() if value is not None}
+    return ", ".join(f"{key} {value}" for key, value in named.items()) or "as configured"
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):
+        logging.disable(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def _row(score: Scores) -> dict[str, Any]:
+    return score.setting._asdict() | {key: value for key, value in score._asdict().items() if key != "setting"}
+
+
+def _write(folder: Path, scores: Sequence[Scores], runs: Sequence[Run], chosen: Scores) -> None:
+    with (folder / "scores.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*_row(chosen), "chosen"])
+        writer.writeheader()
+        writer.writerows(_row(score) | {"chosen": int(score is chosen)} for score in scores)
+    shares = selection_shares(runs)
+    if shares:
+        with (folder / "features.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["feature", "share"])
+            table.writerows(shares.items())
+    _draw(folder / "scores.png", scores, chosen)
+
+
+def selection_shares(runs: Sequence[Run]) -> dict[str, float]:
+    """Share of the runs in which an input was kept, of those kept at least once, the most frequent first."""
+    kept = [name for run in runs for name in run.selected or ()]
+    shares = {name: kept.count(name) / len(runs) for name in dict.fromkeys(kept)}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.0 + 0.4 * len(scores), 4.5), layout="constrained")
+    axes = figure.subplots()
+    names = [_name(score.setting) for score in scores]
+    for key in ("silhouette", "stability"):
+        axes.plot(names, [getattr(score, key) for score in scores], marker="o", label=key)
+    if np.isfinite([score.loss for score in scores]).any():
+        losses, errors = ([getattr(score, key) for score in scores] for key in ("loss", "loss_error"))
+        axes.errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
+    axes.axvline(_name(chosen.setting), color="grey", linestyle=":", label="chosen")
+    axes.tick_params(axis="x", rotation=45)
+    axes.legend()
+    figure.savefig(path)
+
+
+def _print(scores: Sequence[Scores], chosen: Scores, folder: Path) -> None:
+    from tabulate import tabulate
+
+    rows = [[_name(score.setting), *score[1:], "chosen" if score is chosen else ""] for score in scores]
+    headers = ["setting", "silhouette", "stability", "held-out loss", "its error", "inputs", ""]
+    print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=".4f"))
+    print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}")

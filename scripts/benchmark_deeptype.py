@@ -1,0 +1,255 @@
+"""DeepType: which inputs it recovers, and clusters finer than the classes beside those of torch-deeptype.
+
+    python scripts/benchmark_deeptype.py
+    python scripts/benchmark_deeptype.py --parts recovery --seeds 5
+
+All data are those of SyntheticDataModule: Gaussian clusters in the informative inputs, noise in the others. All fits of
+ours are `lightning-dc fit --config deeptype_synthetic` with the shape of the data and a seed, which is that of the
+data, too, and nothing else; an input counts as selected if its weights are not exactly zero (features.csv).
+
+*recovery*: the classes are the clusters. "bayes" is the ARI of the rule that knows the true centres, the best that
+samples allow without their labels; "nearest" is the smallest distance of two centres in standard deviations.
+
+*penalties*: the same penalty on all inputs (`gamma=null`), at several alphas, beside the default, on the smallest data.
+
+*subtypes*: each class consists of two or three clusters, which the labels don't show; ARI is against the clusters.
+torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs at 1e-3 and
+15 at 1e-4, 8 steps a batch) and as many clusters. Its seconds are those of training and clustering; ours are those of
+the whole run with its tables and files, but without TensorBoard and checkpoints, which torch-deeptype does not write.
+Both get the same standardised inputs. It needs `pip install --no-deps torch-deeptype`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from common import describe_machine, flags, new_parser, note, parse, silence
+from pyarrow import parquet
+from scipy.spatial.distance import cdist, pdist
+from sklearn.metrics import adjusted_rand_score
+from tabulate import tabulate
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from datamodules import SyntheticDataModule
+from lightning_dc.cli import main as lightning_dc
+
+
+class Shape(NamedTuple):
+    """Size of a synthetic data set, and the seeds of its draws."""
+
+    n_samples: int
+    n_features: int
+    n_informative: int
+    n_clusters: int
+    n_subtypes: int
+    n_seeds: int
+
+    def __str__(self) -> str:
+        finer = f", {self.n_clusters // self.n_subtypes} classes" if self.n_subtypes > 1 else ""
+        return (
+            f"{self.n_samples} x {self.n_features}, {self.n_informative} informative, {self.n_clusters} clusters{finer}"
+        )
+
+
+RECOVERY = (Shape(1000, 20, 5, 4, 1, 20), Shape(1000, 1000, 10, 4, 1, 10), Shape(500, 5000, 20, 4, 1, 5))
+SUBTYPES = (Shape(1000, 20, 5, 4, 2, 10), Shape(1000, 20, 5, 6, 3, 10), Shape(1000, 20, 5, 6, 2, 10))
+ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class Fit(NamedTuple):
+    """What a fit of ours has found: clusters (N,), columns of the selected inputs, and seconds."""
+
+    clusters: Any
+    selected: list[int]
+    seconds: float
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = new_parser(__doc__)
+    parts = ("recovery", "penalties", "subtypes")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
+    parser.add_argument(
+        "--seeds", type=int, help="data sets of each shape; None takes 20, 10 and 5, and 10 of subtypes"
+    )
+    parser.add_argument("--no-peer", action="store_true", help="leave torch-deeptype out")
+    args = parse(parser)
+    print(describe_machine())
+    if "recovery" in args.parts:
+        for shape in RECOVERY:
+            print_recovery(shape, args)
+    if "penalties" in args.parts:
+        print_penalties(RECOVERY[0], args)
+    if "subtypes" in args.parts:
+        for shape in SUBTYPES:
+            print_subtypes(shape, args)
+    print(describe_machine())
+
+
+def seeds_of(shape: Shape, args: argparse.Namespace) -> range:
+    """Seeds to run."""
+    return range(shape.n_seeds if args.seeds is None else args.seeds)
+
+
+def options(shape: Shape, seed: int) -> dict[str, object]:
+    """Arguments of the SyntheticDataModule."""
+    names = ("n_samples", "n_features", "n_informative", "n_clusters", "n_subtypes")
+    return {name: getattr(shape, name) for name in names} | {"random_state": seed}
+
+
+def fit(shape: Shape, seed: int, overrides: list[str]) -> Fit:
+    """Our fit, by the command line."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data = flags({f"data.{name}": value for name, value in options(shape, seed).items()})
+        start = time.perf_counter()
+        with silence():
+            lightning_dc(
+                [
+                    *("fit", "--config", "deeptype_synthetic", f"--model.n_clusters={shape.n_clusters}"),
+                    *(f"--seed_everything={seed}", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+                    *("--trainer.logger=false", "--trainer.enable_checkpointing=false"),
+                    f"--trainer.default_root_dir={scratch}",
+                    *data,
+                    *overrides,
+                ]
+            )
+        seconds = time.perf_counter() - start
+        folder = Path(scratch)
+        clusters = parquet.read_table(folder / "clusters.parquet")["cluster"].to_numpy()
+        with (folder / "features.csv").open() as file:
+            selected = [int(row["index"]) for row in csv.DictReader(file) if row["selected"] == "1"]
+    return Fit(clusters, selected, seconds)
+
+
+def recall_precision(selected: list[int], n_informative: int) -> tuple[float, float]:
+    """Shares of the informative inputs that are selected, and of the selected that are informative."""
+    right = sum(j < n_informative for j in selected)
+    return right / n_informative, right / len(selected) if selected else 0.0
+
+
+def truth(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
+    """Informative inputs, their clusters, and the true centres."""
+    samples = SyntheticDataModule(**options(shape, seed)).load()  # type: ignore[arg-type]
+    random = np.random.default_rng(seed)  # as the DataModule draws
+    centres = random.normal(scale=5.0, size=(shape.n_clusters, shape.n_informative))
+    return np.asarray(samples.x)[:, : shape.n_informative], np.asarray(samples.y), centres
+
+
+def print_recovery(shape: Shape, args: argparse.Namespace) -> None:
+    """One row a seed, then medians and worst."""
+    rows = []
+    for seed in seeds_of(shape, args):
+        note(f"{shape}, seed {seed}")
+        found = fit(shape, seed, args.overrides)
+        x, y, centres = truth(shape, seed)
+        bayes = adjusted_rand_score(y, cdist(x, centres).argmin(1))
+        ari = adjusted_rand_score(y, found.clusters)
+        recall, precision = recall_precision(found.selected, shape.n_informative)
+        rows.append([len(found.selected), recall, precision, ari, bayes, pdist(centres).min(), found.seconds])
+    table = np.array(rows)
+    named = [[f"seed {seed}", *row] for seed, row in zip(seeds_of(shape, args), rows, strict=True)]
+    exact = int(((table[:, 1] == 1) & (table[:, 2] == 1)).sum())
+    print(f"\nRecovery, {shape}: exactly the informative inputs in {exact} of {len(rows)}")
+    headers = ["", "selected", "recall", "precision", "ARI", "bayes", "nearest", "seconds"]
+    summary = [["median", *np.median(table, 0)], ["min", *table.min(0)]]
+    print(tabulate([*named, *summary], headers, tablefmt="simple_outline", floatfmt=".3f"))
+
+
+def print_penalties(shape: Shape, args: argparse.Namespace) -> None:
+    """Adaptive and equal penalties."""
+    rows = []
+    kinds: list[tuple[str, list[str]]] = [("by evidence (default)", [])]
+    for alpha in ALPHAS:
+        weights = {"model.pretraining.loss_weights": f"{{task: 1.0, sparsity: {alpha}}}"}
+        weights["model.joint.loss_weights"] = f"{{task: 1.0, sparsity: {alpha}, distance: 0.2}}"
+        kinds.append((f"equal, alpha {alpha}", ["--model.gamma=null", *flags(weights)]))
+    for name, overrides in kinds:
+        scores = []
+        for seed in seeds_of(shape, args)[:10]:
+            note(f"{name}, seed {seed}")
+            found = fit(shape, seed, overrides)
+            scores.append(recall_precision(found.selected, shape.n_informative))
+        recall, precision = np.array(scores).T
+        exact = int(((recall == 1) & (precision == 1)).sum())
+        rows.append([name, np.median(recall), np.median(precision), f"{exact} of {len(scores)}"])
+    print(f"\nPenalties, {shape}")
+    print(tabulate(rows, ["", "recall", "precision", "exact"], tablefmt="simple_outline", floatfmt=".3f"))
+
+
+def print_subtypes(shape: Shape, args: argparse.Namespace) -> None:
+    """Ours beside torch-deeptype."""
+    rows = []
+    for seed in seeds_of(shape, args):
+        note(f"{shape}, seed {seed}")
+        found = fit(shape, seed, args.overrides)
+        x, y, centres = truth(shape, seed)
+        row = [adjusted_rand_score(y, found.clusters), found.seconds]
+        row += [float("nan")] * 2 if args.no_peer else run_peer(shape, seed)
+        rows.append([*row, adjusted_rand_score(y, cdist(x, centres).argmin(1))])
+    table = np.array(rows)
+    print(
+        f"\nSubtypes, {shape}: torch-deeptype takes {np.median(table[:, 3] / table[:, 1]):.1f} times as long (median)"
+    )
+    named = [[f"seed {seed}", *row] for seed, row in zip(seeds_of(shape, args), rows, strict=True)]
+    summary = [["median", *np.median(table, 0)], ["min", *table.min(0)]]
+    headers = ["", "ARI", "seconds", "ARI, torch-deeptype", "seconds", "bayes"]
+    print(tabulate([*named, *summary], headers, tablefmt="simple_outline", floatfmt=".3f"))
+
+
+def run_peer(shape: Shape, seed: int) -> list[float]:
+    """ARI and seconds of torch-deeptype."""
+    from torch_deeptype import DeeptypeModel, DeeptypeTrainer
+
+    class Network(DeeptypeModel):  # type: ignore[misc]
+        """The network of its README."""
+
+        def __init__(self, n_inputs: int, n_classes: int) -> None:
+            super().__init__()
+            self.input_layer = nn.Linear(n_inputs, 64)
+            self.h1 = nn.Linear(64, 64)
+            self.cluster_layer = nn.Linear(64, 32)
+            self.output_layer = nn.Linear(32, n_classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.output_layer(self.get_hidden_representations(x))
+            return output
+
+        def get_input_layer_weights(self) -> Tensor:
+            return self.input_layer.weight
+
+        def get_hidden_representations(self, x: Tensor) -> Tensor:
+            for layer in (self.input_layer, self.h1, self.cluster_layer):
+                x = torch.relu(layer(x))
+            return x
+
+    data = SyntheticDataModule(target="class", scaling="standard", **options(shape, seed))  # type: ignore[arg-type]
+    data.setup("fit")
+    whole = data.train_dataloader().read(0, shape.n_samples)
+    assert whole.targets is not None
+    assert whole.y is not None
+    torch.manual_seed(seed)
+    dataset = TensorDataset(whole.x, whole.targets)
+    start = time.perf_counter()
+    trainer = DeeptypeTrainer(
+        model=Network(shape.n_features, shape.n_clusters // shape.n_subtypes),
+        train_loader=DataLoader(dataset, batch_size=64, shuffle=True),
+        primary_loss_fn=nn.CrossEntropyLoss(),
+        num_clusters=shape.n_clusters,
+        sparsity_weight=0.01,
+        cluster_weight=0.5,
+    )
+    trainer.train(main_epochs=15, main_lr=1e-4, pretrain_epochs=10, pretrain_lr=1e-3, train_steps_per_batch=8)
+    _, labels = trainer.get_clusters(dataset)
+    return [float(adjusted_rand_score(whole.y.numpy(), labels)), time.perf_counter() - start]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Images of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from datamodules import ImageFolderDataModule
+from lightning_dc import DEC, Identity, InputError, MLPAutoencoder
+from tests.damage import damaged, read_or_refuse
+from tests.fake_files import pictures, write_fake_images
+
+ALL = 1 << 30
+
+
+def module(folder: Path, **arguments: Any) -> ImageFolderDataModule:
+    data = ImageFolderDataModule(str(folder), **{"scaling": "none", "size": (12, 10), **arguments})
+    data.setup("fit")
+    return data
+
+
+def pixels(folder: Path, **arguments: Any) -> np.ndarray:
+    return module(folder, **arguments).predict_dataloader().read(0, ALL).x.numpy()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_images_are_bytes_with_classes_by_folder(tmp_path: Path, flat: bool) -> None:
+    data = module(write_fake_images(tmp_path / "images", flat=flat))
+    loader = data.predict_dataloader()
+    batch = loader.read(0, ALL)
+    by_class = [*range(2, 30, 3), *range(1, 30, 3), *range(0, 30, 3)]  # blue, green, red
+    expected = pictures() if flat else pictures()[by_class]
+    np.testing.assert_array_equal(batch.x, expected.transpose(0, 3, 1, 2))
+    assert isinstance(loader.x, torch.Tensor)
+    assert loader.x.dtype == torch.uint8
+    assert data.input_shape == (3, 12, 10)
+    assert data.classes == ([] if flat else ["blue", "green", "red"])
+    assert loader.ids is not None
+    assert loader.ids[0] == ("000.png" if flat else "blue/002.png")
+    if flat:
+        assert batch.y is None
+    else:
+        np.testing.assert_array_equal(batch.y, np.repeat(range(3), 10))
+
+
+def test_grey_values_are_luma(tmp_path: Path) -> None:
+    folder = write_fake_images(tmp_path / "images", flat=True)
+    expected = pictures() @ [0.299, 0.587, 0.114]  # ITU-R 601-2
+    np.testing.assert_allclose(pixels(folder, color="grey")[:, 0], expected, atol=1)
+
+
+def test_images_are_resized_with_averaging(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    checks = np.indices((16, 16)).sum(0) % 2 * 255
+    Image.fromarray(checks.astype(np.uint8)).save(folder / "checks.png")
+    Image.fromarray(np.full((5, 40), 255, np.uint8)).save(folder / "white.png")
+    small = pixels(folder, size=4, color="grey")
+    assert small.shape == (2, 1, 4, 4)
+    np.testing.assert_allclose(small[0], 127.5, atol=8)  # without averaging it would be 0 and 255
+    np.testing.assert_array_equal(small[1], 255)
+
+
+def save(folder: Path, name: str, image: Image.Image, **arguments: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    image.save(folder / name, **arguments)
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_images_of_any_mode_are_taken(tmp_path: Path, mode: str) -> None:
+    ramp = np.tile(np.linspace(0, 255, 10, dtype=np.uint8), (12, 1))
+    if mode == "I;16":
+        image = Image.fromarray(ramp.astype(np.uint16) * 257)
+        assert image.mode == mode
+    else:
+        image = Image.fromarray(ramp).convert(mode)
+    name = "ramp.tif" if mode in ("CMYK", "I;16") else "ramp.png"
+    folder = save(tmp_path / "images", name, image)
+    save(folder, "white.png", Image.new("L", (10, 12), 255))
+    x = pixels(folder, color="rgb")
+    assert x.shape == (2, 3, 12, 10)
+    if mode != "1":
+        np.testing.assert_allclose(x[0], np.broadcast_to(ramp, (3, 12, 10)), atol=3)
+
+
+def test_the_camera_says_what_is_up(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    half = np.zeros((10, 12), np.uint8)
+    half[5:] = 255  # white below
+    folder = save(tmp_path / "images", "turned.png", Image.fromarray(half), exif=exif)
+    save(folder, "white.png", Image.new("L", (10, 12), 255))
+    x = pixels(folder, color="grey", size=(12, 10))
+    assert (x[0, 0, :, 0] == 255).all()  # turned clockwise: what was below is on the left
+    assert (x[0, 0, :, -1] == 0).all()
+
+
+def test_size_and_colour_travel(tmp_path: Path) -> None:
+    trained = module(write_fake_images(tmp_path / "images"), size=(4, 6), color="grey", scaling="rms")
+    trained.train_dataloader()
+    new = ImageFolderDataModule(str(write_fake_images(tmp_path / "new", 5, seed=1)))
+    new.load_preprocessing_state(trained.preprocessing_state())
+    assert new.input_shape == (1, 4, 6)
+    assert new.predict_dataloader().read(0, ALL).x.shape == (5, 1, 4, 6)
+
+
+@pytest.mark.parametrize("encoder", [Identity, MLPAutoencoder])
+def test_encoders_of_vectors_take_images(tmp_path: Path, encoder: Any) -> None:
+    data = module(write_fake_images(tmp_path / "images"), scaling="rms")
+    model = DEC(input_shape=data.input_shape, n_clusters=3, autoencoder=encoder)
+    x = data.predict_dataloader().read(0, ALL).x
+    assert model(x).shape == (30, 3)
+    assert model.autoencoder.decode(model.embed(x)).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 0}, "size=0 must be one number, or height and width, of at least 1"),
+        ({"size": [3, 4, 5]}, r"size=\[3, 4, 5\] must be"),
+        ({"color": "gray"}, "color='gray' is unknown; choose from rgb, grey"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ImageFolderDataModule("images", **arguments)
+
+
+def test_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:
+    folder = write_fake_images(tmp_path / "images")
+    file = folder / "green/004.png"
+    content = file.read_bytes()
+    for cut in (0, 10, len(content) // 2):
+        file.write_bytes(content[:cut])
+        with pytest.raises(InputError, match=r"images/green/004\.png: can't be read \(.*get the file again"):
+            module(folder)
+    save(folder / "green", "005.tif", Image.fromarray(np.ones((4, 4), np.float32)))
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"green/005\.tif: can't be read \(its pixels are of mode F"):
+        module(folder)
+    with pytest.raises(InputError, match=r"topics: is no folder"):
+        module(tmp_path / "topics")
+
+
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_fake_images(tmp_path / "images", flat=True)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match=r"images/000\.png: can't be read \(Image size \(120 pixels\) exceeds limit"):
+        module(folder)
+
+
+@given(st.data(), st.sampled_from(["png", "jpg", "gif", "bmp", "tif", "webp"]))
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_file_ends_in_samples_or_an_input_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, ending: str
+) -> None:
+    folder = write_fake_images(tmp_path_factory.mktemp("images"), 3, flat=True)
+    file = folder / f"damaged.{ending}"
+    Image.fromarray(pictures(1)[0]).save(file)
+    file.write_bytes(damaged(data, file.read_bytes()))
+    read_or_refuse(ImageFolderDataModule(str(folder), size=5), folder)

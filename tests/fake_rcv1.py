@@ -1,0 +1,56 @@
+"""RCV1 in scikit-learn's cache: its file names and types, with invented documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import scipy.sparse
+from sklearn.preprocessing import normalize
+
+NAMES = ("C11", "C15", "CCAT", "E11", "ECAT", "G15", "GCAT", "M11", "MCAT")
+ROOTS = ("CCAT", "ECAT", "GCAT", "MCAT")
+
+
+class FakeRCV1(NamedTuple):
+    """What the files hold.
+
+    Attributes:
+        folder: scikit-learn's ``data_home``.
+        x: documents, (N, 90), float64, rows of length 1.
+        topics: (N, 9), 0 or 1.
+        ids: number of each document, (N,).
+    """
+
+    folder: Path
+    x: np.ndarray
+    topics: np.ndarray
+    ids: np.ndarray
+
+
+def write_fake_rcv1(folder: Path, n_documents: int = 300) -> FakeRCV1:
+    """Each root has terms of its own; some documents have no root, or two of them."""
+    random = np.random.default_rng(0)
+    topics = (random.random((n_documents, len(NAMES))) < 0.3).astype(np.uint8)
+    root = random.integers(0, 4, n_documents)
+    plain = random.random(n_documents) < 0.7
+    columns = [NAMES.index(name) for name in ROOTS]
+    topics[np.ix_(plain, columns)] = np.eye(4, dtype=np.uint8)[root[plain]]
+    x = random.random((n_documents, 90)) * (random.random((n_documents, 90)) < np.linspace(0.0, 0.3, 90))
+    own = 40 + 10 * root[:, None] + np.arange(10) == np.arange(90)[:, None, None]
+    x += own.any(2).T * random.random((n_documents, 90)) * (random.random((n_documents, 90)) < 0.4)
+    x[3] = 0.0
+    x = normalize(x)
+    ids = random.permutation(10 * n_documents)[:n_documents].astype(np.uint32)
+    cache = folder / "RCV1"
+    cache.mkdir(parents=True)
+    for name, content in (
+        ("samples", scipy.sparse.csr_matrix(x)),
+        ("sample_id", ids),
+        ("sample_topics", scipy.sparse.csr_matrix(topics)),
+        ("topics_names", np.array(NAMES, dtype=object)),
+    ):
+        joblib.dump(content, cache / f"{name}_py3.pkl", compress=9)
+    return FakeRCV1(folder, x, topics, ids)
