@@ -13,6 +13,7 @@ from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record
 from lightning_dc.training.step import TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
+from lightning_dc.training.top_terms import TopTerm, top_terms
 
 __all__ = [
     "PARTS",
@@ -22,11 +23,13 @@ __all__ = [
     "Phase",
     "PhaseConfig",
     "TargetDistribution",
+    "TopTerm",
     "TrainingStep",
     "assign_all",
     "centroid_head",
     "embed_batch",
     "embed_owned",
     "record",
+    "top_terms",
     "training_loader",
 ]
