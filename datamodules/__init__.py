@@ -3,6 +3,7 @@
 from datamodules.array import ArrayDataModule
 from datamodules.base import ClusteringDataModule, Samples
 from datamodules.digits import DigitsDataModule
+from datamodules.file_rows import FileRows
 from datamodules.h5ad import AnnDataModule
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mnist import MNISTDataModule
@@ -16,6 +17,7 @@ __all__ = [
     "ArrayDataModule",
     "ClusteringDataModule",
     "DigitsDataModule",
+    "FileRows",
     "ImageFolderDataModule",
     "MNISTDataModule",
     "ReutersDataModule",

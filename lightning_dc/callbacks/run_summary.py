@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import functools
 import itertools
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_dc.batch import DataDescription, NamedSamples
+from lightning_dc.batch import DataDescription, NamedSamples, SampleLoader
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.predictions import check_prediction_ending, write_predictions
+from lightning_dc.predictions import check_prediction_ending, prediction_stream, write_predictions
 from lightning_dc.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.training import (
     ClusteringModule,
@@ -87,31 +87,54 @@ class RunSummary(Callback):
                 print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
             return
         loader = training_loader(module)
-        full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
-        assert full.q is not None
+        folder = trainer.log_dir  # on every rank: it is a broadcast
+        path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
+        full = self._assign(module, loader, path)
         scores = full.scores()
         record(module, {f"final/{name}": score for name, score in scores.items()})
         terms = self._terms(trainer, module, full)
-        folder = trainer.log_dir  # on every rank: it is a broadcast
-        if not trainer.is_global_zero or folder is None:
+        if path is None:
             return
-        path = Path(folder) / self.file_name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        z = full.z if self.embedding else None
-        write = functools.partial(
-            write_predictions,
-            *(path, loader.sample_ids, z, full.q),
-            is_soft=module.head.is_soft,
-            ids=loader.ids if isinstance(loader, NamedSamples) else None,
-        )
-        write()
         rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
         again, rows_again = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
-            write(others=again)
+            self._write(module, loader, path, full, again)
         if terms:
             _write_terms(path.with_name("terms.csv"), terms)
         self._print(trainer, module, full, rows + rows_again + _rows_of_terms(terms), path)
+
+    def _assign(self, module: ClusteringModule, loader: SampleLoader, path: Path | None) -> FullAssignment:
+        """Assign the training set and write the clusters, on the process that has a path."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if len(self.recluster) > 0 or self.file_name.endswith(".npz"):  # both take the tables as a whole
+            full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
+            if path is not None:
+                self._write(module, loader, path, full)
+            return full
+        if path is None:
+            return assign_all(module, loader, sink=lambda *_: None)
+        ids = _ids(loader)
+        with prediction_stream(path, is_soft=module.head.is_soft) as write:
+
+            def sink(rows: slice, q: Tensor, z: Tensor) -> None:
+                own_ids = None if ids is None else ids[rows]
+                write(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
+
+            return assign_all(module, loader, sink=sink)
+
+    def _write(
+        self,
+        module: ClusteringModule,
+        loader: SampleLoader,
+        path: Path,
+        full: FullAssignment,
+        others: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        assert full.q is not None
+        z = full.z if self.embedding else None
+        is_soft, ids = module.head.is_soft, _ids(loader)
+        write_predictions(path, loader.sample_ids, z, full.q, is_soft=is_soft, others=others, ids=ids)
 
     def _terms(self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment) -> list[TopTerm]:
         names = _feature_names(trainer)
@@ -174,6 +197,10 @@ class RunSummary(Callback):
             rows.append(("checkpoint", checkpoint.last_model_path or checkpoint.best_model_path))
         rows.append(("TensorBoard", f"tensorboard --logdir {path.parent}"))
         print("\n" + tabulate(rows, tablefmt="simple_outline", disable_numparse=True) + "\n")
+
+
+def _ids(loader: SampleLoader) -> NDArray[Any] | None:
+    return loader.ids if isinstance(loader, NamedSamples) else None
 
 
 def _feature_names(trainer: pl.Trainer) -> Sequence[str] | None:

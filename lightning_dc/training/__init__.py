@@ -2,10 +2,13 @@
 
 from lightning_dc.training.centroids import centroid_head
 from lightning_dc.training.full_pass import (
+    LARGE_TABLE,
     FullAssignment,
     assign_all,
     embed_batch,
+    embed_chunks,
     embed_owned,
+    sample_chunks,
     training_loader,
 )
 from lightning_dc.training.module import ClusteringModule
@@ -16,6 +19,7 @@ from lightning_dc.training.target import Assignments, TargetDistribution
 from lightning_dc.training.top_terms import TopTerm, top_terms
 
 __all__ = [
+    "LARGE_TABLE",
     "PARTS",
     "Assignments",
     "ClusteringModule",
@@ -28,8 +32,10 @@ __all__ = [
     "assign_all",
     "centroid_head",
     "embed_batch",
+    "embed_chunks",
     "embed_owned",
     "record",
+    "sample_chunks",
     "top_terms",
     "training_loader",
 ]
