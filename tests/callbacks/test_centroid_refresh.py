@@ -47,7 +47,8 @@ def placed(tmp_path: Path, kmeans: str, **arguments: Any) -> tuple[Tensor, Tenso
     model = dec(clustering=phase, kmeans=kmeans, **arguments)
     data = ManyBlobs(batch_size=1000)
     trainer(tmp_path).fit(model, data)
-    return model.head.centroids.detach().double(), model.embed(data.train_dataloader().read(0, 15_000).x).double()
+    z = model.embed(data.train_dataloader().read(0, 15_000).x)
+    return model.head.centroids.detach().double(), z.detach().double()
 
 
 def inertia(centroids: Tensor, z: Tensor) -> float:
