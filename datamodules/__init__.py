@@ -7,6 +7,7 @@ from datamodules.file_rows import FileRows
 from datamodules.h5ad import AnnDataModule
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mnist import MNISTDataModule
+from datamodules.parquet import ParquetDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.synthetic import SyntheticDataModule
 from datamodules.table import TableDataModule
@@ -20,6 +21,7 @@ __all__ = [
     "FileRows",
     "ImageFolderDataModule",
     "MNISTDataModule",
+    "ParquetDataModule",
     "ReutersDataModule",
     "Samples",
     "SyntheticDataModule",
