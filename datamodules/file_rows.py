@@ -74,6 +74,14 @@ class FileRows:
             return self._read(start, max(start, stop))
         return self._gather(self.rows[start:stop])
 
+    def read_into(self, rows: slice, out: Tensor) -> None:
+        """Write a range of samples to a tensor of their shape and type, directly if the file has that type."""
+        start, stop, _ = rows.indices(len(self))
+        if self.rows is None and self._native == self._dtype:
+            self._fill(start, out.numpy())
+        else:
+            out.copy_(self[start:stop])
+
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Samples by number, in any order; ``dim`` is 0, as in ``torch.index_select``."""
         wanted = index if self.rows is None else self.rows[index]
@@ -104,6 +112,11 @@ class FileRows:
     def _read(self, start: int, stop: int) -> Tensor:
         """A range of rows of the file."""
         array: NDArray[Any] = np.empty((stop - start, *self.shape[1:]), self._dtype)
+        self._fill(start, array)
+        return torch.from_numpy(array.astype(self._native, copy=False))
+
+    def _fill(self, start: int, array: NDArray[Any]) -> None:
+        """Read rows from one on, as many as the array has, in the file's type."""
         view = memoryview(array.reshape(-1).view(np.uint8).data)
         place = self.offset + start * self.row_bytes
         handle = os.open(self.path, os.O_RDONLY)
@@ -116,4 +129,3 @@ class FileRows:
                 done += n_read
         finally:
             os.close(handle)
-        return torch.from_numpy(array.astype(self._native, copy=False))

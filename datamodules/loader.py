@@ -133,13 +133,16 @@ class BatchLoader:
         shuffle, seed = BlockShuffle.of_row_bytes(self.x.row_bytes), mix_seed(self.seed, self._epoch)
         left = torch.empty(0, dtype=torch.int64)  # rows of a batch that the next window completes
         left_x = self.x[:0]
+        # Made once: fresh memory costs more than reading from the page cache.
+        n_together = min(self.n_samples, shuffle.block_rows * shuffle.n_together)
+        buffer = torch.empty((n_together, *self.x.shape[1:]), dtype=self.x.dtype)
         for window, n_over in shuffle.windows(self.n_samples, seed, start * self.batch_size):
             rows = torch.cat([torch.arange(block.start, block.stop) for block in window.blocks])
-            buffer = torch.empty((len(rows), *self.x.shape[1:]), dtype=self.x.dtype)
-            for part, block in zip(
-                torch.split(buffer, [b.stop - b.start for b in window.blocks]), window.blocks, strict=True
-            ):
-                part.copy_(self.x[block])
+            filled = 0
+            for block in window.blocks:
+                n_rows = block.stop - block.start
+                self.x.read_into(block, buffer[filled : filled + n_rows])
+                filled += n_rows
             places, order = 0, window.order[n_over:]
             while len(left) + len(order) - places >= self.batch_size:
                 chosen = order[places : places + self.batch_size - len(left)]
@@ -153,7 +156,6 @@ class BatchLoader:
                 yield members, members[rank::world_size], self.scaling(x, self.dtype, in_place=True)
             chosen = order[places:]
             left, left_x = torch.cat([left, rows[chosen]]), torch.cat([left_x, buffer[chosen]])
-            del buffer  # before the next one is made
         if len(left) > 0:
             yield left, left[rank::world_size], self.scaling(left_x[rank::world_size].clone(), self.dtype)
 
