@@ -5,9 +5,11 @@ from datamodules.base import ClusteringDataModule, Samples
 from datamodules.breast_cancer import BreastCancerDataModule
 from datamodules.breast_cancer_survival import BreastCancerSurvivalDataModule
 from datamodules.digits import DigitsDataModule
+from datamodules.file_rows import FileRows
 from datamodules.h5ad import AnnDataModule
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.mnist import MNISTDataModule
+from datamodules.parquet import ParquetDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.synthetic import SyntheticDataModule
 from datamodules.table import TableDataModule
@@ -20,8 +22,10 @@ __all__ = [
     "BreastCancerSurvivalDataModule",
     "ClusteringDataModule",
     "DigitsDataModule",
+    "FileRows",
     "ImageFolderDataModule",
     "MNISTDataModule",
+    "ParquetDataModule",
     "ReutersDataModule",
     "Samples",
     "SyntheticDataModule",

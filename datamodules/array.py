@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import ClusteringDataModule, Samples
+from datamodules.file_rows import FileRows
 from datamodules.scaling import ScalingName
 from lightning_dc.errors import InputError
+
+_LARGE_BYTES = 1 << 30
 
 
 class ArrayDataModule(ClusteringDataModule):
@@ -19,7 +22,8 @@ class ArrayDataModule(ClusteringDataModule):
     Files are ``.npy``, ``.npz`` with arrays named ``x`` and optionally ``y`` (labels from an ``.npz`` of their own are
     its ``y``), or ``.npz`` as ``scipy.sparse.save_npz`` writes it, which stays sparse. A ``.npy`` file in C order and
     in this machine's byte order stays on disk and is memory-mapped, except that ``val_fraction`` copies the rows of
-    both parts into memory. Pickled objects are never loaded.
+    both parts into memory. A large one is read block by block, and no more than 256 MiB of it are in memory. Pickled
+    objects are never loaded.
 
     Args:
         x: samples, (N, *input_shape): a path, NumPy array, tensor or scipy sparse matrix.
@@ -30,6 +34,9 @@ class ArrayDataModule(ClusteringDataModule):
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
         labels: give the labels, for evaluation.
+        block_shuffle: read a ``.npy`` file in blocks of 4 MiB in random order, and shuffle the rows of 32 blocks at a
+            time, instead of a random order of all rows, in which each row is read by itself. None does so from 1 GiB
+            on.
 
     Raises:
         InputError: a file is missing, corrupt, of another kind, or holds no numbers; shapes do not fit.
@@ -49,21 +56,25 @@ class ArrayDataModule(ClusteringDataModule):
         val_fraction: float = 0.0,
         keep_on_device: bool = False,
         labels: bool = True,
+        block_shuffle: bool | None = None,
     ) -> None:
         super().__init__(batch_size, scaling, val_fraction, keep_on_device)
+        self.block_shuffle = block_shuffle
         self.x = x
         self.y = y
         self.labels = labels
 
     def load(self) -> Samples:
         x, y = self.x, self.y
+        if self.block_shuffle and not isinstance(x, (str, PathLike)):
+            raise InputError("block_shuffle=True needs samples in a .npy file, but x is in memory; leave it out")
         if isinstance(x, (str, PathLike)):
             arrays = _read(fspath(x), "x")
             if "x" not in arrays:
                 raise InputError(
                     f"x={fspath(x)!r} has no array named x, only {', '.join(arrays) or 'none'}; rename one"
                 )
-            x = arrays["x"]
+            x = self._in_blocks(arrays["x"], Path(fspath(x)).expanduser())
             y = arrays.get("y") if y is None else y
         if isinstance(y, (str, PathLike)):
             arrays = _read(fspath(y), "y")
@@ -73,6 +84,14 @@ class ArrayDataModule(ClusteringDataModule):
                 )
             y = arrays["y"]
         return Samples(x, y if self.labels else None)
+
+    def _in_blocks(self, x: Any, path: Path) -> Any:
+        """Samples that are read from their file where they are large, or as the user wants."""
+        can = path.suffix == ".npy" and x.flags.c_contiguous and x.ndim > 1 and x.size > 0 and x.dtype.kind in "biuf"
+        if self.block_shuffle and not can:
+            raise InputError(f"block_shuffle=True needs a .npy file of numbers in C order, but x={str(path)!r} is none")
+        wanted = x.nbytes >= _LARGE_BYTES if self.block_shuffle is None and can else self.block_shuffle
+        return FileRows.of_npy(path) if wanted else x
 
 
 def _read(name: str, argument: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.file_rows import FileRows
 from datamodules.ids import check_ids
 from datamodules.loader import BatchLoader
 from datamodules.scaling import Scaling, ScalingName, check_finite
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array, csr_matrix
 
 Array = NDArray[Any] | Tensor
+Rows = Tensor | SparseRows | FileRows
 _MOST_CLASSES = 10_000  # whatever the number of samples: a larger label is an id
 
 
@@ -32,7 +34,8 @@ class Samples(NamedTuple):
     """Data as a user has them.
 
     Attributes:
-        x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense.
+        x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense. A
+            :class:`~datamodules.FileRows` stays in its file.
         y: class of each sample, (N,), integers, -1 where unknown; None without labels. For evaluation only.
         targets: what a supervised method learns, as in :class:`~lightning_dc.batch.Batch` and told by ``target_spec``;
             None without. Where there are classes in it and no labels, they are the labels, too.
@@ -40,7 +43,7 @@ class Samples(NamedTuple):
             beside the clusters.
     """
 
-    x: Array | csr_array[Any] | csr_matrix[Any]
+    x: Array | csr_array[Any] | csr_matrix[Any] | FileRows
     y: Array | None = None
     targets: Array | None = None
     ids: Sequence[int] | Sequence[str] | NDArray[Any] | None = None
@@ -256,10 +259,13 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             training_rows = self.training_rows(len(training))
             training = training if training_rows is None else _subset(training, training_rows)
             self._scaling = Scaling.learn(self.scaling_name, training)
-        if self.keep_on_device and isinstance(x, SparseRows):
+        if self.keep_on_device and not isinstance(x, Tensor):
+            what = (
+                "sparse and would have to be made dense" if isinstance(x, SparseRows) else "in a file and would be read"
+            )
             raise InputError(
-                "keep_on_device=True needs dense samples, but these are sparse and would have to be made dense as a "
-                "whole; leave it out, or give a dense array"
+                f"keep_on_device=True needs dense samples, but these are {what} as a whole; leave it out, or give a "
+                "dense array"
             )
         if self.keep_on_device and self.trainer is not None and isinstance(x, Tensor):
             device = self.trainer.strategy.root_device
@@ -283,7 +289,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 class _Checked(NamedTuple):
     """Samples as tensors, checked."""
 
-    x: Tensor | SparseRows
+    x: Rows
     y: Tensor | None
     targets: Tensor | None
     ids: NDArray[Any] | None
@@ -293,7 +299,7 @@ class _Checked(NamedTuple):
         if not isinstance(samples, Samples):
             raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
         named = f"x of {source}"
-        x = SparseRows.of(samples.x, named) if is_sparse(samples.x) else _as_tensor(samples.x, named)
+        x = _as_rows(samples.x, named)
         if x.ndim < 2 or len(x) == 0:
             raise InputError(f"{named} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
         check_finite(x, named)
@@ -306,7 +312,7 @@ class _Checked(NamedTuple):
         return cls(x, cls._labels(samples.y, x, source), targets, ids)
 
     @staticmethod
-    def _labels(labels: Array, x: Tensor | SparseRows, source: str) -> Tensor:
+    def _labels(labels: Array, x: Rows, source: str) -> Tensor:
         y = _as_tensor(labels, f"y of {source}")
         if y.shape != x.shape[:1]:
             raise InputError(
@@ -333,8 +339,14 @@ class _Checked(NamedTuple):
         raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
 
 
-def _subset(x: Tensor | SparseRows, rows: Tensor) -> Tensor | SparseRows:
-    return x.subset(rows) if isinstance(x, SparseRows) else x[rows]
+def _subset(x: Rows, rows: Tensor) -> Rows:
+    return x[rows] if isinstance(x, Tensor) else x.subset(rows)
+
+
+def _as_rows(x: Any, name: str) -> Rows:
+    if isinstance(x, FileRows):
+        return x
+    return SparseRows.of(x, name) if is_sparse(x) else _as_tensor(x, name)
 
 
 def _as_tensor(array: Any, name: str) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+_CHUNK_ROWS = 1 << 14
+
 
 class FrequentColumns:
     """Columns that occur in most documents, rows brought to length 1.
@@ -56,12 +58,18 @@ class FrequentColumns:
 
         place = np.full(documents.shape[1], -1, documents.indices.dtype)
         place[self.columns.numpy()] = np.arange(len(self.columns))
-        indices = place[documents.indices]
-        kept = indices >= 0
-        before = np.concatenate([[0], np.cumsum(kept)])  # entries kept before each entry
-        indptr = before[documents.indptr].astype(documents.indices.dtype)
-        values = documents.data[kept].astype(np.float32)
-        rows = csr_array((values, indices[kept], indptr), shape=(documents.shape[0], self.n_words))
+        values, indices, lengths = [], [], []
+        for start in range(0, documents.shape[0], _CHUNK_ROWS):  # what is computed on the way is as large as the corpus
+            bounds = documents.indptr[start : start + _CHUNK_ROWS + 1]
+            columns = place[documents.indices[bounds[0] : bounds[-1]]]
+            kept = columns >= 0
+            values.append(documents.data[bounds[0] : bounds[-1]][kept].astype(np.float32))
+            indices.append(columns[kept])
+            kept_before = np.concatenate([[0], np.cumsum(kept)])
+            lengths.append(np.diff(kept_before[bounds - bounds[0]]))
+        indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(documents.indices.dtype)
+        shape = (documents.shape[0], self.n_words)
+        rows = csr_array((np.concatenate(values), np.concatenate(indices), indptr), shape=shape)
         return normalize(rows, copy=False)  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:

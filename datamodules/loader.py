@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.block_shuffle import BlockShuffle
+from datamodules.file_rows import FileRows
 from datamodules.scaling import WIDE, Scaling
 from datamodules.sparse import SparseRows
 from lightning_dc.batch import Batch
@@ -22,7 +24,8 @@ class BatchLoader:
 
     It shards itself over processes: rank r gets rows ``r, r + W, ...`` of each global batch in training, and batches
     ``r, r + W, ...`` in evaluation, where every sample comes exactly once. Order depends on seed and epoch alone, and
-    the position within an epoch is state, so that a run resumes in the middle of an epoch.
+    the position within an epoch is state, so that a run resumes in the middle of an epoch. Samples in a file come in a
+    block shuffle (:class:`~datamodules.block_shuffle.BlockShuffle`), others in a random order.
 
     Args:
         x: samples, (N, *input_shape); integers stay integers, and sparse rows sparse, until they are in a batch.
@@ -39,7 +42,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        x: Tensor | SparseRows,
+        x: Tensor | SparseRows | FileRows,
         y: Tensor | None,
         *,
         scaling: Scaling,
@@ -106,16 +109,55 @@ class BatchLoader:
         self.seed = state["seed"]
 
     def _training_batches(self) -> Iterator[Batch]:
-        rank, world_size = world()
         start, self._start = self._start, 0
+        batches = self._from_file(start) if isinstance(self.x, FileRows) else self._from_memory(start)
+        for position, (members, own, x) in enumerate(batches, start + 1):
+            self._position = position
+            y, targets = (None if rows is None else rows.index_select(0, own) for rows in (self.y, self.targets))
+            yield Batch(x, y, own, len(members), targets)
+
+    def _from_memory(self, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows of each global batch, those of this process, and their scaled samples."""
+        rank, world_size = world()
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self._epoch))
         order = torch.randperm(self.n_samples, generator=generator).to(self.x.device)
         for position in range(start, len(self)):
             members = order[position * self.batch_size : (position + 1) * self.batch_size]
             own = members if world_size == 1 else members[rank::world_size]
-            self._position = position + 1
-            y, targets = (None if rows is None else rows.index_select(0, own) for rows in (self.y, self.targets))
-            yield Batch(self._take(own), y, own, len(members), targets)
+            yield members, own, self._take(own)
+
+    def _from_file(self, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The same, from one window of a block shuffle after another."""
+        assert isinstance(self.x, FileRows)
+        rank, world_size = world()
+        shuffle, seed = BlockShuffle.of_row_bytes(self.x.row_bytes), mix_seed(self.seed, self._epoch)
+        left = torch.empty(0, dtype=torch.int64)  # rows of a batch that the next window completes
+        left_x = self.x[:0]
+        # Made once: fresh memory costs more than reading from the page cache.
+        n_together = min(self.n_samples, shuffle.block_rows * shuffle.n_together)
+        buffer = torch.empty((n_together, *self.x.shape[1:]), dtype=self.x.dtype)
+        for window, n_over in shuffle.windows(self.n_samples, seed, start * self.batch_size):
+            rows = torch.cat([torch.arange(block.start, block.stop) for block in window.blocks])
+            filled = 0
+            for block in window.blocks:
+                n_rows = block.stop - block.start
+                self.x.read_into(block, buffer[filled : filled + n_rows])
+                filled += n_rows
+            places, order = 0, window.order[n_over:]
+            while len(left) + len(order) - places >= self.batch_size:
+                chosen = order[places : places + self.batch_size - len(left)]
+                places += len(chosen)
+                members = torch.cat([left, rows[chosen]])
+                if len(left) > 0:
+                    x = torch.cat([left_x, buffer[chosen]])[rank::world_size]
+                else:
+                    x = buffer.index_select(0, chosen[rank::world_size])
+                left, left_x = left[:0], left_x[:0]
+                yield members, members[rank::world_size], self.scaling(x, self.dtype, in_place=True)
+            chosen = order[places:]
+            left, left_x = torch.cat([left, rows[chosen]]), torch.cat([left_x, buffer[chosen]])
+        if len(left) > 0:
+            yield left, left[rank::world_size], self.scaling(left_x[rank::world_size].clone(), self.dtype)
 
     def _take(self, rows: slice | Tensor) -> Tensor:
         """Scaled samples of a range, or by number."""

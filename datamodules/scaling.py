@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from datamodules.file_rows import FileRows
 from datamodules.sparse import SparseRows
 from lightning_dc.errors import InputError
 
@@ -41,7 +43,7 @@ class Scaling:
         self.number = float(factor) if is_linear else None
 
     @classmethod
-    def learn(cls, name: ScalingName, x: Tensor | SparseRows) -> Scaling:
+    def learn(cls, name: ScalingName, x: Tensor | SparseRows | FileRows) -> Scaling:
         """Learn a scaling from training samples, in one pass that never holds more than a chunk of them in float64.
 
         Args:
@@ -61,11 +63,11 @@ class Scaling:
         """
         if isinstance(x, SparseRows):
             return cls._learn_sparse(name, x)
-        origin = x[0].double()  # sums from a sample on: no cancellation for features far from 0
+        origin = x[:1][0].double()  # sums from a sample on: no cancellation for features far from 0
         total = torch.zeros(x.shape[1:], dtype=torch.float64)
         deviations = torch.zeros(x.shape[1:], dtype=torch.float64)
         squares = torch.zeros(x.shape[1:], dtype=torch.float64)
-        for chunk in torch.split(x, _CHUNK_ROWS):
+        for _, chunk in _chunks(x):
             wide = chunk.double()
             squares += wide.square().sum(0)
             wide = wide - origin
@@ -136,7 +138,7 @@ class Scaling:
         return {"shift": self.shift, "factor": self.factor, "unit": self.unit}
 
 
-def check_finite(x: Tensor | SparseRows, name: str) -> None:
+def check_finite(x: Tensor | SparseRows | FileRows, name: str) -> None:
     """Look for values that are no finite numbers.
 
     Args:
@@ -154,10 +156,16 @@ def check_finite(x: Tensor | SparseRows, name: str) -> None:
             if not finite.all():
                 raise _not_finite(name, x.row_of(start + int(finite.int().argmin())))
         return
-    for i, chunk in enumerate(torch.split(x, _CHUNK_ROWS)):
+    for start, chunk in _chunks(x):
         finite = torch.isfinite(chunk).flatten(1).all(1)
         if not finite.all():
-            raise _not_finite(name, i * _CHUNK_ROWS + int(finite.int().argmin()))
+            raise _not_finite(name, start + int(finite.int().argmin()))
+
+
+def _chunks(x: Tensor | FileRows) -> Iterator[tuple[int, Tensor]]:
+    """Some rows at a time, with the number of the first."""
+    for start in range(0, len(x), _CHUNK_ROWS):
+        yield start, x[start : start + _CHUNK_ROWS]
 
 
 def _not_finite(name: str, row: int) -> InputError:

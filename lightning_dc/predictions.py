@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor
 from lightning_dc.errors import InputError
 
 _ENDINGS = (".parquet", ".npz")
+_ROW_GROUP = 1 << 17  # rows that are written at a time
+_Write = Callable[..., None]
 
 
 def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -85,6 +88,71 @@ def write_predictions(
         others: further columns by name, (N,) each.
         ids: column or array ``id`` beside the index, (N,), integers or strings; None leaves it out.
     """
+    if path.suffix == ".npz":
+        columns, tables = _columns(index, z, q, is_soft=is_soft, others=others, ids=ids)
+        with _whole_file(path) as file:
+            np.savez_compressed(file, **columns, **tables)
+    else:
+        with prediction_stream(path, is_soft=is_soft) as write:
+            write(index, z, q, others, ids)
+
+
+@contextmanager
+def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
+    """Write predictions in pieces to a ``.parquet`` file; it appears whole at the end, or not at all.
+
+    Args:
+        path: the file.
+        is_soft: as in :func:`write_predictions`.
+
+    Yields:
+        A function of the index, z, q, and optionally ``others`` and ``ids`` of some samples, as in
+        :func:`write_predictions`.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    pending: list[Any] = []
+    with _whole_file(path) as file, ExitStack() as stack:
+        writer: Any = None
+
+        def flush() -> None:
+            nonlocal writer
+            table = pyarrow.concat_tables(pending)
+            if writer is None:
+                writer = stack.enter_context(parquet.ParquetWriter(file, table.schema))
+            writer.write_table(table)
+            pending.clear()
+
+        def write(
+            index: Tensor,
+            z: Tensor | None,
+            q: Tensor,
+            others: Mapping[str, Tensor] | None = None,
+            ids: NDArray[Any] | None = None,
+        ) -> None:
+            columns, tables = _columns(index, z, q, is_soft=is_soft, others=others, ids=ids)
+            for letter, table in tables.items():
+                columns |= {f"{letter}_{j}": table[:, j] for j in range(table.shape[1])}
+            pending.append(pyarrow.table(columns))
+            if sum(map(len, pending)) >= _ROW_GROUP:
+                flush()
+
+        yield write
+        if pending:
+            flush()
+
+
+def _columns(
+    index: Tensor,
+    z: Tensor | None,
+    q: Tensor,
+    *,
+    is_soft: bool,
+    others: Mapping[str, Tensor] | None,
+    ids: NDArray[Any] | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays of one dimension, and of two."""
     confidence, cluster = q.max(1)
     columns: dict[str, Any] = {
         "index": index.cpu().numpy(),
@@ -98,18 +166,16 @@ def write_predictions(
     if z is not None:
         tables["z"] = z.cpu().numpy()
     columns |= {name: column.cpu().numpy() for name, column in (others or {}).items()}
+    return columns, tables
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Any]:
+    """A file under another name that takes its own when all is written."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            if path.suffix == ".npz":
-                np.savez_compressed(file, **columns, **tables)
-            else:
-                import pyarrow
-                from pyarrow import parquet
-
-                for letter, table in tables.items():
-                    columns |= {f"{letter}_{j}": table[:, j] for j in range(table.shape[1])}
-                parquet.write_table(pyarrow.table(columns), file)
+            yield file
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:

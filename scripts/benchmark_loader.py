@@ -4,8 +4,9 @@
 
 One epoch of shuffled batches comes from the loader of a DataModule, scaled, and from the bare operation on the same
 number of rows: ``index_select`` of a tensor, or slicing of a scipy matrix and ``toarray``. Both take turns, batch by
-batch, in this process; a figure is the median of the batches. The bare operation on a memory-mapped file is
-``index_select`` of a tensor in memory; the file is in the page cache after the first epoch.
+batch, in this process; a figure is the median of the batches, and of a file that is read in blocks, where one batch of
+many reads for all, their mean. The bare operation on a file is ``index_select`` of a tensor in memory; the file is in
+the page cache after the first epoch.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from common import describe_machine, new_parser, note
 from tabulate import tabulate
 from torch import Tensor
 
-from datamodules import ArrayDataModule
+from datamodules import ArrayDataModule, FileRows
 from datamodules.base import ClusteringDataModule
 
 
@@ -55,9 +56,10 @@ def main() -> None:
             ("dense, float32", dense, lambda rows: tensor.index_select(0, rows)),
             ("dense, uint8", bytes_, lambda rows: byte_tensor.index_select(0, rows).float()),
             ("memory-mapped, float32", str(path), lambda rows: tensor.index_select(0, rows)),
+            ("file in blocks, float32", FileRows.of_npy(path), lambda rows: tensor.index_select(0, rows)),
         ]
         rows = [measure(args, *case) for case in cases]
-    print(f"\nMilliseconds a batch of {args.batch_size}, medians of {args.epochs} epochs of {args.samples:,} samples")
+    print(f"\nMilliseconds a batch of {args.batch_size}, {args.epochs} epochs of {args.samples:,} samples")
     print(tabulate(rows, ["", "features", "loader", "bare indexing", "ratio"], disable_numparse=True))
 
 
@@ -83,7 +85,8 @@ def measure(args: argparse.Namespace, name: str, x: Any, bare: Callable[[Tensor]
             if epoch:
                 seconds["loader"].append(between - start)
                 seconds["bare"].append(end - between)
-    ours, theirs = (statistics.median(seconds[kind]) for kind in ("loader", "bare"))
+    average = statistics.mean if isinstance(x, FileRows) else statistics.median
+    ours, theirs = (average(seconds[kind]) for kind in ("loader", "bare"))
     return [name, data.input_shape[0], f"{ours * 1e3:.3f}", f"{theirs * 1e3:.3f}", f"{ours / theirs:.2f}"]
 
 

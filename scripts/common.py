@@ -153,6 +153,7 @@ class Recorder(Callback):
     Attributes:
         epochs: phase and time at the start of each epoch.
         steps: epoch and time at the end of each step.
+        phases: phase and time at the start of each phase.
         assignments: time and labels, (N,), at each refresh, and after the last step.
         end: time after the last step, without the summary of the run.
         last_loss: loss of the last step.
@@ -164,6 +165,7 @@ class Recorder(Callback):
         Recorder.latest = self
         self.epochs: list[tuple[str, float]] = []
         self.steps: list[tuple[int, float]] = []
+        self.phases: list[tuple[str, float]] = []
         self.assignments: list[tuple[float, Tensor]] = []
         self.end = 0.0
         self.last_loss = torch.zeros(())
@@ -185,6 +187,9 @@ class Recorder(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        phase = clustering_module(pl_module).phase.name
+        if not self.phases or self.phases[-1][0] != phase:
+            self.phases.append((phase, self._now()))
         self._look(pl_module)
 
     def on_train_batch_end(
@@ -233,12 +238,17 @@ class ArrayDataModule(ClusteringDataModule):
 
 def peak_memory() -> int:
     """Peak resident memory of this process, bytes."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage counts what the parent had at the time of the fork, too
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if Path("/proc/self/status").is_file():  # getrusage counts what the parent had at the time of the fork, too
+        return memory_status("VmHWM")
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_status(name: str) -> int:
+    """A figure of ``/proc/self/status``, bytes: ``VmRSS``, ``VmHWM`` (its peak) or ``RssAnon``. Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit(f"/proc/self/status has no {name}; this needs Linux")

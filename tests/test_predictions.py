@@ -11,7 +11,7 @@ import torch
 from pyarrow import parquet
 
 from lightning_dc.errors import InputError
-from lightning_dc.predictions import check_prediction_path, check_writable_folder, write_predictions
+from lightning_dc.predictions import check_prediction_path, check_writable_folder, prediction_stream, write_predictions
 
 INDEX = torch.tensor([3, 8, 9])
 Z = torch.tensor([[1.0, -2.0], [3.5, 4.0], [0.0, 0.25]])
@@ -79,16 +79,16 @@ def test_an_old_file_is_replaced_and_no_other_is_left(tmp_path: Path, name: str)
 
 @pytest.mark.parametrize(
     ("name", "writer"),
-    [("out.parquet", "pyarrow.parquet.write_table"), ("out.npz", "numpy.savez_compressed")],
+    [("out.parquet", "pyarrow.parquet.ParquetWriter.write_table"), ("out.npz", "numpy.savez_compressed")],
 )
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_failure_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, writer: str, error: BaseException
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        for argument in args:
-            if hasattr(argument, "write"):
-                argument.write(b"half")
+        file = getattr(args[0], "file_handle", args[0])
+        if file is not None:
+            file.write(b"half")
         raise error
 
     (tmp_path / name).write_bytes(b"old")
@@ -141,3 +141,15 @@ def test_a_folder_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("tempfile.TemporaryFile", fail)
     with pytest.raises(InputError, match=r"runs: the folder .* can't be written \(Permission denied\)"):
         check_writable_folder(tmp_path, "runs")
+
+
+def test_pieces_make_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_dc.predictions._ROW_GROUP", 2)
+    write_predictions(tmp_path / "whole.parquet", INDEX, Z, Q)
+    with prediction_stream(tmp_path / "pieces.parquet") as write:
+        for row in range(len(INDEX)):
+            assert not (tmp_path / "pieces.parquet").exists()
+            write(INDEX[row : row + 1], Z[row : row + 1], Q[row : row + 1])
+    pieces = parquet.ParquetFile(tmp_path / "pieces.parquet")
+    assert pieces.read().equals(parquet.read_table(tmp_path / "whole.parquet"))
+    assert pieces.num_row_groups == -(-len(INDEX) // 2)

@@ -16,13 +16,17 @@ from lightning_dc.errors import InputError
 from lightning_dc.functional import size_statistics
 from lightning_dc.heads import CentroidHead
 from lightning_dc.kmeans import kmeans
+from lightning_dc.randomness import mix_seed
 from lightning_dc.training import (
+    LARGE_TABLE,
     Assignments,
     ClusteringModule,
     FullAssignment,
     assign_all,
+    embed_chunks,
     embed_owned,
     record,
+    sample_chunks,
     training_loader,
 )
 
@@ -48,15 +52,16 @@ class AssignmentRefresh(Refresh):
         InputError: an interval out of range.
     """
 
-    keep_q = False
-    """Soft assignments are needed after the pass."""
-
     def __init__(
         self, every_n_steps: int | None = None, every_n_epochs: int | None = None, repair_empty: bool = True
     ) -> None:
         super().__init__(every_n_steps, every_n_epochs)
         self.repair_empty = repair_empty
         self._assignments: Assignments | None = None
+
+    def needs_q(self, module: ClusteringModule, n_samples: int) -> bool:
+        """Whether :meth:`take` needs the soft assignments of all samples."""
+        return False
 
     def take(self, module: ClusteringModule, full: FullAssignment) -> None:
         """What a subclass does with the assignments of a refresh."""
@@ -92,11 +97,12 @@ class AssignmentRefresh(Refresh):
     @torch.no_grad()
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
         loader, n_clusters = training_loader(module), module.head.n_clusters
-        full = assign_all(module, loader, keep_q=self.keep_q)
+        keep_q = self.needs_q(module, loader.n_samples)
+        full = assign_all(module, loader, keep_q=keep_q)
         dead = (torch.bincount(full.labels, minlength=n_clusters) == 0).nonzero()[:, 0]
         if len(dead) > 0 and self.repair_empty and isinstance(module.head, CentroidHead):
             _revive(module, module.head, dead)
-            full = assign_all(module, loader, keep_q=self.keep_q)
+            full = assign_all(module, loader, keep_q=keep_q)
         self.take(module, full)
         before = self._assignments
         changed = None
@@ -109,10 +115,16 @@ class AssignmentRefresh(Refresh):
 
 def _revive(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> None:
     loader = training_loader(module)
-    z = embed_owned(module, loader)
+    n_total: int | None = loader.n_samples
+    if loader.n_samples * head.latent_dim > LARGE_TABLE:  # the farthest samples of a part of them
+        generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
+        chunks = sample_chunks(loader.n_samples, head.latent_dim, head.n_clusters, generator)
+        z, n_total = embed_chunks(module, loader, chunks)[1], None
+    else:
+        z = embed_owned(module, loader)
     centroids = head.centroids.to(z.dtype)
     # One iteration of k-means repairs what is empty; the other centroids stay where training has brought them.
-    repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1, n_total=loader.n_samples).centroids
+    repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1, n_total=n_total).centroids
     moved = (repaired[dead] != centroids[dead]).any(1)
     head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
     broadcast_(head.centroids.data)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+import csv
+import itertools
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,27 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_dc.batch import NamedSamples
+from lightning_dc.batch import DataDescription, NamedSamples, SampleLoader
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
+from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.predictions import check_prediction_ending, write_predictions
+from lightning_dc.predictions import check_prediction_ending, prediction_stream, write_predictions
 from lightning_dc.reclustering import Algorithm, check_algorithms, recluster, sample_size
-from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, training_loader
+from lightning_dc.training import (
+    ClusteringModule,
+    FullAssignment,
+    TopTerm,
+    assign_all,
+    record,
+    top_terms,
+    training_loader,
+)
 
+_MOST_ROWS = 50  # of clusters, in the table
 _Rows = list[tuple[str, Any]]
 
 
@@ -31,15 +44,19 @@ class RunSummary(Callback):
     The final embeddings can be clustered again by other algorithms: their labels become columns of the file, named
     ``cluster_`` and the algorithm, and their scores follow those of the model.
 
+    Where features have names, the top terms of a cluster, those with the largest difference between the mean in the
+    cluster and in the rest, are in the table and in ``terms.csv``.
+
     Args:
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
         recluster: algorithms to cluster the final embeddings by: ``kmeans``, ``gaussian_mixture``, ``agglomerative``,
             ``hdbscan``, ``spectral``. Of more than 10,000 samples agglomerative and spectral clustering see as many,
             HDBSCAN of more than 100,000; the others follow their nearest neighbours.
         embedding: write the embeddings, too.
+        n_terms: most terms of a cluster; 0 leaves them out.
 
     Raises:
-        InputError: another ending, or an unknown algorithm.
+        InputError: another ending, an unknown algorithm, a number below 0, or names that are not one a feature.
     """
 
     def __init__(
@@ -47,12 +64,21 @@ class RunSummary(Callback):
         file_name: str = "clusters.parquet",
         recluster: Algorithm | Sequence[Algorithm] = (),
         embedding: bool = True,
+        n_terms: int = 10,
     ) -> None:
         check_prediction_ending(file_name, "summary.file_name")
         self.file_name = file_name
         self.recluster: Sequence[Algorithm] = [recluster] if isinstance(recluster, str) else recluster
         self.embedding = embedding
         check_algorithms(self.recluster)
+        if n_terms < 0:
+            raise InputError(f"summary.n_terms={n_terms} must not be negative")
+        self.n_terms = n_terms
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        names, shape = _feature_names(trainer), clustering_module(pl_module).autoencoder.input_shape
+        if names is not None and len(names) != math.prod(shape):  # now, not after the run
+            raise InputError(f"feature_names has {len(names)} names, but a sample has {math.prod(shape)} features")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
@@ -61,28 +87,60 @@ class RunSummary(Callback):
                 print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
             return
         loader = training_loader(module)
-        full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
-        assert full.q is not None
+        folder = trainer.log_dir  # on every rank: it is a broadcast
+        path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
+        full = self._assign(module, loader, path)
         scores = full.scores()
         record(module, {f"final/{name}": score for name, score in scores.items()})
-        folder = trainer.log_dir  # on every rank: it is a broadcast
-        if not trainer.is_global_zero or folder is None:
+        terms = self._terms(trainer, module, full)
+        if path is None:
             return
-        path = Path(folder) / self.file_name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        z = full.z if self.embedding else None
-        write = functools.partial(
-            write_predictions,
-            *(path, loader.sample_ids, z, full.q),
-            is_soft=module.head.is_soft,
-            ids=loader.ids if isinstance(loader, NamedSamples) else None,
-        )
-        write()
         rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
         again, rows_again = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
-            write(others=again)
-        self._print(trainer, module, full, rows + rows_again, path)
+            self._write(module, loader, path, full, again)
+        if terms:
+            _write_terms(path.with_name("terms.csv"), terms)
+        self._print(trainer, module, full, rows + rows_again + _rows_of_terms(terms), path)
+
+    def _assign(self, module: ClusteringModule, loader: SampleLoader, path: Path | None) -> FullAssignment:
+        """Assign the training set and write the clusters, on the process that has a path."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if len(self.recluster) > 0 or self.file_name.endswith(".npz"):  # both take the tables as a whole
+            full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
+            if path is not None:
+                self._write(module, loader, path, full)
+            return full
+        if path is None:
+            return assign_all(module, loader, sink=lambda *_: None)
+        ids = _ids(loader)
+        with prediction_stream(path, is_soft=module.head.is_soft) as write:
+
+            def sink(rows: slice, q: Tensor, z: Tensor) -> None:
+                own_ids = None if ids is None else ids[rows]
+                write(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
+
+            return assign_all(module, loader, sink=sink)
+
+    def _write(
+        self,
+        module: ClusteringModule,
+        loader: SampleLoader,
+        path: Path,
+        full: FullAssignment,
+        others: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        assert full.q is not None
+        z = full.z if self.embedding else None
+        is_soft, ids = module.head.is_soft, _ids(loader)
+        write_predictions(path, loader.sample_ids, z, full.q, is_soft=is_soft, others=others, ids=ids)
+
+    def _terms(self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment) -> list[TopTerm]:
+        names = _feature_names(trainer)
+        if names is None or self.n_terms == 0:
+            return []
+        return top_terms(training_loader(module), full.labels, module.head.n_clusters, names, self.n_terms)
 
     def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:
         """Labels and rows of the table for each further algorithm."""
@@ -142,10 +200,33 @@ class RunSummary(Callback):
         print("\n" + tabulate(rows, tablefmt="simple_outline", disable_numparse=True) + "\n")
 
 
-def _fold(sizes: list[int], width: int = 60) -> str:
+def _ids(loader: SampleLoader) -> NDArray[Any] | None:
+    return loader.ids if isinstance(loader, NamedSamples) else None
+
+
+def _feature_names(trainer: pl.Trainer) -> Sequence[str] | None:
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    return datamodule.feature_names if isinstance(datamodule, DataDescription) else None
+
+
+def _write_terms(path: Path, terms: Sequence[TopTerm]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(TopTerm._fields)
+        writer.writerows(terms)
+
+
+def _rows_of_terms(terms: Sequence[TopTerm]) -> _Rows:
+    of_clusters = [(cluster, list(found)) for cluster, found in itertools.groupby(terms, lambda term: term.cluster)]
+    if len(of_clusters) > _MOST_ROWS:  # the file has them all
+        return []
+    return [(f"terms of {cluster}", _fold([term.term for term in found])) for cluster, found in of_clusters]
+
+
+def _fold(words: Iterable[object], width: int = 60) -> str:
     lines = [""]
-    for size in map(str, sizes):
-        if len(lines[-1]) + len(size) + 1 > width:
+    for word in map(str, words):
+        if len(lines[-1]) + len(word) + 1 > width:
             lines.append("")
-        lines[-1] = f"{lines[-1]} {size}".strip()
+        lines[-1] = f"{lines[-1]} {word}".strip()
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.assignment_refresh import AssignmentRefresh
 from lightning_dc.functional import target_distribution
-from lightning_dc.training import ClusteringModule, FullAssignment, TargetDistribution
+from lightning_dc.training import LARGE_TABLE, ClusteringModule, FullAssignment, TargetDistribution
 
 
 class TargetDistributionRefresh(AssignmentRefresh):
@@ -21,20 +21,25 @@ class TargetDistributionRefresh(AssignmentRefresh):
         every_n_steps: optimizer steps between two refreshes.
         term: name of the loss term that needs the target; phases without it are left alone.
         keep_table: hold P for every sample (N x K numbers). False holds the cluster frequencies alone and computes the
-            rows of P from current assignments.
+            rows of P from current assignments. None holds it as long as it has at most 2^26 numbers.
         repair_empty: move the centroids of empty clusters.
     """
 
     def __init__(
-        self, every_n_steps: int, term: str = "kl", keep_table: bool = True, repair_empty: bool = True
+        self, every_n_steps: int, term: str = "kl", keep_table: bool | None = None, repair_empty: bool = True
     ) -> None:
         super().__init__(every_n_steps, repair_empty=repair_empty)
         self.term = term
-        self.keep_q = keep_table
+        self.keep_table = keep_table
         self._target: TargetDistribution | None = None
 
     def applies(self, module: ClusteringModule) -> bool:
         return self.term in module.phase.config.loss_weights
+
+    def needs_q(self, module: ClusteringModule, n_samples: int) -> bool:
+        if self.keep_table is None:
+            return n_samples * module.head.n_clusters <= LARGE_TABLE
+        return self.keep_table
 
     def take(self, module: ClusteringModule, full: FullAssignment) -> None:
         table = None if full.q is None else target_distribution(full.q, full.frequencies)

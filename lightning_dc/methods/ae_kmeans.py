@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import AssignmentRefresh, CentroidRefresh, LossLogger, PhaseScheduler
+from lightning_dc.callbacks.centroid_refresh import KMeansName
 from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
 from lightning_dc.heads import NearestCentroidHead
 from lightning_dc.losses import Reconstruction
@@ -27,6 +28,7 @@ class AEKMeans(ClusteringModule):
         layerwise: greedy pretraining of *each* layer; its length is that of one layer.
         pretraining: training of the whole autoencoder.
         n_init: restarts of k-means.
+        kmeans: ``exact``, ``mini_batch``, or ``auto``; see :class:`~lightning_dc.callbacks.CentroidRefresh`.
 
     Raises:
         InputError: an argument out of range.
@@ -47,6 +49,7 @@ class AEKMeans(ClusteringModule):
         layerwise: PhaseConfig = LAYERWISE,
         pretraining: PhaseConfig = PRETRAINING,
         n_init: int = 20,
+        kmeans: KMeansName = "auto",
     ) -> None:
         network = autoencoder(input_shape)
         head = NearestCentroidHead(n_clusters, network.latent_dim)
@@ -54,7 +57,7 @@ class AEKMeans(ClusteringModule):
         self.layerwise = layerwise
         self.pretraining = pretraining
         self.method_callbacks = [
-            CentroidRefresh(n_init),
+            CentroidRefresh(n_init, kmeans=kmeans),
             LossLogger(),
             AssignmentRefresh(),
             PhaseScheduler(),

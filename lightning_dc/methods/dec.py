@@ -12,6 +12,7 @@ from lightning_dc.callbacks import (
     PhaseScheduler,
     TargetDistributionRefresh,
 )
+from lightning_dc.callbacks.centroid_refresh import KMeansName
 from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
 from lightning_dc.heads import StudentTHead
 from lightning_dc.losses import KLTarget, Reconstruction
@@ -44,7 +45,9 @@ class DEC(ClusteringModule):
         n_init: restarts of k-means.
         refresh_centroids_every_n_steps: steps between two runs of k-means from the centroids as they are; None leaves
             them to the optimizer, as DEC does.
-        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers.
+        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None
+            holds up to 2^26 of these.
+        kmeans: ``exact``, ``mini_batch``, or ``auto``; see :class:`~lightning_dc.callbacks.CentroidRefresh`.
 
     Raises:
         InputError: an argument out of range.
@@ -69,7 +72,8 @@ class DEC(ClusteringModule):
         tolerance: float = 0.001,
         n_init: int = 20,
         refresh_centroids_every_n_steps: int | None = None,
-        keep_target_table: bool = True,
+        keep_target_table: bool | None = None,
+        kmeans: KMeansName = "auto",
     ) -> None:
         network = autoencoder(input_shape)
         head = StudentTHead(n_clusters, network.latent_dim, nu)
@@ -78,7 +82,7 @@ class DEC(ClusteringModule):
         self.pretraining = pretraining
         self.clustering = clustering
         self.method_callbacks = [
-            CentroidRefresh(n_init, refresh_centroids_every_n_steps),
+            CentroidRefresh(n_init, refresh_centroids_every_n_steps, kmeans=kmeans),
             LossLogger(),
             TargetDistributionRefresh(refresh_every_n_steps, keep_table=keep_target_table),
             LabelChangeStop(tolerance),

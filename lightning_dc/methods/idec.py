@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightning_dc.augmentation import Augmentation
+from lightning_dc.callbacks.centroid_refresh import KMeansName
 from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
 from lightning_dc.methods.dec import DEC
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING
@@ -33,7 +34,9 @@ class IDEC(DEC):
         n_init: restarts of k-means.
         refresh_centroids_every_n_steps: steps between two runs of k-means from the centroids as they are; None leaves
             them to the optimizer.
-        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers.
+        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None
+            holds up to 2^26 of these.
+        kmeans: ``exact``, ``mini_batch``, or ``auto``; see :class:`~lightning_dc.callbacks.CentroidRefresh`.
 
     Raises:
         InputError: an argument out of range.
@@ -57,7 +60,8 @@ class IDEC(DEC):
         tolerance: float = 0.001,
         n_init: int = 20,
         refresh_centroids_every_n_steps: int | None = None,
-        keep_target_table: bool = True,
+        keep_target_table: bool | None = None,
+        kmeans: KMeansName = "auto",
     ) -> None:
         super().__init__(
             input_shape=input_shape,
@@ -73,4 +77,5 @@ class IDEC(DEC):
             n_init=n_init,
             refresh_centroids_every_n_steps=refresh_centroids_every_n_steps,
             keep_target_table=keep_target_table,
+            kmeans=kmeans,
         )

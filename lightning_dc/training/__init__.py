@@ -2,11 +2,14 @@
 
 from lightning_dc.training.centroids import centroid_head
 from lightning_dc.training.full_pass import (
+    LARGE_TABLE,
     FullAssignment,
     assign_all,
     embed_batch,
+    embed_chunks,
     embed_owned,
     read_owned,
+    sample_chunks,
     training_loader,
 )
 from lightning_dc.training.module import ClusteringModule
@@ -14,8 +17,10 @@ from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record, record_figure
 from lightning_dc.training.step import SupervisedStep, TrainingStep
 from lightning_dc.training.target import Assignments, TargetDistribution
+from lightning_dc.training.top_terms import TopTerm, top_terms
 
 __all__ = [
+    "LARGE_TABLE",
     "PARTS",
     "Assignments",
     "ClusteringModule",
@@ -24,13 +29,17 @@ __all__ = [
     "PhaseConfig",
     "SupervisedStep",
     "TargetDistribution",
+    "TopTerm",
     "TrainingStep",
     "assign_all",
     "centroid_head",
     "embed_batch",
+    "embed_chunks",
     "embed_owned",
     "read_owned",
     "record",
     "record_figure",
+    "sample_chunks",
+    "top_terms",
     "training_loader",
 ]

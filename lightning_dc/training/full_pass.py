@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +15,12 @@ from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, owned_rows, sum_,
 from lightning_dc.errors import InputError
 from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
+
+LARGE_TABLE = 1 << 26
+"""Numbers in a table with a row for each sample from which on it is not held, unless asked for: 256 MiB in float32."""
+
+Sink = Callable[[slice, Tensor, Tensor], None]
+"""Takes rows of the training set, their soft assignments and their embeddings."""
 
 
 class FullAssignment(NamedTuple):
@@ -56,8 +62,7 @@ class FullAssignment(NamedTuple):
 def read_owned(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch]]:
     """Rows and batch, on the device, of each chunk of the training set that this process owns."""
     for rows in owned_chunks(loader.n_samples):
-        batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
-        yield rows, module.trainer.precision_plugin.convert_input(batch)
+        yield rows, _read(module, loader, rows)
 
 
 def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
@@ -73,6 +78,34 @@ def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
     return table
 
 
+def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Embeddings of some chunks of the training set, the same on every process.
+
+    Args:
+        module: the model.
+        loader: its training data.
+        chunks: numbers of chunks of ``CHUNK_SIZE`` rows, in any order; the processes share them.
+
+    Returns:
+        Numbers of their rows, (n,), and embeddings, (n, D).
+    """
+    rank, world_size = world()
+    rows = [slice(c * CHUNK_SIZE, min((c + 1) * CHUNK_SIZE, loader.n_samples)) for c in chunks]
+    numbers = torch.cat([torch.arange(part.start, part.stop) for part in rows])
+    z = _table(module, len(numbers), module.head.latent_dim)
+    tables = torch.split(z, [part.stop - part.start for part in rows])
+    for own, part in list(zip(tables, rows, strict=True))[rank::world_size]:
+        own.copy_(embed_batch(module, _read(module, loader, part)))
+    return numbers.to(z.device), sum_(z)
+
+
+def sample_chunks(n_samples: int, latent_dim: int, n_clusters: int, generator: torch.Generator) -> list[int]:
+    """Random chunks: at least K samples, at most 64 chunks, and at most a quarter of ``LARGE_TABLE`` in embeddings."""
+    n_chunks = -(-n_samples // CHUNK_SIZE)
+    affordable = max(min(LARGE_TABLE // 4 // (CHUNK_SIZE * latent_dim), 64), -(-n_clusters // CHUNK_SIZE) + 1)
+    return torch.randperm(n_chunks, generator=generator)[:affordable].tolist()
+
+
 def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:
     """Embeddings of a batch that is on the device, (B, D), float32 at least: in evaluation mode, without gradients."""
     with torch.no_grad(), _evaluating(module), module.trainer.precision_plugin.forward_context():
@@ -80,7 +113,12 @@ def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:
 
 
 def assign_all(
-    module: ClusteringModule, loader: SampleLoader, *, keep_q: bool = False, keep_z: bool = False
+    module: ClusteringModule,
+    loader: SampleLoader,
+    *,
+    keep_q: bool = False,
+    keep_z: bool = False,
+    sink: Sink | None = None,
 ) -> FullAssignment:
     """Assign a whole data set: the training set, or the one that is held out.
 
@@ -92,6 +130,8 @@ def assign_all(
         loader: the data.
         keep_q: also return the (N, K) table of soft assignments.
         keep_z: also return the (N, D) table of embeddings.
+        sink: gets soft assignments and embeddings of all rows on every process, in order, a chunk of each process at a
+            time, so that no process need hold them all. All processes give one, or none does.
     """
     n_samples, n_clusters, device = loader.n_samples, module.head.n_clusters, module.device
     sums = torch.zeros(-(-n_samples // CHUNK_SIZE), n_clusters + 1, dtype=torch.float64, device=device)
@@ -102,9 +142,13 @@ def assign_all(
     z_table = _table(module, n_samples, module.head.latent_dim) if keep_z else None
     first = loader.read(0, 1).targets  # their shape, on a process that owns no chunk, too
     targets = None if first is None else first.new_zeros(n_samples, *first.shape[1:], device=device)
+    n_rounds = 0
     for rows, batch, z in _chunks(module, loader):
         with torch.no_grad():
             q = module.head(z)
+        if sink is not None:
+            _share(sink, n_rounds, n_samples, q, z)
+        n_rounds += 1
         chunk = rows.start // CHUNK_SIZE
         sums[chunk, :-1] = soft_frequencies(q)
         sums[chunk, -1] = assignment_entropy(q) * len(q)
@@ -118,6 +162,8 @@ def assign_all(
             z_table[rows] = z
         if targets is not None and batch.targets is not None:
             targets[rows] = batch.targets
+    if sink is not None and n_rounds < -(-len(sums) // world()[1]):  # others have a chunk more
+        _share(sink, n_rounds, n_samples, _table(module, 0, n_clusters), _table(module, 0, module.head.latent_dim))
     for tensor in (sums, labels, classes, labelled, q_table, z_table, targets):
         if tensor is not None:
             sum_(tensor)
@@ -179,6 +225,25 @@ class _DataLoaderReader:
 
 def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
     return torch.zeros(n_rows, n_columns, dtype=module.wide_dtype, device=module.device)
+
+
+def _share(sink: Sink, n_rounds: int, n_samples: int, q: Tensor, z: Tensor) -> None:
+    """Give the sink what all processes have of a round: a chunk each, the last ones none perhaps."""
+    rank, world_size = world()
+    start = n_rounds * world_size * CHUNK_SIZE
+    stop = min(start + world_size * CHUNK_SIZE, n_samples)
+    if world_size > 1:
+        own = slice(rank * CHUNK_SIZE, rank * CHUNK_SIZE + len(q))
+        whole = z.new_zeros(stop - start, q.shape[1] + z.shape[1])
+        whole[own] = torch.cat([q.to(z.dtype), z], 1)
+        q, z = torch.split(sum_(whole), [q.shape[1], z.shape[1]], 1)
+    sink(slice(start, stop), q, z)
+
+
+def _read(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Batch:
+    """Samples on the device, in the precision of the run."""
+    batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
+    return module.trainer.precision_plugin.convert_input(batch)  # type: ignore[no-any-return]
 
 
 def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch, Tensor]]:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from datamodules import Samples
 from lightning_dc import InputError, PhaseConfig
 from lightning_dc.callbacks import CentroidRefresh
 from lightning_dc.kmeans import kmeans
@@ -25,6 +30,78 @@ def test_centroids_are_refreshed_from_where_they_are(tmp_path: Path) -> None:
         centroids = observe.weights[start + step]["head.centroids"]
         again = kmeans(probe.embed(x).detach(), 3, init=centroids)
         torch.testing.assert_close(again.centroids, centroids, rtol=0, atol=1e-2)
+
+
+class ManyBlobs(Blobs):
+    """Four chunks of samples, sorted by their class."""
+
+    def load(self) -> Samples:
+        random = np.random.default_rng(0)
+        y = np.repeat(np.arange(3), 5000)
+        return Samples(random.normal(scale=3, size=(3, 6))[y] + random.normal(size=(15_000, 6)), y)
+
+
+def placed(tmp_path: Path, kmeans: str, **arguments: Any) -> tuple[Tensor, Tensor]:
+    """Centroids from k-means at the beginning of clustering, and the embeddings then."""
+    phase = PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=functools.partial(torch.optim.SGD, lr=0.0))
+    model = dec(clustering=phase, kmeans=kmeans, **arguments)
+    data = ManyBlobs(batch_size=1000)
+    trainer(tmp_path).fit(model, data)
+    z = model.embed(data.train_dataloader().read(0, 15_000).x)
+    return model.head.centroids.detach().double(), z.detach().double()
+
+
+def inertia(centroids: Tensor, z: Tensor) -> float:
+    return float(torch.cdist(z, centroids).min(1).values.square().sum())
+
+
+def test_mini_batches_come_close_to_exact_k_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, z = placed(tmp_path, "exact")
+    monkeypatch.setattr("lightning_dc.callbacks.centroid_refresh.embed_owned", None)  # the table is never made
+    in_batches, again = placed(tmp_path, "mini_batch")
+    assert torch.equal(z, again)
+    assert not torch.equal(in_batches, exact)
+    assert inertia(in_batches, z) < 1.005 * inertia(exact, z)
+    assert torch.equal(placed(tmp_path, "mini_batch")[0], in_batches)
+
+
+def test_large_tables_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``auto`` the limit decides: embeddings have 30,000 numbers here, P 45,000."""
+    for module in ("centroid_refresh", "target_refresh", "assignment_refresh"):
+        monkeypatch.setattr(f"lightning_dc.callbacks.{module}.LARGE_TABLE", 30_000)
+    exact, _ = placed(tmp_path, "exact")
+    automatic, _ = placed(tmp_path, "auto")
+    assert torch.equal(automatic, exact)
+    for module in ("centroid_refresh", "target_refresh", "assignment_refresh"):
+        monkeypatch.setattr(f"lightning_dc.callbacks.{module}.LARGE_TABLE", 29_999)
+    monkeypatch.setattr("lightning_dc.callbacks.centroid_refresh.embed_owned", None)
+    assert torch.equal(placed(tmp_path, "auto")[0], placed(tmp_path, "mini_batch")[0])
+    model = dec(clustering=PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=SGD))
+    trainer(tmp_path).fit(model, ManyBlobs(batch_size=1000))
+    assert model.target.table is None
+    assert len(model.target.frequencies) == 3
+
+
+def test_clusters_keep_their_numbers_in_mini_batches(tmp_path: Path) -> None:
+    phase = PhaseConfig(max_steps=6, loss_weights={"kl": 1.0}, optimizer=SGD)
+    model = dec(
+        clustering=phase,
+        kmeans="mini_batch",
+        refresh_centroids_every_n_steps=2,
+        pretraining=PhaseConfig(max_epochs=20, loss_weights={"reconstruction": 1.0}),
+    )
+    observe = Observe()
+    trainer(tmp_path, observe).fit(model, ManyBlobs(batch_size=1000))
+    start = observe.phases.index("clustering")
+    for step in (2, 4):
+        before = observe.weights[start + step - 1]["head.centroids"]
+        after = observe.weights[start + step]["head.centroids"]
+        assert torch.cdist(after, before).argmin(1).tolist() == [0, 1, 2]
+
+
+def test_an_unknown_k_means_is_refused() -> None:
+    with pytest.raises(InputError, match="kmeans='lloyd' is unknown; choose from auto, exact, mini_batch"):
+        dec(kmeans="lloyd")
 
 
 @pytest.mark.parametrize("arguments", [(0, None), (1, 0)])

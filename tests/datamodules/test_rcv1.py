@@ -54,7 +54,11 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
     return x / np.where(lengths > 0, lengths, 1.0)
 
 
-def test_samples_are_the_frequent_terms_of_the_documents_of_one_root(rcv1: FakeRCV1) -> None:
+@pytest.mark.parametrize("chunk_rows", [7, 1 << 14])
+def test_samples_are_the_frequent_terms_of_the_documents_of_one_root(
+    rcv1: FakeRCV1, monkeypatch: pytest.MonkeyPatch, chunk_rows: int
+) -> None:
+    monkeypatch.setattr("datamodules.frequent_columns._CHUNK_ROWS", chunk_rows)
     data = module(rcv1)
     batch = data.train_dataloader().read(0, 1000)
     rows, y = of_one_root(rcv1)

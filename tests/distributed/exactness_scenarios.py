@@ -20,9 +20,21 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed as dist
 
 from datamodules import ClusteringDataModule, Samples
-from lightning_dc import DCN, DEC, ClusteringModule, DeepType, MLPAutoencoder, MLPEncoder, PhaseConfig, TargetSpec
+from lightning_dc import (
+    DCN,
+    DEC,
+    ClusteringModule,
+    DeepType,
+    MLPAutoencoder,
+    MLPEncoder,
+    PhaseConfig,
+    TargetSpec,
+    distributed,
+)
 from lightning_dc.augmentation import RandomAffine
+from lightning_dc.callbacks import centroid_refresh
 from lightning_dc.schedules import Exponential, OneCycle
+from lightning_dc.training import full_pass
 
 STEPS_PER_EPOCH = 16  # 1003 samples in batches of 64: the last batch is smaller, and odd
 KILLS = {
@@ -95,7 +107,30 @@ class KillLast(Kill, Checkpoint):
         self._kill(trainer, "checkpoint")
 
 
-def model(tolerance: float = 0.0) -> DEC:
+class Sink(pl.Callback):
+    """Keeps assignments and embeddings of the trained model, as a table and piece by piece."""
+
+    def __init__(self) -> None:
+        self.is_whole = False
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ClusteringModule)
+        pieces: list[tuple[slice, torch.Tensor, torch.Tensor]] = []
+        loader = full_pass.training_loader(pl_module)
+        full = full_pass.assign_all(
+            pl_module, loader, keep_q=True, keep_z=True, sink=lambda *piece: pieces.append(piece)
+        )
+        rows = [row for piece in pieces for row in range(piece[0].start, piece[0].stop)]
+        assert full.q is not None
+        assert full.z is not None
+        self.is_whole = (
+            rows == list(range(1003))
+            and torch.equal(torch.cat([q for _, q, _ in pieces]), full.q)
+            and torch.equal(torch.cat([z for _, _, z in pieces]), full.z)
+        )
+
+
+def model(tolerance: float = 0.0, kmeans: Any = "auto") -> DEC:
     adam = functools.partial(torch.optim.Adam, lr=1e-2)
     sgd = functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)
     reconstruction = {"reconstruction": 1.0}
@@ -113,6 +148,7 @@ def model(tolerance: float = 0.0) -> DEC:
         refresh_centroids_every_n_steps=16 if tolerance == 0 else None,
         tolerance=tolerance,
         n_init=3,
+        kmeans=kmeans,
     )
 
 
@@ -181,9 +217,14 @@ def fit(
     path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tolerance: float, name: str
 ) -> None:
     pl.seed_everything(3, verbose=False)
-    build, data = METHODS.get(name, (functools.partial(model, tolerance), RandomImages))
+    if name == "mini_batch":  # ten chunks
+        for module in (distributed, full_pass, centroid_refresh):
+            module.CHUNK_SIZE = 101  # type: ignore[attr-defined]
+    table = "mini_batch" if name == "mini_batch" else "auto"
+    build, data = METHODS.get(name, (functools.partial(model, tolerance, table), RandomImages))
     method: ClusteringModule = build()
     batch_size = DCN_BATCH_SIZE if name in METHODS else 64
+    sink = Sink()
     trainer = pl.Trainer(
         max_epochs=-1,
         accelerator="cpu",
@@ -195,7 +236,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=isinstance(kill, Checkpoint),
-        callbacks=[] if kill is None else [kill],
+        callbacks=[sink] if kill is None else [sink, kill],
     )
     trainer.fit(method, data(batch_size=batch_size), ckpt_path=ckpt_path)
     weights = torch.cat([parameter.detach().flatten() for parameter in method.parameters()])
@@ -210,6 +251,7 @@ def fit(
             "labels": method.assignments.labels,
             "frequencies": method.target.frequencies if method.target is not None else None,
             "steps": trainer.global_step,
+            "pieces_are_whole": sink.is_whole,
         }
         torch.save(result, path)
 
@@ -278,6 +320,7 @@ def main(folder: Path) -> None:
             run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed", method="deeptype")
         run(folder, f"deeptype_float64_{world_size}", world_size, precision="64-true", method="deeptype")
         run(folder, f"dcn_float64_{world_size}", world_size, precision="64-true", method="dcn")
+        run(folder, f"mini_batch_{world_size}", world_size, precision="64-true", method="mini_batch")
     run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
     run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")
     run(folder, "from_2_to_1", 1, resume="mid_epoch_2_killed")

@@ -92,6 +92,17 @@ def test_two_processes_equal_one_in_float64(results: Results) -> None:
     torch.testing.assert_close(two["frequencies"], one["frequencies"], rtol=0, atol=1e-9)
 
 
+def test_mini_batch_k_means_on_two_processes_equals_one(results: Results) -> None:
+    one, two = results["mini_batch_1"], results["mini_batch_2"]
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
+    assert torch.equal(two["labels"], one["labels"])
+    assert not torch.equal(one["weights"], results["float64_1"]["weights"])
+
+
+def test_pieces_of_assignments_make_up_the_tables(results: Results) -> None:
+    assert all(result["pieces_are_whole"] for result in results.values())
+
+
 def test_two_processes_equal_one_in_float32(results: Results) -> None:
     one, two = results["whole_1"], results["whole_2"]
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-4)

@@ -1,0 +1,71 @@
+"""An order for data that are read from a file: random, and nearly sequential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_dc.randomness import mix_seed
+
+_WINDOW_BYTES = 1 << 27
+_BLOCKS_IN_WINDOW = 32
+
+
+class Window(NamedTuple):
+    """Rows that are in memory together.
+
+    Attributes:
+        blocks: ranges of rows, in the order in which they are read.
+        order: random order of all of their rows, places among them, (n,), int64.
+    """
+
+    blocks: list[slice]
+    order: Tensor
+
+
+class BlockShuffle(NamedTuple):
+    """Blocks of neighbouring rows in random order, and random order of the rows within a window of several blocks.
+
+    The order depends on the seed alone; a window can be found without those before it.
+
+    Attributes:
+        block_rows: rows in a block.
+        n_together: blocks in a window.
+    """
+
+    block_rows: int
+    n_together: int
+
+    @classmethod
+    def of_row_bytes(cls, row_bytes: int) -> BlockShuffle:
+        """Windows of 128 MiB in 32 blocks."""
+        return cls(max(1, _WINDOW_BYTES // _BLOCKS_IN_WINDOW // max(1, row_bytes)), _BLOCKS_IN_WINDOW)
+
+    def windows(self, n_rows: int, seed: int, n_done: int = 0) -> Iterator[tuple[Window, int]]:
+        """Windows of an epoch, from the one on that holds a given place of the order.
+
+        Args:
+            n_rows: rows in all.
+            seed: of the epoch.
+            n_done: rows of the order that are over.
+
+        Yields:
+            The window, and how many of its rows are over.
+        """
+        n_blocks = -(-n_rows // self.block_rows)
+        blocks = torch.randperm(n_blocks, generator=torch.Generator().manual_seed(mix_seed(seed)))
+        for number, together in enumerate(torch.split(blocks, self.n_together)):
+            ranges = [
+                slice(block * self.block_rows, min((block + 1) * self.block_rows, n_rows))
+                for block in together.tolist()
+            ]
+            size = sum(rows.stop - rows.start for rows in ranges)
+            if n_done >= size:
+                n_done -= size
+                continue
+            generator = torch.Generator().manual_seed(mix_seed(seed, number))
+            yield Window(ranges, torch.randperm(size, generator=generator)), n_done
+            n_done = 0

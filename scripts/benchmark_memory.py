@@ -1,0 +1,209 @@
+"""Seconds and peak memory of runs on ten million samples, on a 20 GB file, and on a sparse set as large as RCV1.
+
+    python scripts/benchmark_memory.py --cases narrow sparse file --folder /var/tmp
+
+Each case is a fit through the command line in a process of its own:
+
+- ``narrow``: N = 10^7 samples of 10 features around ten centres in a ``.npy`` file; DEC pretrains an autoencoder,
+  k-means runs over all embeddings, P is refreshed, and all clusters are written to a file;
+- ``sparse``: a CSR matrix of 685,071 x 2,000 with 1 % stored values, the size of the REUTERS of the DEC paper, and the
+  same run;
+- ``file``: a file of 20.5 GB, 10^7 samples of 512 features, of which most are a hole in the file; the same run.
+
+Resident memory is what the kernel says of the process, at its highest (VmHWM of /proc/self/status), pages of files
+included that are mapped; "own" is the part that is not pages of files (RssAnon), the highest of samples 100 times a
+second. The figure before is that after all imports, with the sparse matrix loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import Recorder, describe_machine, flags, memory_status, new_parser, note, silence
+from tabulate import tabulate
+
+from datamodules.base import ClusteringDataModule, Samples
+from lightning_dc.cli import main as lightning_dc
+
+MIB = 2**20
+_PIECE = 1 << 18
+
+
+class CSRFile(ClusteringDataModule):
+    """A CSR matrix from three ``.npy`` files; it notes the memory when they are loaded.
+
+    Args:
+        folder: where the files are.
+        n_features: number of columns.
+        batch_size: samples in a training batch.
+    """
+
+    before = 0
+
+    def __init__(self, folder: str, n_features: int, batch_size: int) -> None:
+        super().__init__(batch_size)
+        self.folder = Path(folder)
+        self.n_features = n_features
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.n_features,)
+
+    def load(self) -> Samples:
+        from scipy.sparse import csr_matrix
+
+        values, indices, indptr = (np.load(self.folder / f"{name}.npy") for name in ("data", "indices", "indptr"))
+        matrix: Any = csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, self.n_features), copy=False)
+        CSRFile.before = memory_status("VmRSS")
+        return Samples(matrix)
+
+
+class Peak:
+    """Samples the process's own memory from a thread."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """End, and say the highest, bytes."""
+        self._stop.set()
+        self._thread.join()
+        return self.highest
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.01):
+            self.highest = max(self.highest, memory_status("RssAnon"))
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = new_parser(__doc__)
+    cases = ["narrow", "sparse", "file"]
+    parser.add_argument("--cases", nargs="+", default=cases, choices=cases, help="cases to run")
+    parser.add_argument("--folder", type=Path, help="folder for the data, with 2 GB of room; None is a temporary one")
+    parser.add_argument("--samples", type=int, help="samples of each case, to try the script out; None is all")
+    parser.add_argument("--steps", type=int, default=200, help="steps of pretraining, and of clustering")
+    parser.add_argument("--batch-size", type=int, default=256, help="samples in a batch")
+    parser.add_argument("--worker", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        work(args, args.worker[0], Path(args.worker[1]))
+        return
+    print(describe_machine())
+    rows = []
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        for case in args.cases:
+            folder = Path(name) / case
+            folder.mkdir()
+            note(f"{case}: writing the data")
+            shape = write(case, folder, args.samples)
+            note(f"{case}: fit")
+            subprocess.run([sys.executable, sys.argv[0], "--worker", case, str(folder), *sys.argv[1:]], check=True)
+            result = json.loads((folder / "result.json").read_text())
+            rows.append(
+                [
+                    case,
+                    f"{shape[0]:,} x {shape[1]:,}",
+                    f"{sum(path.stat().st_size for path in folder.glob('*.npy')) / MIB:,.0f}",
+                    f"{result['seconds']:.0f}",
+                    f"{result['clustering']:.0f}",
+                    f"{result['before'] / MIB:,.0f}",
+                    f"{result['peak'] / MIB:,.0f}",
+                    f"{result['own'] / MIB:,.0f}",
+                    f"{(result['peak'] - result['before']) / MIB:,.0f}",
+                ]
+            )
+    headers = ["", "samples", "data", "seconds", "clustering", "before", "peak", "own", "peak - before"]
+    print("\nMiB, and seconds of a fit; clustering is from k-means to the last step, refreshes of P included")
+    print(tabulate(rows, headers, disable_numparse=True))
+
+
+def work(args: argparse.Namespace, case: str, folder: Path) -> None:
+    """One fit in this process, which has done nothing else."""
+    data: dict[str, object] = {"data": "datamodules.ArrayDataModule", "data.x": folder / "x.npy"}
+    if case == "sparse":
+        data = {"data": "benchmark_memory.CSRFile", "data.folder": folder, "data.n_features": 2000}
+    widths = "[500,500,2000]" if case == "sparse" else "[32]"
+    options = {
+        "model": "DEC",
+        "model.n_clusters": 10,
+        "model.autoencoder": "MLPAutoencoder",
+        "model.autoencoder.hidden_dims": widths,
+        "model.autoencoder.latent_dim": 10,
+        "model.layerwise.max_epochs": 0,
+        "model.pretraining.max_steps": args.steps,
+        "model.clustering.max_steps": args.steps,
+        "model.clustering.optimizer": "torch.optim.SGD",
+        "model.clustering.optimizer.lr": 0.01,
+        "model.refresh_every_n_steps": max(1, args.steps // 2),
+        "model.tolerance": 0,
+        **data,
+        "data.batch_size": args.batch_size,
+        "trainer.accelerator": "cpu",
+        "trainer.logger.init_args.save_dir": folder / "runs",
+        "trainer.callbacks+": "common.Recorder",
+        "seed_everything": 0,
+    }
+    import benchmark_memory  # the class that the command line makes, not that of __main__
+
+    imported, peak, start = memory_status("VmRSS"), Peak(), time.perf_counter()
+    with silence():
+        lightning_dc(["fit", *flags(options)])
+    seconds = time.perf_counter() - start
+    starts = [at for phase, at in Recorder.latest.phases if phase == "clustering"]
+    result = {
+        "seconds": seconds,
+        "clustering": Recorder.latest.end - starts[0],
+        "before": benchmark_memory.CSRFile.before if case == "sparse" else imported,
+        "peak": memory_status("VmHWM"),
+        "own": peak.stop(),
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def write(case: str, folder: Path, n_samples: int | None) -> tuple[int, int]:
+    """Write the data of a case; returns their shape."""
+    random = np.random.default_rng(0)
+    if case == "sparse":
+        shape = (n_samples or 685_071, 2000)
+        write_csr(folder, *shape, random)
+        return shape
+    shape = (n_samples or 10_000_000, 10 if case == "narrow" else 512)
+    x = np.lib.format.open_memmap(folder / "x.npy", mode="w+", dtype=np.float32, shape=shape)
+    centres = random.normal(scale=3.0, size=(10, shape[1])).astype(np.float32)
+    last = shape[0] if case == "narrow" else min(shape[0], _PIECE)  # the others stay a hole in the file
+    for start in range(0, last, _PIECE):
+        n_rows = min(_PIECE, last - start)
+        noise = random.standard_normal((n_rows, shape[1]), np.float32)
+        x[start : start + n_rows] = centres[random.integers(0, 10, n_rows)] + noise
+    x.flush()
+    return shape
+
+
+def write_csr(folder: Path, n_samples: int, n_features: int, random: np.random.Generator) -> None:
+    """Rows of 20 different columns, a column of ten groups by the group of its row, of length 1."""
+    n_stored = n_features // 100
+    starts = np.sort(random.integers(0, n_features // n_stored, (n_samples, n_stored), dtype=np.int32), 1)
+    columns = np.arange(n_stored, dtype=np.int32) * (n_features // n_stored) + starts
+    columns = np.sort((columns // 2 + (n_features // 20) * random.integers(0, 10, (n_samples, 1))) % n_features, 1)
+    values = random.random(columns.shape, np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    np.save(folder / "data.npy", values.reshape(-1))
+    np.save(folder / "indices.npy", columns.astype(np.int32).reshape(-1))
+    np.save(folder / "indptr.npy", np.arange(0, n_samples * n_stored + 1, n_stored, dtype=np.int32))
+
+
+if __name__ == "__main__":
+    main()

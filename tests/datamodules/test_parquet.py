@@ -1,0 +1,201 @@
+"""Parquet files larger than what is held, against pandas."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+import datamodules.parquet_cache
+from datamodules import ParquetDataModule
+from datamodules.testing import DataModuleContract
+from lightning_dc.errors import InputError
+from tests.conftest import CommandLine
+
+N_SAMPLES = 90
+
+
+def frame(n_samples: int = N_SAMPLES, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    columns: dict[str, Any] = {f"gene_{j}": random.normal(size=n_samples).astype("f4") for j in range(4)}
+    columns["count"] = random.integers(0, 9, n_samples).astype("i2")
+    columns["kind"] = np.array(["beta", "alpha", None], object)[np.arange(n_samples) % 3]
+    return pd.DataFrame(columns)
+
+
+def write(path: Path, table: pd.DataFrame | None = None) -> Path:
+    table = frame() if table is None else table
+    parquet.write_table(pyarrow.Table.from_pandas(table, preserve_index=False), path, row_group_size=20)
+    return path
+
+
+def module(path: Path, **arguments: Any) -> ParquetDataModule:
+    data = ParquetDataModule(str(path), **{"label": "kind", "scaling": "none", **arguments})
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def samples(data: ParquetDataModule) -> np.ndarray:
+    return data.predict_dataloader().read(0, 1000).x.numpy()
+
+
+FEATURES = ["gene_0", "gene_1", "gene_2", "gene_3", "count"]
+
+
+class TestParquet(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ParquetDataModule:
+        path = folder / "x.parquet"
+        if not path.exists():
+            write(path)
+        return ParquetDataModule(str(path), label="kind", batch_size=16, labels=labels)
+
+
+def test_samples_are_the_columns_of_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datamodules.parquet_cache, "_ROWS", 7)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    parts = [frame(30, seed) for seed in range(3)]
+    for i in (2, 0, 1):
+        write(folder / f"part-{i}.parquet", parts[i])
+    data, whole = module(folder), pd.concat(parts)
+    np.testing.assert_array_equal(samples(data), whole[FEATURES].to_numpy("f4"))
+    assert data.feature_names == FEATURES
+    expected = whole["kind"].map({"alpha": 0, "beta": 1}).fillna(-1)
+    assert data.predict_dataloader().read(0, 1000).y.tolist() == expected.tolist()
+    assert not [path for path in data.cache.iterdir() if path.name.startswith(".")]
+
+
+def test_columns_are_chosen_by_name_or_pattern(tmp_path: Path) -> None:
+    data = module(write(tmp_path / "x.parquet"), columns=["gene_[12]", "count"], label=None)
+    np.testing.assert_array_equal(samples(data), frame()[["gene_1", "gene_2", "count"]].to_numpy("f4"))
+
+
+def test_wide_numbers_stay_exact(tmp_path: Path) -> None:
+    table = frame().assign(large=2**40 + np.arange(N_SAMPLES))
+    data = module(write(tmp_path / "x.parquet", table), columns="large", label=None)
+    np.testing.assert_array_equal(data.load().x[:][:, 0].numpy(), table["large"])
+
+
+def test_the_cache_is_made_once_and_again_when_a_source_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    convert = datamodules.parquet_cache.ParquetCache._convert
+    monkeypatch.setattr(
+        datamodules.parquet_cache.ParquetCache, "_convert", lambda self, f: (made.append(f), convert(self, f))
+    )
+    path = write(tmp_path / "x.parquet")
+    for _ in range(2):
+        module(path)
+    assert len(made) == 1
+    os.utime(path, ns=(1, 1))  # touched: the checksum says that it is the same
+    module(path)
+    assert len(made) == 1
+    table = frame()
+    table.loc[5, "gene_0"] = 77.0
+    write(path, table)
+    np.testing.assert_array_equal(samples(module(path)), table[FEATURES].to_numpy("f4"))
+    assert len(made) == 2
+    cache = next(file for file in (tmp_path / "x.parquet.cache").rglob("x.npy"))
+    cache.write_bytes(cache.read_bytes()[:-1])
+    np.testing.assert_array_equal(samples(module(path)), table[FEATURES].to_numpy("f4"))
+    assert len(made) == 3
+    (cache.parent / "manifest.json").write_text("{")
+    module(path)
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_conversion_that_ends_early_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    path = write(tmp_path / "x.parquet")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(datamodules.parquet_cache.ParquetCache, "_numbers", fail)
+        with pytest.raises(type(error) if isinstance(error, KeyboardInterrupt) else (OSError, InputError)):
+            module(path)
+    assert not list((tmp_path / "x.parquet.cache").iterdir())
+    np.testing.assert_array_equal(samples(module(path)), frame()[FEATURES].to_numpy("f4"))
+
+
+def test_new_data_may_have_their_columns_in_another_order(tmp_path: Path) -> None:
+    trained = module(write(tmp_path / "x.parquet"), scaling="standard")
+    expected = samples(trained)
+    other = ParquetDataModule(str(write(tmp_path / "y.parquet", frame()[[*FEATURES[::-1], "kind"]])))
+    other.load_preprocessing_state(trained.preprocessing_state())
+    other.setup("predict")
+    np.testing.assert_array_equal(samples(other), expected)
+    lacking = ParquetDataModule(str(write(tmp_path / "z.parquet", frame()[["gene_0", "gene_1"]])))
+    lacking.load_preprocessing_state(trained.preprocessing_state())
+    with pytest.raises(InputError, match=r"z\.parquet: lacks column 'gene_2', which the model was trained on"):
+        lacking.predict_dataloader()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 50, 1500])
+def test_a_damaged_file_is_named(tmp_path: Path, n_bytes: int) -> None:
+    path = write(tmp_path / "x.parquet")
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match=r"x\.parquet: can't be read"):
+        module(path)
+
+
+def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet")
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.parquet: can't be read"):
+        module(path)
+    assert not list((tmp_path / "x.parquet.cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("table", "arguments", "message"),
+    [
+        (frame(), {"columns": "*", "label": None}, "column 'kind' holds .*, not numbers"),
+        (frame(), {"columns": "cell_*"}, "columns='cell_\\*' matches no column"),
+        (frame(), {"label": "class"}, "label='class' is no column"),
+        (frame(), {"label": "gene_0"}, "label='gene_0' holds neither integers nor text"),
+        (frame(), {"columns": "kind"}, "leaves no column of .* but the label"),
+        (frame().assign(count=[None, *range(N_SAMPLES - 1)]), {}, "column 'count' has missing values"),
+    ],
+)
+def test_bad_columns_are_named(tmp_path: Path, table: pd.DataFrame, arguments: dict[str, Any], message: str) -> None:
+    if arguments.get("label") == "gene_0":
+        table = table.drop(columns="kind")
+    if "count" in table and table["count"].isna().any():
+        table = table.astype({"count": "Int16"})
+    with pytest.raises(InputError, match=message):
+        module(write(tmp_path / "x.parquet", table), **arguments)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "x.parquet", tmp_path / "x.csv"):
+        with pytest.raises(InputError, match=r"is neither a \.parquet file nor a folder of them"):
+            module(path)
+
+
+def test_a_run_from_the_command_line(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet")
+    printed = lightning_dc_cli(
+        *("fit", "--model=AEKMeans", "--model.n_clusters=3", "--data=ParquetDataModule", "--data.path=x.parquet"),
+        *(
+            "--data.label=kind",
+            "--model.autoencoder=lightning_dc.encoders.Identity",
+            "--model.pretraining.max_epochs=0",
+        ),
+        "--trainer.accelerator=cpu",
+    )
+    assert "ACC" in printed
+    assert "terms of 0" in printed
