@@ -41,9 +41,9 @@ def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = 
         raise InputError(f"{path}: is no file; give the path of one")
     try:
         table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, as_text, delimiter)
+        names = table.column_names  # which may be no UTF-8
     except Exception as error:  # damaged files make the parsers fail in many ways
         raise unreadable(path, error) from error
-    names = table.column_names
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise InputError(f"{path}: has more than one column named {twice[0]!r}; rename one")
@@ -193,10 +193,14 @@ def _read_csv(path: Path, as_text: Sequence[str], delimiter: str | None) -> Any:
     parsing = csv.ParseOptions(
         delimiter=_DELIMITERS[path.suffix] if delimiter is None else delimiter, newlines_in_values=True
     )
-    reading = csv.ReadOptions(block_size=min(path.stat().st_size + 1, _WHOLE_FILE))
+    block = min(path.stat().st_size + 1, _WHOLE_FILE)
     types = {}
     if as_text:
         with csv.open_csv(path, parse_options=parsing) as file:
             types = {name: pa.string() for name in match_columns(as_text, file.schema.names)}
     converting = csv.ConvertOptions(strings_can_be_null=True, column_types=types)
-    return csv.read_csv(path, read_options=reading, parse_options=parsing, convert_options=converting)
+    options = {"parse_options": parsing, "convert_options": converting}
+    try:
+        return csv.read_csv(path, csv.ReadOptions(block_size=block), **options)
+    except pa.ArrowInvalid:  # without threads it tells the row
+        return csv.read_csv(path, csv.ReadOptions(block_size=block, use_threads=False), **options)

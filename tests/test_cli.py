@@ -20,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lightning_dc import DEC, MLPAutoencoder, PhaseConfig
 from lightning_dc.shipped import find_config, shipped_configs
 from tests.conftest import CommandLine
+from tests.fake_files import write_fake_images, write_fake_table, write_fake_texts
 from tests.fake_mnist import write_fake_mnist
 from tests.fake_reuters import write_fake_reuters
 
@@ -71,11 +72,17 @@ def test_every_shipped_config_runs_on_tiny_data(lightning_dc_cli: CommandLine, t
     if name == "deeptype_survival":
         pytest.importorskip("sksurv", reason="needs the extra survival")
         pytest.importorskip("lifelines", reason="needs the extra survival")
-    fakes = {"mnist": write_fake_mnist, "reuters": write_fake_reuters}
+    fakes: dict[str, tuple[str, Any, list[str]]] = {
+        "mnist": ("folder", write_fake_mnist, []),
+        "reuters": ("folder", write_fake_reuters, []),
+        "table": ("path", write_fake_table, ["--data.columns=gene_*", "--data.label=species"]),
+        "text": ("path", write_fake_texts, []),
+        "images": ("path", write_fake_images, []),
+    }
     data = []
-    for source, write in fakes.items():
-        if source in name:
-            data = ["--data.folder", str(write(tmp_path / source))]
+    for source, (argument, write, flags) in fakes.items():
+        if name.endswith(source) or f"_{source}_" in name:
+            data = [f"--data.{argument}={write(tmp_path / source)}", *flags]
     printed = lightning_dc_cli("fit", "--config", name, *quick_flags(name), *data)
     folder = tmp_path / "runs" / name / "version_0"
     assert ("ACC" in printed) == (name != "deeptype_survival")  # which has no classes

@@ -65,12 +65,12 @@ def test_a_batch_keeps_its_dtype_and_its_source(name: str) -> None:
     assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize("name", ["rms", "standard", "none"])
+@pytest.mark.parametrize("name", ["rms", "standard", "unit", "none"])
 def test_state_is_all_that_a_scaling_has(name: str) -> None:
     x = samples()
     scaling = Scaling.learn(name, x)
     assert torch.equal(Scaling(**scaling.state_dict())(x), scaling(x))
-    assert all(isinstance(value, torch.Tensor) for value in scaling.state_dict().values())
+    assert all(isinstance(value, torch.Tensor | bool) for value in scaling.state_dict().values())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
