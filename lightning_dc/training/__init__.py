@@ -8,6 +8,7 @@ from lightning_dc.training.full_pass import (
     embed_batch,
     embed_chunks,
     embed_owned,
+    predict_all,
     read_owned,
     sample_chunks,
     training_loader,
@@ -16,7 +17,7 @@ from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record, record_figure
 from lightning_dc.training.step import SupervisedStep, TrainingStep
-from lightning_dc.training.target import Assignments, TargetDistribution
+from lightning_dc.training.target import Assignments, TargetDistribution, TargetPredictor
 from lightning_dc.training.top_terms import TopTerm, top_terms
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PhaseConfig",
     "SupervisedStep",
     "TargetDistribution",
+    "TargetPredictor",
     "TopTerm",
     "TrainingStep",
     "assign_all",
@@ -36,6 +38,7 @@ __all__ = [
     "embed_batch",
     "embed_chunks",
     "embed_owned",
+    "predict_all",
     "read_owned",
     "record",
     "record_figure",
