@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from abc import ABC, abstractmethod
@@ -330,11 +331,17 @@ class ClusteringModule(pl.LightningModule, ABC):
         assert frame is not None
         kwargs.setdefault("frame", frame.f_back)
         super().save_hyperparameters(*args, **kwargs)
-        if "_instantiator" in self.hparams:  # the command line has described them already
-            return
-        described = as_config(dict(self.hparams), type(self).__name__)
-        described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        if "_instantiator" in self.hparams:  # the command line has described them, but not what it links
+            accepted = inspect.signature(type(self)).parameters
+            described = {
+                key: as_config(value, key) if dataclasses.is_dataclass(value) else value
+                for key, value in self.hparams.items()
+                if key in accepted or key.startswith("_")
+            }
+        else:
+            described = as_config(dict(self.hparams), type(self).__name__)
+            described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
+            described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.hparams.clear()
         self.hparams.update(described)
         self._hparams_initial = self._to_hparams_dict(described)

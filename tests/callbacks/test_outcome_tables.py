@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from datamodules import SyntheticDataModule
 from lightning_dc import PhaseConfig
+from lightning_dc.batch import TargetSpec
 from lightning_dc.callbacks import OutcomeTables
 from lightning_dc.methods import DeepType
 from tests.conftest import CommandLine
@@ -116,3 +117,11 @@ def test_the_saved_configuration_serves_the_other_subcommands(lightning_dc_cli: 
         "validate", "--config", RUN / "config.yaml", "--ckpt_path", RUN / "checkpoints/last.ckpt"
     )
     assert "val/acc" in printed
+
+
+def test_the_checkpoint_of_a_supervised_method_rebuilds_its_model(lightning_dc_cli: CommandLine) -> None:
+    quick = ("--model.pretraining.max_steps=5", "--model.joint.max_steps=5", "--model.n_init=2")
+    lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick))
+    path = RUN.parents[1] / "deeptype_synthetic/version_0/checkpoints/last.ckpt"
+    model = DeepType.load_from_checkpoint(path, weights_only=True)
+    assert model.target_spec == TargetSpec("survival", ["time", "event"])
