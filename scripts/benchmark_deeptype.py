@@ -14,9 +14,10 @@ samples allow without their labels; "nearest" is the smallest distance of two ce
 
 *subtypes*: each class consists of two or three clusters, which the labels don't show; ARI is against the clusters.
 torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs at 1e-3 and
-15 at 1e-4, 8 steps a batch) and as many clusters. Seconds are
-those of the CPU, on one thread: its are of training and clustering, ours of the whole run from the command line with its tables and files, but without TensorBoard and checkpoints, which torch-deeptype does not write.
-Both get the same standardised inputs. It needs `pip install --no-deps torch-deeptype`.
+15 at 1e-4, 8 steps a batch) and as many clusters. Seconds are those of the CPU, on one thread: its are of training and
+clustering, ours of the whole run from the command line with its tables and files, but without TensorBoard and
+checkpoints, which torch-deeptype does not write. Both get the same standardised inputs. It needs
+`pip install --no-deps torch-deeptype`.
 """
 
 from __future__ import annotations
