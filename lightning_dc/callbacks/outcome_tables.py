@@ -13,16 +13,25 @@ from lightning.pytorch.callbacks import Callback
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
-from lightning_dc.outcomes import OutcomeTable, check_lifelines, kaplan_meier_figure, outcome_tables
-from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, record_figure, training_loader
+from lightning_dc.outcomes import OutcomeTable, check_lifelines, concordance, kaplan_meier_figure, outcome_tables
+from lightning_dc.training import (
+    ClusteringModule,
+    TargetPredictor,
+    assign_all,
+    predict_all,
+    record,
+    record_figure,
+    training_loader,
+)
 
 
 class OutcomeTables(Callback):
     """Tables of the final clusters against the targets of the DataModule, if it has any, whatever the method.
 
     Classes and labels: contingency with a chi-square test; values: analysis of variance and Kruskal-Wallis; survival:
-    log-rank test and Kaplan-Meier curves. Of the training set (``train``), and of the samples that validate a fit
-    (``val``), which no method trains on. The file has a row a cluster and one of all samples, with the tests.
+    log-rank test and Kaplan-Meier curves, and Harrell's concordance index where the method predicts it. Of the training
+    set (``train``), and of the samples that validate a fit (``val``), which no method trains on. The file has a row a
+    cluster and one of all samples, with the tests.
 
     The tests are those of clusters that are given. Where targets have shaped the clusters, only the p-value of ``val``
     says something.
@@ -50,32 +59,46 @@ class OutcomeTables(Callback):
             return
         folder = trainer.log_dir  # on every rank: it is a broadcast
         rows: list[dict[str, Any]] = []
-        for samples, full in _assignments(module):
-            if full.targets is None or not trainer.is_global_zero:
-                continue
-            clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()
-            for table in outcome_tables(clusters, targets, spec, module.head.n_clusters):
+        for samples, loader in _loaders(module):
+            for table in self._tables(module, loader, spec, samples):
                 _print(samples, table)
                 prefix = f"final/{samples}_{table.target}"
                 record(module, {f"{prefix}_{name}": value for name, value in table.tests.items()})
                 rows += _rows(samples, table)
-            if spec.kind == "survival":
-                title = f"Clusters and survival, {samples}"
-                figure = kaplan_meier_figure(clusters, targets[:, 0], targets[:, 1], title)
-                record_figure(module, f"survival/{samples}", figure)
         if rows and folder is not None and self.file_name is not None:
             _write(Path(folder) / self.file_name, rows)
+
+    def _tables(
+        self, module: ClusteringModule, loader: SampleLoader, spec: TargetSpec, samples: str
+    ) -> list[OutcomeTable]:
+        """Tables on the first process, none on the others."""
+        full = assign_all(module, loader)
+        log_risk = None
+        if spec.kind == "survival" and isinstance(module, TargetPredictor):
+            log_risk = predict_all(module, module.predict_target, loader)
+        if full.targets is None or not module.trainer.is_global_zero:
+            return []
+        clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()
+        tables = outcome_tables(clusters, targets, spec, module.head.n_clusters)
+        if spec.kind == "survival":
+            time, event = targets.T
+            title = f"Clusters and survival, {samples}"
+            record_figure(module, f"survival/{samples}", kaplan_meier_figure(clusters, time, event, title))
+            if log_risk is not None:
+                index = concordance(log_risk[:, 0].double().cpu().numpy(), time, event)
+                tables = [table._replace(tests={**table.tests, "concordance": index}) for table in tables]
+        return tables
 
     def _spec(self, trainer: pl.Trainer) -> TargetSpec | None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         return data.target_spec if self.file_name is not None and isinstance(data, DataDescription) else None
 
 
-def _assignments(module: ClusteringModule) -> Iterator[tuple[str, FullAssignment]]:
-    yield "train", assign_all(module, training_loader(module))
+def _loaders(module: ClusteringModule) -> Iterator[tuple[str, SampleLoader]]:
+    yield "train", training_loader(module)
     held_out = module.trainer.val_dataloaders
     if isinstance(held_out, SampleLoader):
-        yield "val", assign_all(module, held_out)
+        yield "val", held_out
 
 
 def _rows(samples: str, table: OutcomeTable) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from lightning_dc.training.full_pass import (
     assign_all,
     embed_batch,
     embed_owned,
+    predict_all,
     read_owned,
     training_loader,
 )
@@ -13,7 +14,7 @@ from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record, record_figure
 from lightning_dc.training.step import SupervisedStep, TrainingStep
-from lightning_dc.training.target import Assignments, TargetDistribution
+from lightning_dc.training.target import Assignments, TargetDistribution, TargetPredictor
 
 __all__ = [
     "PARTS",
@@ -24,11 +25,13 @@ __all__ = [
     "PhaseConfig",
     "SupervisedStep",
     "TargetDistribution",
+    "TargetPredictor",
     "TrainingStep",
     "assign_all",
     "centroid_head",
     "embed_batch",
     "embed_owned",
+    "predict_all",
     "read_owned",
     "record",
     "record_figure",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -131,6 +131,28 @@ def assign_all(
         z=z_table,
         targets=targets,
     )
+
+
+def predict_all(module: ClusteringModule, predict: Callable[[Tensor], Tensor], loader: SampleLoader) -> Tensor:
+    """What a function of the model says of a whole data set, (N, ...), in evaluation mode and without gradients.
+
+    Args:
+        module: the model.
+        predict: from samples, (B, *input_shape), to what it says of them, (B, ...).
+        loader: the data.
+    """
+    table: Tensor | None = None
+    with torch.no_grad(), _evaluating(module), module.trainer.precision_plugin.forward_context():
+        for rows, batch in read_owned(module, loader):
+            said = predict(batch.x)
+            if table is None:
+                table = said.new_zeros(loader.n_samples, *said.shape[1:])
+            table[rows] = said
+        if table is None:  # fewer chunks than processes
+            batch = module.trainer.strategy.batch_to_device(loader.read(0, 1), module.device)
+            said = predict(module.trainer.precision_plugin.convert_input(batch).x)
+            table = said.new_zeros(loader.n_samples, *said.shape[1:])
+    return sum_(table)
 
 
 def training_loader(module: ClusteringModule) -> SampleLoader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -44,3 +44,11 @@ class Assignments(NamedTuple):
     step: int
     labels: Tensor
     changed: float | None
+
+
+@runtime_checkable
+class TargetPredictor(Protocol):
+    """A method that learns a supervised task, too."""
+
+    def predict_target(self, x: Tensor) -> Tensor:
+        """What it says of the targets of samples, (B, *input_shape) to (B, n_outputs)."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 from lifelines.statistics import multivariate_logrank_test
+from lightning.pytorch.loggers import TensorBoardLogger
 from pyarrow import parquet
 from sklearn.feature_selection import f_classif
 from sklearn.metrics.cluster import contingency_matrix
+from sksurv.metrics import concordance_index_censored
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datamodules import SyntheticDataModule
+from lightning_dc import PhaseConfig
+from lightning_dc.callbacks import OutcomeTables
+from lightning_dc.methods import DeepType
 from tests.conftest import CommandLine
 from tests.test_cli import scalars
 
@@ -26,8 +32,8 @@ def fit(target: str, *flags: str) -> tuple[str, ...]:
     return ("fit", "--config=kmeans_synthetic", "--trainer.accelerator=cpu", *data, *flags)
 
 
-def rows() -> list[dict[str, str]]:
-    with (RUN / "outcomes.csv").open(newline="") as file:
+def rows(run: Path = RUN) -> list[dict[str, str]]:
+    with (run / "outcomes.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -38,8 +44,8 @@ def clusters_and_targets(target: str) -> tuple[np.ndarray, np.ndarray]:
     return table["cluster"].to_numpy(), np.asarray(targets)[table["index"].to_numpy()]
 
 
-def all_of(samples: str) -> dict[str, str]:
-    (row,) = [row for row in rows() if row["cluster"] == "all" and row["samples"] == samples]
+def all_of(samples: str, run: Path = RUN) -> dict[str, str]:
+    (row,) = [row for row in rows(run) if row["cluster"] == "all" and row["samples"] == samples]
     return row
 
 
@@ -56,6 +62,22 @@ def test_survival(lightning_dc_cli: CommandLine) -> None:
     assert scalars(RUN)["final/train_survival_p"][-1].value == pytest.approx(expected.p_value, rel=1e-3)
     log = EventAccumulator(str(RUN)).Reload()
     assert set(log.Tags()["images"]) == {"survival/train", "survival/val"}
+
+
+def test_concordance_of_a_method_that_predicts_survival(tmp_path: Path) -> None:
+    data = SyntheticDataModule(n_samples=N_SAMPLES, target="survival", scaling="standard", val_fraction=0.3)
+    short = {"max_steps": 20, "loss_weights": {"task": 1.0}}
+    model = DeepType((20,), data.target_spec, 4, pretraining=PhaseConfig(**short), joint=PhaseConfig(**short), n_init=2)
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    pl.Trainer(max_epochs=-1, accelerator="cpu", logger=logger, callbacks=[OutcomeTables()]).fit(model, data)
+    run = tmp_path / "run"
+    model.eval()
+    for samples, loader in (("train", data.train_dataloader()), ("val", data.val_dataloader())):
+        batch = loader.read(0, N_SAMPLES)
+        risk = model.predict_target(batch.x)[:, 0].detach().numpy()
+        expected = concordance_index_censored(batch.targets[:, 1].numpy() == 1, batch.targets[:, 0].numpy(), risk)[0]
+        assert float(all_of(samples, run)["concordance"]) == pytest.approx(expected, abs=1e-4)
+        assert scalars(run)[f"final/{samples}_survival_concordance"][-1].value == pytest.approx(expected, abs=1e-4)
 
 
 def test_classes(lightning_dc_cli: CommandLine) -> None:
