@@ -40,14 +40,14 @@ class Run(NamedTuple):
     """One fit of a setting.
 
     Attributes:
-        index: id of each training sample, (n,).
+        ids: id of each training sample, (n,).
         labels: its cluster, (n,).
         silhouette: mean silhouette of the representation.
         loss: held-out loss of the task; NaN without one.
         selected: names of the inputs that were kept; None where a method keeps all.
     """
 
-    index: torch.Tensor
+    ids: torch.Tensor
     labels: torch.Tensor
     silhouette: float
     loss: float
@@ -148,13 +148,13 @@ def read_run(folder: Path, seed: int) -> Run:
     if (folder / "features.csv").exists():
         with (folder / "features.csv").open() as file:
             selected = [row["feature"] for row in csv.DictReader(file) if row["selected"] == "1"]
-    index = torch.from_numpy(table["index"].to_numpy().copy())
-    return Run(index, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)
+    ids = torch.from_numpy(table["index"].to_numpy().copy())
+    return Run(ids, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)
 
 
 def agreement(first: Run, second: Run) -> float:
     """ARI of two clusterings on the samples that both have."""
-    _, own, other = np.intersect1d(first.index.numpy(), second.index.numpy(), return_indices=True)
+    _, own, other = np.intersect1d(first.ids.numpy(), second.ids.numpy(), return_indices=True)
     a, b = first.labels[own], second.labels[other]
     return adjusted_rand_index(contingency_table(a, b, int(a.max()) + 1, int(b.max()) + 1).numpy())
 
@@ -257,7 +257,7 @@ def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
     if np.isfinite([score.loss for score in scores]).any():
         losses, errors = ([getattr(score, key) for score in scores] for key in ("loss", "loss_error"))
         axes.errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
-    axes.axvline(_name(chosen.setting), color="grey", linestyle=":", label="chosen")
+    axes.axvline(list(scores).index(chosen), color="grey", linestyle=":", label="chosen")
     axes.tick_params(axis="x", rotation=45)
     axes.legend()
     figure.savefig(path)
