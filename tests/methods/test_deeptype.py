@@ -134,28 +134,28 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path, proxim
 
 
 def test_dropped_inputs_are_exactly_zero_and_the_others_are_named(tmp_path: Path) -> None:
-    data = SyntheticDataModule(300, 12, 3, 3, 8.0, 1, target="class", scaling="standard", batch_size=32)
+    data = SyntheticDataModule(target="class", scaling="standard", batch_size=64)
     pl.seed_everything(0, verbose=False)
-    model = DeepType((12,), data.target_spec, 3, representation=["activation_1"])
+    model = DeepType((20,), data.target_spec, 4, representation=["activation_1"])
     run = trainer(tmp_path, logger=CSVLogger(tmp_path, version=0))
     run.fit(model, data)
-    assert (model.importance[:3] > 0.1).all()
-    assert (model.autoencoder.input_layer.weight[:, 3:] == 0).all()
+    assert (model.importance[:5] > 0.1).all()
+    assert (model.autoencoder.input_layer.weight[:, 5:] == 0).all()
     assert assign_all(model, training_loader(model)).scores()["ari"] == pytest.approx(1.0)
     ((name, value),) = model.summary_rows()
     assert name == "selected inputs"
-    assert value.startswith("3 of 12")
-    assert {f"informative_{j}" for j in range(3)} == set(value.split("\n")[1:])
+    assert value.startswith("5 of 20")
+    assert {f"informative_{j}" for j in range(5)} == set(value.split("\n")[1:])
 
     with (Path(run.log_dir) / "features.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["rank"]) for row in rows] == list(range(1, 13))
+    assert [int(row["rank"]) for row in rows] == list(range(1, 21))
     assert [row["feature"] for row in rows if row["selected"] == "1"] == value.split("\n")[1:]
     labels = assign_all(model, training_loader(model)).labels.numpy()
     x = np.asarray(data.load().x)
     for row in rows:
         column = x[:, int(row["index"])]
-        for k in range(3):
+        for k in range(4):
             own, rest = column[labels == k], column[labels != k]
             pooled = ((len(own) - 1) * own.var(ddof=1) + (len(rest) - 1) * rest.var(ddof=1)) / (len(column) - 2)
             expected = (own.mean() - rest.mean()) / math.sqrt(pooled)
