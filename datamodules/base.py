@@ -118,6 +118,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return None
 
     @property
+    def has_terms(self) -> bool:
+        """The inputs are terms of texts: the closing table lists those heavier in a cluster than in the rest."""
+        return False
+
+    @property
     def feature_groups(self) -> Sequence[Sequence[int]] | None:
         """Inputs that stand for one thing, such as the one-hot columns of a category; None for each by itself."""
         return None

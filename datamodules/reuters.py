@@ -111,6 +111,10 @@ class ReutersDataModule(LearningDataModule[Features]):
         return self._topics
 
     @property
+    def has_terms(self) -> bool:
+        return True
+
+    @property
     def feature_names(self) -> Sequence[str]:
         """Word of each feature; of RCV1, whose stems do not come with it, the column of ``fetch_rcv1``."""
         words = self.known().words

@@ -84,6 +84,10 @@ class TextDataModule(LearningDataModule[TfIdf]):
         return (self.n_words if self.learned is None else self.learned.n_words,)
 
     @property
+    def has_terms(self) -> bool:
+        return True
+
+    @property
     def feature_names(self) -> Sequence[str]:
         learned = self.known()
         n_unused = learned.n_words - len(learned.words)

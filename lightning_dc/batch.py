@@ -118,6 +118,7 @@ class DataDescription(Protocol):
     Attributes:
         target_spec: what the targets are; None without targets.
         feature_names: name of each input; None where they have none.
+        has_terms: the inputs are terms of texts; those heavier in a cluster than in the rest describe it.
         feature_groups: inputs that stand for one thing, such as the one-hot columns of a category, each input in one
             group; None where each input is its own group.
     """
@@ -127,6 +128,9 @@ class DataDescription(Protocol):
 
     @property
     def feature_names(self) -> Sequence[str] | None: ...
+
+    @property
+    def has_terms(self) -> bool: ...
 
     @property
     def feature_groups(self) -> Sequence[Sequence[int]] | None: ...

@@ -30,6 +30,9 @@ from lightning_dc.shipped import find_config
 from lightning_dc.training import ClusteringModule
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")
+_DESCRIPTION = """Deep clustering with PyTorch Lightning.
+Beside the subcommands below there is `lightning-dc select`, which fits a model many times and chooses the number of
+clusters and other settings (lightning-dc select --help)."""
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 
@@ -58,6 +61,7 @@ class ClusteringCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},  # before_fit has seen that there is none, or that it is resumed
             parser_class=OneLineParser,
+            parser_kwargs={"description": _DESCRIPTION},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
@@ -88,7 +92,9 @@ class ClusteringCLI(LightningCLI):
             state = _read_checkpoint(Path(path)).get("lightning_dc", {}).get("preprocessing")
             if state:
                 data.load_preprocessing_state(state)
-        return getattr(data, name)
+        if name == "input_shape":
+            return data.input_shape
+        return getattr(data, name, None)  # a DataModule of the user's own may have none
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         configs, flags = _split_configs(args[1:])

@@ -30,13 +30,12 @@ QUICK = (
     "--model.layerwise.max_steps=3",
     "--model.pretraining.max_steps=5",
     "--model.clustering.max_steps=6",
-    "--model.joint.max_steps=6",
     "--model.refresh_every_n_steps=2",
     "--model.n_init=2",
     "--trainer.log_every_n_steps=2",
     "--trainer.accelerator=cpu",
 )
-DIGITS = ("fit", "--config", "dec_digits", *(flag for flag in QUICK if "joint" not in flag))
+DIGITS = ("fit", "--config", "dec_digits", *QUICK)
 RUN = Path("runs/dec_digits/version_0")
 CHECKPOINT = RUN / "checkpoints/last.ckpt"
 

@@ -27,7 +27,7 @@ class LabelChangeStop(Callback):
     """
 
     def __init__(self, tolerance: float, patience: int = 1) -> None:
-        if not 0.0 <= tolerance < 1.0:
+        if not (isinstance(tolerance, (int, float)) and 0.0 <= tolerance < 1.0):
             raise InputError(f"tolerance={tolerance} is a share of the labels and must lie in [0, 1)")
         if patience < 1:
             raise InputError(f"patience={patience} is a number of refreshes and must be at least 1")

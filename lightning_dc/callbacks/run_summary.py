@@ -137,8 +137,8 @@ class RunSummary(Callback):
         write_predictions(path, loader.sample_ids, z, full.q, is_soft=is_soft, others=others, ids=ids)
 
     def _terms(self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment) -> list[TopTerm]:
-        names = _feature_names(trainer)
-        if names is None or self.n_terms == 0:
+        names, data = _feature_names(trainer), trainer.datamodule  # type: ignore[attr-defined]
+        if names is None or self.n_terms == 0 or not data.has_terms:
             return []
         return top_terms(training_loader(module), full.labels, module.head.n_clusters, names, self.n_terms)
 

@@ -98,3 +98,9 @@ def test_names_of_another_number_are_refused_before_training(
     monkeypatch.setattr("datamodules.DigitsDataModule.feature_names", property(lambda self: ["a", "b"]))
     message = lightning_dc_cli.fails("fit", "--config", "kmeans_digits", "--model.n_init=1")
     assert "feature_names has 2 names, but a sample has 64 features" in message
+
+
+def test_inputs_that_are_no_terms_are_not_listed(lightning_dc_cli: CommandLine) -> None:
+    printed = lightning_dc_cli("fit", "--config", "kmeans_synthetic", "--trainer.accelerator=cpu")
+    assert "cluster sizes" in printed
+    assert "terms of" not in printed
