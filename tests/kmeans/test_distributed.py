@@ -14,7 +14,10 @@ from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, counted_update_, kmeans, kmeans_plusplus
 from tests.processes import run_on_two_processes
 
-pytestmark = pytest.mark.distributed
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.parametrize("inner_loops", ["as installed"], indirect=True),
+]
 
 
 def data(n_samples: int, dtype: torch.dtype) -> Tensor:

@@ -169,6 +169,7 @@ def test_unfitted_or_of_another_width_is_refused(method: str) -> None:
         getattr(KMeans(1).fit(np.zeros((3, 2))), method)(np.zeros((3, 3)))
 
 
+@pytest.mark.parametrize("inner_loops", ["as installed"], indirect=True)
 def test_sklearn_is_not_imported() -> None:
     code = "import sys, lightning_dc.kmeans; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

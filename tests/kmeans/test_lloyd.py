@@ -675,6 +675,7 @@ assert state() == before, (before, state())
         ("", "assert torch.get_float32_matmul_precision() == 'highest'"),
     ],
 )
+@pytest.mark.parametrize("inner_loops", ["as installed"], indirect=True)
 def test_the_precision_of_products_is_as_before_however_it_was_set(setting: str, then: str) -> None:
     """In a process of its own: torch keeps a mix of its old and new settings for good."""
     code = _PRECISIONS.format(setting=setting, then=then)
