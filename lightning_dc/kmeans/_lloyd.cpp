@@ -87,12 +87,15 @@ template <class Part> static void in_parallel(int64_t n_parts, int n_threads, co
 
 extern "C" {
 
+/* Tells a library that belongs to other Python code. */
+int64_t kmeans_layout(void) { return sizeof(Assignment); }
+
 /* Nearest centroids of all rows in each restart; false if memory is short. */
 bool kmeans_assign(const Assignment *a, int n_threads) { return BEST(assign(*a, n_threads)); }
 
 /* Takes rows out of the sums of the clusters before, unless that is k, and into those after: totals (r, k + 1, d + 1),
    whose last column counts, labels (r, n), weights (n,) or none. Says how many labels differ in each restart, (r,).
-   Threads share the columns of a sum, so that its rows always come in their order. */
+   Threads share the columns of a sum, so that its rows always come in their order; each looks at all labels for that. */
 void kmeans_move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n, int64_t d,
                  int64_t r, int64_t k, double *totals, int64_t *n_moved, int n_threads) {
   const int64_t n_slices = r < n_threads ? (n_threads < d + 1 ? n_threads : d + 1) : 1;

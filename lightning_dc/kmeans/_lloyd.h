@@ -163,6 +163,7 @@ TARGET static void assign_groups(const Assignment &a, int64_t n_groups, int64_t 
           }
         }
       }
+      for (int v = 0; v < VECTORS; v++) label[v] = label[v] < 0 ? Integers{} : label[v]; /* no score was a number */
       memcpy(labels, label, count * sizeof(int32_t));
       for (int v = 0; v < VECTORS; v++)
         if (ANY_AT_MOST(second[v] - best[v], margin[v]))

@@ -23,7 +23,7 @@ _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within th
 _SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
 _REBUILD_EVERY = 50  # iterations after which sums are made anew from the labels
 _DRIFT = (
-    1e-9  # a restart ends only if making its sums anew moves no centroid by a larger part of its norm and the spread
+    1e-9  # a restart ends only if no centroid moves by a larger part of its norm and the spread as sums are made anew
 )
 
 
@@ -259,7 +259,7 @@ class _Restarts:
             sums[i, k] = 0.0
         for i in empty.any(1).nonzero()[:, 0].tolist():
             self._repair(old[i], labels[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
-        means = torch.where(counts.unsqueeze(2) > 0, sums / counts.clamp_min(1e-300).unsqueeze(2), old)
+        means = torch.where(counts.unsqueeze(2) > 0, sums / torch.where(counts > 0, counts, 1.0).unsqueeze(2), old)
         return _unit(means, old) if self._spherical else means
 
     def _empty(self, labels: Tensor, counts: Tensor) -> Tensor:

@@ -30,7 +30,13 @@ def _load() -> ctypes.CDLL | None:
     for suffix in EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"_lloyd{suffix}")
         if path.is_file():
-            library = ctypes.CDLL(str(path))
+            try:
+                library = ctypes.CDLL(str(path))
+                library.kmeans_layout.restype = _Integer
+                if library.kmeans_layout() != ctypes.sizeof(_Assignment):
+                    return None  # built from other sources
+            except (OSError, AttributeError):  # of another machine
+                return None
             library.kmeans_assign.argtypes = [ctypes.POINTER(_Assignment), ctypes.c_int]
             library.kmeans_assign.restype = ctypes.c_bool
             library.kmeans_move.argtypes = [_Pointer] * 4 + [_Integer] * 4 + [_Pointer] * 2 + [ctypes.c_int]

@@ -22,6 +22,7 @@ _CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time: what fits into the 
 _CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
 _WIDE = 64  # features from which on the product is faster with rows first, transposition included
 _NARROW = 32  # features up to which adding |c|^2 takes long beside the product
+_FAR = 2.0**96  # squared norms of centroids beyond which the compiled loop takes them for padding
 _PAIR_ELEMENTS = 1 << 18  # elements in float64 held at a time
 _RESULT_ELEMENTS = 1 << 22  # elements of results that are held until labels are known
 
@@ -45,7 +46,7 @@ def assign_(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> None
     if centroids.shape[1] == 1:
         labels.zero_()
         return
-    if native.is_native(x):
+    if native.is_native(x) and float(centroids.square().sum(2).amax()) < _FAR:
         native.assign_(x, norms, centroids, _error_factor(x), labels)
         return
     unclear = _assign_by_torch(x, norms, centroids, labels)

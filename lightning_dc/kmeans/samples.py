@@ -16,6 +16,7 @@ from lightning_dc.errors import InputError
 
 _EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
 _NEAR = 4.0  # squared distance of the mean from the origin, in variances, that costs no precision worth a copy
+_LEAST_WEIGHT = 1e-150  # sums of weights, and of weighted samples, neither overflow nor vanish
 _SPREAD_STRIDE = 64  # every so many-th row tells the spread of the data
 
 
@@ -106,9 +107,12 @@ def as_weights(weights: Tensor, x: Tensor) -> Tensor:
         raise InputError(f"sample_weight of k-means holds {weights.dtype}; give real numbers")
     if weights.shape != (len(x),):
         raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({len(x)},)")
-    weights = weights.to(x.device, torch.float64)
+    weights = weights.to(x.device, torch.float64).contiguous()
     if not bool(((weights >= 0) & (weights < math.inf)).all()):
         raise InputError("sample_weight holds negative, infinite or NaN values; give finite weights of at least 0")
+    largest = float(weights.max()) if len(weights) > 0 else 0.0
+    if largest > 0 and not _LEAST_WEIGHT <= largest <= 1 / _LEAST_WEIGHT:
+        raise InputError(f"the largest sample_weight is {largest:.3g}, too far from 1 to add up; divide all by it")
     return weights
 
 

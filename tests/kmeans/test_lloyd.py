@@ -702,3 +702,34 @@ def test_no_more_labels_than_fit_into_memory_are_held(monkeypatch: pytest.Monkey
     torch.testing.assert_close(parts.centroids, whole.centroids)
     assert torch.equal(parts.labels, whole.labels)
     assert parts.inertia == pytest.approx(whole.inertia)
+
+
+def test_weights_may_be_a_column_of_a_table() -> None:
+    x = torch.randn(400, 3, generator=seeded())
+    table = torch.rand(400, 4, dtype=torch.float64, generator=seeded(1))
+    for weights in (table[:, 2], torch.full((1,), 2.0, dtype=torch.float64).expand(400)):
+        expected = (x.double() * weights[:, None]).sum(0) / weights.sum()
+        torch.testing.assert_close(
+            kmeans(x, 1, sample_weight=weights).centroids[0].double(), expected, atol=1e-6, rtol=0
+        )
+
+
+@pytest.mark.parametrize("weight", [5e307, 1e308, 1e-310])
+def test_weights_that_do_not_add_up_are_refused(weight: float) -> None:
+    x = torch.randn(20, 3, generator=seeded())
+    with pytest.raises(InputError, match="largest sample_weight is"):
+        kmeans(x, 3, sample_weight=torch.full((20,), weight, dtype=torch.float64))
+
+
+def test_centroids_very_far_away_are_told_apart() -> None:
+    x = torch.randn(50, 2, generator=seeded())
+    centroids = torch.tensor([[3e16, 0.0], [1e16, 0.0]])
+    assert (kmeans(x, 2, init=centroids, max_iter=0).labels == 1).all()
+
+
+def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Larger(native._Assignment):
+        _fields_ = (("more", native._Integer),)
+
+    monkeypatch.setattr(native, "_Assignment", Larger)
+    assert native._load() is None
