@@ -22,9 +22,7 @@ _LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 
 _MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
 _SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
 _REBUILD_EVERY = 50  # iterations after which sums are made anew from the labels
-_DRIFT = (
-    1e-9  # a restart ends only if no centroid moves by a larger part of its norm and the spread as sums are made anew
-)
+_DRIFT = 1e-9  # a restart ends only if new sums move no centroid by a larger part of its norm and the spread
 
 
 class KMeansResult(NamedTuple):

@@ -121,7 +121,7 @@ def test_the_saved_configuration_serves_the_other_subcommands(lightning_dc_cli: 
 
 def test_the_checkpoint_of_a_supervised_method_rebuilds_its_model(lightning_dc_cli: CommandLine) -> None:
     quick = ("--model.pretraining.max_steps=5", "--model.joint.max_steps=5", "--model.n_init=2")
-    lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick))
+    lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick), "--data.target=survival")
     path = RUN.parents[1] / "deeptype_synthetic/version_0/checkpoints/last.ckpt"
     model = DeepType.load_from_checkpoint(path, weights_only=True)
     assert model.target_spec == TargetSpec("survival", ["time", "event"])
