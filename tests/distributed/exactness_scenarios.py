@@ -10,8 +10,9 @@ import os
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
@@ -23,6 +24,8 @@ from datamodules import ClusteringDataModule, Samples
 from lightning_dc import (
     DCN,
     DEC,
+    IDEC,
+    AEKMeans,
     ClusteringModule,
     DeepType,
     MLPAutoencoder,
@@ -47,27 +50,6 @@ KILLS = {
     "mid_epoch_layerwise": ("step", 9),
     "after_a_refresh": ("checkpoint", 55),  # as ModelCheckpoint saves: after all other callbacks of the step
     "after_a_phase_switch": ("checkpoint", 48),
-}
-
-DCN_BATCH_SIZE = 167  # the last batch of an epoch has one sample: none for the second process
-DCN_STEPS_PER_EPOCH = 7
-DCN_KILLS = {  # as ModelCheckpoint saves: what a step does to the centroids is part of the step
-    "dcn_mid_epoch": ("checkpoint", 15),
-    "dcn_at_a_refresh": ("checkpoint", 17),  # 10 steps into clustering
-    "dcn_last_batch": ("checkpoint", 21),
-    "dcn_epoch_end": ("epoch", 28),
-    "dcn_at_a_phase_boundary": ("checkpoint", 7),
-}
-
-
-DEEPTYPE_STEPS_PER_EPOCH = 7  # the batches of DCN
-DEEPTYPE_KILLS = {
-    "deeptype_before_the_proximal_step": ("step", 5),  # a user's callback comes first
-    "deeptype_mid_epoch": ("checkpoint", 10),
-    "deeptype_at_a_refresh": ("step", 12),  # 5 steps into joint training
-    "deeptype_epoch_end": ("epoch", 14),
-    "deeptype_at_a_phase_boundary": ("checkpoint", 7),
-    "deeptype_before_the_last_k_means": ("checkpoint", 21),
 }
 
 
@@ -210,7 +192,78 @@ def deeptype() -> DeepType:
     )
 
 
-METHODS = {"dcn": (dcn, RandomImages), "deeptype": (deeptype, Survivors)}
+def idec() -> IDEC:
+    adam = functools.partial(torch.optim.Adam, lr=1e-2)
+    return IDEC(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
+        augmentation=RandomAffine(),
+        pretraining=PhaseConfig(max_epochs=1, loss_weights={"reconstruction": 1.0}, dropout=0.1),
+        clustering=PhaseConfig(max_epochs=3, loss_weights={"reconstruction": 1.0, "kl": 0.1}, optimizer=adam),
+        refresh_every_n_steps=5,
+        tolerance=0.0,
+        n_init=3,
+    )
+
+
+def ae_kmeans() -> AEKMeans:
+    return AEKMeans(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
+        augmentation=RandomAffine(),
+        pretraining=PhaseConfig(max_epochs=2, loss_weights={"reconstruction": 1.0}, dropout=0.1),
+        n_init=3,
+    )
+
+
+class Method(NamedTuple):
+    """A method beside DEC: how to build it, its data, where it is killed, and steps of the whole run.
+
+    An epoch has seven batches, the last of one sample: none for the second process.
+    """
+
+    build: Callable[[], ClusteringModule]
+    data: type[ClusteringDataModule]
+    kills: dict[str, tuple[str, int]]
+    n_steps: int
+
+
+METHODS = {
+    "dcn": Method(  # killed as ModelCheckpoint saves: what a step does to the centroids is part of the step
+        dcn,
+        RandomImages,
+        {
+            "mid_epoch": ("checkpoint", 15),
+            "at_a_refresh": ("checkpoint", 17),  # 10 steps into clustering
+            "last_batch": ("checkpoint", 21),
+            "epoch_end": ("epoch", 28),
+            "at_a_phase_boundary": ("checkpoint", 7),
+        },
+        35,
+    ),
+    "deeptype": Method(
+        deeptype,
+        Survivors,
+        {
+            "before_the_proximal_step": ("step", 5),  # a user's callback comes first
+            "mid_epoch": ("checkpoint", 10),
+            "at_a_refresh": ("step", 12),  # 5 steps into joint training
+            "epoch_end": ("epoch", 14),
+            "at_a_phase_boundary": ("checkpoint", 7),
+            "before_the_last_k_means": ("checkpoint", 21),
+        },
+        22,
+    ),
+    "idec": Method(
+        idec,
+        RandomImages,
+        {"mid_epoch": ("step", 10), "at_a_refresh": ("step", 12), "at_a_phase_boundary": ("checkpoint", 7)},
+        28,
+    ),
+    "ae_kmeans": Method(ae_kmeans, RandomImages, {"mid_epoch": ("step", 10), "before_k_means": ("checkpoint", 14)}, 15),
+}
 
 
 def fit(
@@ -221,9 +274,9 @@ def fit(
         for module in (distributed, full_pass, centroid_refresh):
             module.CHUNK_SIZE = 101  # type: ignore[attr-defined]
     table = "mini_batch" if name == "mini_batch" else "auto"
-    build, data = METHODS.get(name, (functools.partial(model, tolerance, table), RandomImages))
-    method: ClusteringModule = build()
-    batch_size = DCN_BATCH_SIZE if name in METHODS else 64
+    own = METHODS.get(name)
+    method: ClusteringModule = model(tolerance, table) if own is None else own.build()
+    data, batch_size = (RandomImages, 64) if own is None else (own.data, 167)
     sink = Sink()
     trainer = pl.Trainer(
         max_epochs=-1,
@@ -310,16 +363,13 @@ def main(folder: Path) -> None:
             run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed")
         run(folder, f"float64_{world_size}", world_size, precision="64-true")
         run(folder, f"tolerance_{world_size}", world_size, tolerance=0.02)
-        run(folder, f"dcn_whole_{world_size}", world_size, method="dcn")
-        for name, kill in DCN_KILLS.items():
-            run(folder, f"{name}_{world_size}_killed", world_size, kill=kill, method="dcn")
-            run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed", method="dcn")
-        run(folder, f"deeptype_whole_{world_size}", world_size, method="deeptype")
-        for name, kill in DEEPTYPE_KILLS.items():
-            run(folder, f"{name}_{world_size}_killed", world_size, kill=kill, method="deeptype")
-            run(folder, f"{name}_{world_size}", world_size, resume=f"{name}_{world_size}_killed", method="deeptype")
-        run(folder, f"deeptype_float64_{world_size}", world_size, precision="64-true", method="deeptype")
-        run(folder, f"dcn_float64_{world_size}", world_size, precision="64-true", method="dcn")
+        for method, (_, _, kills, _) in METHODS.items():
+            run(folder, f"{method}_whole_{world_size}", world_size, method=method)
+            for name, kill in kills.items():
+                resumed = f"{method}_{name}_{world_size}"
+                run(folder, f"{resumed}_killed", world_size, kill=kill, method=method)
+                run(folder, resumed, world_size, resume=f"{resumed}_killed", method=method)
+            run(folder, f"{method}_float64_{world_size}", world_size, precision="64-true", method=method)
         run(folder, f"mini_batch_{world_size}", world_size, precision="64-true", method="mini_batch")
     run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
     run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")

@@ -11,14 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.distributed.exactness_scenarios import (
-    DCN_KILLS,
-    DCN_STEPS_PER_EPOCH,
-    DEEPTYPE_KILLS,
-    DEEPTYPE_STEPS_PER_EPOCH,
-    KILLS,
-    STEPS_PER_EPOCH,
-)
+from tests.distributed.exactness_scenarios import KILLS, METHODS, STEPS_PER_EPOCH
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -49,39 +42,26 @@ def test_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, wor
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-@pytest.mark.parametrize("kill", DCN_KILLS)
-def test_dcn_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, world_size: int) -> None:
-    whole, resumed = results[f"dcn_whole_{world_size}"], results[f"{kill}_{world_size}"]
-    assert resumed["steps"] == whole["steps"] == 5 * DCN_STEPS_PER_EPOCH
+@pytest.mark.parametrize(("method", "kill"), [(name, kill) for name in METHODS for kill in METHODS[name].kills])
+def test_other_methods_killed_and_resumed_are_bitwise_the_same(
+    results: Results, method: str, kill: str, world_size: int
+) -> None:
+    whole, resumed = results[f"{method}_whole_{world_size}"], results[f"{method}_{kill}_{world_size}"]
+    assert resumed["steps"] == whole["steps"] == METHODS[method].n_steps
     assert torch.equal(resumed["weights"], whole["weights"])
     assert torch.equal(resumed["labels"], whole["labels"])
 
 
-def test_dcn_on_two_processes_equals_one_in_float64(results: Results) -> None:
-    one, two = results["dcn_float64_1"], results["dcn_float64_2"]
+@pytest.mark.parametrize("method", METHODS)
+def test_other_methods_on_two_processes_equal_one_in_float64(results: Results, method: str) -> None:
+    """DeepType with risk sets of the global batch, missing times, and weights that are exactly zero."""
+    one, two = results[f"{method}_float64_1"], results[f"{method}_float64_2"]
     assert one["weights"].dtype == torch.float64
-    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-8 if method == "deeptype" else 1e-12)
+    assert torch.equal(two["weights"] == 0, one["weights"] == 0)
+    assert method != "deeptype" or (one["weights"] == 0).sum() > 16
     assert torch.equal(two["labels"], one["labels"])
     assert len(one["labels"].unique()) == 5
-
-
-@pytest.mark.parametrize("world_size", [1, 2])
-@pytest.mark.parametrize("kill", DEEPTYPE_KILLS)
-def test_deeptype_killed_and_resumed_is_bitwise_the_same(results: Results, kill: str, world_size: int) -> None:
-    whole, resumed = results[f"deeptype_whole_{world_size}"], results[f"{kill}_{world_size}"]
-    assert resumed["steps"] == whole["steps"] == 3 * DEEPTYPE_STEPS_PER_EPOCH + 1
-    assert torch.equal(resumed["weights"], whole["weights"])
-    assert torch.equal(resumed["labels"], whole["labels"])
-
-
-def test_deeptype_on_two_processes_equals_one_in_float64(results: Results) -> None:
-    """With risk sets of the global batch, missing times, and weights that are exactly zero."""
-    one, two = results["deeptype_float64_1"], results["deeptype_float64_2"]
-    assert one["weights"].dtype == torch.float64
-    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-8)
-    assert torch.equal(two["weights"] == 0, one["weights"] == 0)
-    assert (one["weights"] == 0).sum() > 16
-    assert torch.equal(two["labels"], one["labels"])
 
 
 def test_two_processes_equal_one_in_float64(results: Results) -> None:
