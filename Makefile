@@ -9,7 +9,7 @@ digits: $(VENV)/.installed
 	$(BIN)/lightning-dc fit --config dec_digits
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
