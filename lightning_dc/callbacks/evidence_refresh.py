@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_dc.callbacks.refresh import Refresh
@@ -31,7 +32,8 @@ class EvidenceRefresh(Refresh):
     chance.
 
     Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
-    An input that acts only together with another has no marginal evidence and is dropped.
+    An input that acts only together with another has no marginal evidence and is dropped; where no input has any, a
+    warning says so.
 
     Args:
         gamma: how steeply the penalty falls with evidence, positive.
@@ -65,6 +67,13 @@ class EvidenceRefresh(Refresh):
         if module.assignments is not None:
             outcomes.append(null_residuals(module.assignments.labels.long(), "class"))
         evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)
+        if float(evidence.max()) <= 1.0:
+            rank_zero_warn(
+                f"Phase {module.phase.name!r}: no input is associated with the targets or clusters beyond chance "
+                f"(largest evidence {float(evidence.max()):.2f}, chance is 1), so all may be dropped. Inputs that act "
+                "only together with others can't be seen this way; penalise all inputs alike with gamma=null, or lower "
+                f"loss_weights.{self.term}"
+            )
         n_hidden = len(module.autoencoder.input_layer.weight)
         groups = sparsity.groups._replace(sizes=sparsity.groups.sizes * n_hidden)
         factors = size_weights(sparsity.norm, groups) * evidence.clamp_min(1e-6) ** -self.gamma
