@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import sum_
 from lightning_dc.errors import InputError
-from lightning_dc.functional import input_evidence, null_residuals, permuted, size_weights
+from lightning_dc.functional import input_evidence, null_residuals, permutations, size_weights
 from lightning_dc.losses import GroupSparsity, TaskLoss
 from lightning_dc.randomness import mix_seed
 from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
@@ -83,8 +83,8 @@ class EvidenceRefresh(Refresh):
     def _evidence(module: ClusteringModule, residuals: Tensor, sparsity: GroupSparsity) -> Tensor:
         loader = training_loader(module)
         generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
-        outcomes = permuted(residuals, _N_PERMUTATIONS, generator)
         n_inputs, n_samples = len(sparsity.of_input), loader.n_samples
+        orders = permutations(n_samples, _N_PERMUTATIONS, generator)
         moments = residuals.new_zeros(2, n_inputs)
         for _, batch in read_owned(module, loader):
             x = batch.x.flatten(1).double()
@@ -93,14 +93,15 @@ class EvidenceRefresh(Refresh):
         variance = square - mean.square()
         usable = variance > 1e-12 * square
         scale = torch.where(usable, variance, 1.0).rsqrt() * usable
-        columns = outcomes.movedim(0, 1).flatten(1)  # (N, (P + 1) T): one product of matrices for all permutations
-        products = residuals.new_zeros(2, n_inputs, columns.shape[1])
+        products = residuals.new_zeros(2, n_inputs, orders.shape[0] * residuals.shape[1])
         fourth = torch.zeros_like(mean)
         for rows, batch in read_owned(module, loader):
             z = (batch.x.flatten(1).double() - mean) * scale
-            products[0].addmm_(z.T, columns[rows])
-            products[1].addmm_(z.square().T, columns[rows])
+            # (n, (P + 1) T): one product of matrices for all permutations, whose residuals are never held at once
+            columns = residuals[orders[:, rows].T.to(residuals.device)].flatten(1)
+            products[0].addmm_(z.T, columns)
+            products[1].addmm_(z.square().T, columns)
             fourth += z.pow(4).sum(0)
         variances = torch.stack([usable.double(), sum_(fourth) / n_samples - usable.double()])
-        products = sum_(products).view(2, n_inputs, len(outcomes), -1)
+        products = sum_(products).view(2, n_inputs, len(orders), -1)
         return input_evidence(products, variances, n_samples, sparsity.groups)
