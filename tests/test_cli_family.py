@@ -189,7 +189,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     ("method", "flag", "expected"),
     [
         ("DCN", "--model.clustering.trainable=[head]", "trainable of DCN's clustering names head"),
-        ("DCN", "--model.refresh_every_n_steps=5", "every_n_steps=5 and every_n_epochs=10 are both given"),
+        ("DCN", "--model.refresh_every_n_steps=5", "to refresh by steps add refresh_every_n_epochs=null"),
         ("DCN", "--model.clustering.loss_weights={kl: 1.0}", "name ['kl']; choose from reconstruction, kmeans"),
         ("IDEC", "--model.clustering.loss_weights={kmeans: 1.0}", "name ['kmeans']; choose from reconstruction, kl"),
         ("AEKMeans", "--model.n_clusters=201", "n_clusters=201 is more than the 200 samples"),

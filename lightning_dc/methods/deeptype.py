@@ -64,7 +64,7 @@ class DeepType(ClusteringModule):
         pretraining: training of encoder and task head.
         joint: the same, with the distance to the centroids.
         refresh_every_n_steps: steps between two runs of k-means over the whole training set; None leaves it to
-            ``refresh_every_n_epochs``.
+            ``refresh_every_n_epochs``, which must be None otherwise.
         refresh_every_n_epochs: the same in epochs.
         tolerance: ``joint`` ends when fewer than this share of the labels change between two refreshes.
         patience: so many times in a row.

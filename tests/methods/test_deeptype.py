@@ -309,6 +309,7 @@ def test_inputs_of_a_group_are_kept_or_dropped_together(tmp_path: Path) -> None:
         ({"gamma": 0.0}, "gamma=0.0"),
         ({"bound": 0.0}, "bound=0.0"),
         ({"patience": 0}, "patience=0"),
+        ({"refresh_every_n_steps": 5}, r"every_n_steps=5 and every_n_epochs=1 .* add refresh_every_n_epochs=null"),
         ({"feature_groups": [[0, 1]]}, "feature_groups"),
         (
             {"joint": PhaseConfig(max_epochs=1, loss_weights={"task": 1.0}, trainable=["decoder"])},
