@@ -26,6 +26,7 @@ from lightning_dc.metrics import TaskScores
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, SupervisedStep
 
 _PARTS = ("encoder", "task")
+_MOST_SHOWN = 20  # inputs in the table at the end of a run
 
 
 class DeepType(ClusteringModule):
@@ -50,15 +51,21 @@ class DeepType(ClusteringModule):
     shows the classes alone; the first hidden layer keeps the geometry of the inputs that were kept. Where clusters are
     to be finer than the classes, ``representation=[activation_1]`` finds them.
 
+    *Defaults.* What was measured are the settings of the configuration ``deeptype_synthetic``: these defaults, but with
+    ``representation=[activation_1]`` and, in ``pretraining``, a ramp of alpha, ``Exponential(0, 1, time_constant=20)``.
+
     Args:
         input_shape: shape of one sample.
         target_spec: what the targets are; the DataModule says it on the command line.
         n_clusters: number of clusters K.
         encoder: builds the encoder from ``input_shape``; it begins with a linear layer.
-        representation: names of the encoder's layers whose outputs, concatenated, are clustered; None is its output.
+        representation: names of the encoder's layers whose outputs, concatenated, are clustered; None is its output, as
+            the authors have it.
         norm: of the input layer's weights: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
         proximal: apply the norm's proximal operator after each step instead of adding its gradient.
-        gamma: how steeply an input's penalty falls with its evidence; None penalises all inputs alike.
+        gamma: how steeply an input's penalty falls with its evidence; None penalises all inputs alike. The unit of
+            alpha changes with it: with a gamma, alpha = 1 drops inputs at the level of chance whatever the number H of
+            hidden units; with None that takes an alpha of about sqrt(H) (``l21``).
         bound: largest absolute value of a weight of the input layer; None for no bound.
         ties: how Cox's partial likelihood treats events at the same time, ``efron`` or ``breslow``.
         pretraining: training of encoder and task head.
@@ -189,6 +196,3 @@ class DeepType(ClusteringModule):
         if self.task_scores.is_supervised:
             self.log_dict({f"{prefix}/{name}": value for name, value in self.task_scores.compute().items()})
         self.task_scores.reset()
-
-
-_MOST_SHOWN = 20
