@@ -78,14 +78,15 @@ class Setting(NamedTuple):
             configuration: what is fitted, as ``lightning-dc fit --print_config`` has it.
         """
         flags = [] if self.k is None else [f"--model.n_clusters={self.k}"]
-        for phase, term, value in (
-            ("pretraining", "sparsity", self.alpha),
-            ("joint", "sparsity", self.alpha),
-            ("joint", "distance", self.beta),
+        for phase, values in (
+            ("pretraining", {"sparsity": self.alpha}),
+            ("joint", {"sparsity": self.alpha, "distance": self.beta}),
         ):
-            if value is not None:
-                weights = configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {})
-                flags.append(f"--model.{phase}.loss_weights.{term}={_weight(value, weights.get(term))}")
+            weights = dict(configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {}))
+            given = {term: _weight(value, weights.get(term)) for term, value in values.items() if value is not None}
+            if given:  # all weights: a flag for one of them would leave out the others of a method's default
+                described = yaml.safe_dump(weights | given, default_flow_style=True, sort_keys=False, width=math.inf)
+                flags.append(f"--model.{phase}.loss_weights={described.strip()}")
         return flags
 
 
@@ -280,12 +281,11 @@ def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dic
     return configuration
 
 
-def _weight(value: float, configured: Any) -> str:
-    """A loss weight for the command line: the number, or the configured schedule with it as its end."""
+def _weight(value: float, configured: Any) -> Any:
+    """A loss weight in primitives: the number, or the configured schedule with it as its end."""
     if not isinstance(configured, Mapping) or "end" not in configured.get("init_args", {}):
-        return str(value)
-    schedule = {**configured, "init_args": {**configured["init_args"], "end": value}}
-    return yaml.safe_dump(schedule, default_flow_style=True, sort_keys=False, width=math.inf).strip()
+        return value
+    return {**configured, "init_args": {**configured["init_args"], "end": value}}
 
 
 def _name(setting: Setting) -> str:

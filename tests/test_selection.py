@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,15 +74,24 @@ def test_alpha_is_not_chosen_without_a_held_out_loss() -> None:
         choose([scores(3, 0.1, 0.9, float("nan")), scores(3, 1.0, 0.9, float("nan"))])
 
 
-def test_a_ramp_gets_another_end_and_a_number_gives_way() -> None:
+def test_a_ramp_gets_another_end_a_number_gives_way_and_other_terms_stay() -> None:
     ramp = {"class_path": "Exponential", "init_args": {"start": 0.0, "end": 1.0, "time_constant": 20}}
-    phases = {"pretraining": {"loss_weights": {"sparsity": ramp}}, "joint": {"loss_weights": {"sparsity": 1.0}}}
-    flags = Setting(5, 0.5, 0.1).flags({"model": {"init_args": phases}})
-    assert flags[0] == "--model.n_clusters=5"
-    name, _, value = flags[1].partition("=")
-    assert name == "--model.pretraining.loss_weights.sparsity"
-    assert yaml.safe_load(value) == {**ramp, "init_args": {"start": 0.0, "end": 0.5, "time_constant": 20}}
-    assert flags[2:] == ["--model.joint.loss_weights.sparsity=0.5", "--model.joint.loss_weights.distance=0.1"]
+    joint = {"task": 2.0, "sparsity": 1.0, "distance": 0.2}
+    phases = {"pretraining": {"loss_weights": {"task": 1.0, "sparsity": ramp}}, "joint": {"loss_weights": joint}}
+    configuration = {"model": {"init_args": phases}}
+
+    def weights(setting: Setting) -> dict[str, Any]:
+        return {
+            name: yaml.safe_load(value) for name, _, value in (f.partition("=") for f in setting.flags(configuration))
+        }
+
+    other = {**ramp, "init_args": {"start": 0.0, "end": 0.5, "time_constant": 20}}
+    assert weights(Setting(5, 0.5, 0.1)) == {
+        "--model.n_clusters": 5,
+        "--model.pretraining.loss_weights": {"task": 1.0, "sparsity": other},
+        "--model.joint.loss_weights": {"task": 2.0, "sparsity": 0.5, "distance": 0.1},
+    }
+    assert weights(Setting(None, None, 0.1)) == {"--model.joint.loss_weights": {**joint, "distance": 0.1}}
     assert ramp["init_args"] == {"start": 0.0, "end": 1.0, "time_constant": 20}
 
 
@@ -159,7 +169,7 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
     ramp = used["pretraining"]["loss_weights"]["sparsity"]
     assert ramp["class_path"] == "lightning_dc.schedules.Exponential"
     assert (ramp["init_args"]["end"], ramp["init_args"]["time_constant"]) == (0.8, 20.0)
-    assert used["joint"]["loss_weights"]["sparsity"] == 0.8
+    assert used["joint"]["loss_weights"] == {"task": 1.0, "sparsity": 0.8, "distance": 0.2}
     assert float(rows[1]["stability"]) == pytest.approx(1.0)
     assert float(rows[1]["loss"]) > 0
     assert (folder / "scores.png").stat().st_size > 1000
