@@ -10,8 +10,8 @@ data, too, and nothing else; an input counts as selected if its weights are not 
 *recovery*: the classes are the clusters. "bayes" is the ARI of the rule that knows the true centres, the best that
 samples allow without their labels; "nearest" is the smallest distance of two centres in standard deviations.
 
-*penalties*: the same penalty on all inputs (`gamma=null`), at several alphas, beside the default, on the smallest data;
-all with the ramp of the configuration, whose end is alpha.
+*penalties*: the same penalty on all inputs (`gamma=null`), at several alphas, beside the default, on the first two data
+sets of recovery and the first of subtypes; all with the ramp of the configuration, whose end is alpha.
 
 *subtypes*: each class consists of two or three clusters, which the labels don't show; ARI is against the clusters.
 torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs at 1e-3 and
@@ -93,7 +93,8 @@ def main() -> None:
         for shape in RECOVERY:
             print_recovery(shape, args)
     if "penalties" in args.parts:
-        print_penalties(RECOVERY[0], args)
+        for shape in (*RECOVERY[:2], SUBTYPES[0]):
+            print_penalties(shape, args)
     if "subtypes" in args.parts:
         for shape in SUBTYPES:
             print_subtypes(shape, args)

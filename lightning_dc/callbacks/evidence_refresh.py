@@ -28,8 +28,8 @@ class EvidenceRefresh(Refresh):
     count and inputs that don't are nearly uncorrelated (Huang, Ma and Zhang 2008, Statistica Sinica 18:1603). Here e_g
     is the input's association with the targets, or with the clusters where there are some and it is larger, in units of
     what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). n_g, the number of
-    weights of the group, makes alpha = 1 the penalty that no Adam step can overcome for an input at the level of
-    chance.
+    weights of the group, makes alpha = 1 the penalty that outweighs the usual Adam step, of about the learning rate,
+    for an input at the level of chance (:class:`~lightning_dc.callbacks.ProximalStep`).
 
     Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
     An input that acts only together with another has no marginal evidence and is dropped; where no input has any, a
