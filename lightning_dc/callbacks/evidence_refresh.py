@@ -12,6 +12,7 @@ from lightning_dc.errors import InputError
 from lightning_dc.functional import input_evidence, null_residuals, permutations, size_weights
 from lightning_dc.losses import GroupSparsity, TaskLoss
 from lightning_dc.randomness import mix_seed
+from lightning_dc.schedules import Progress
 from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
 
 _N_PERMUTATIONS = 100
@@ -32,8 +33,8 @@ class EvidenceRefresh(Refresh):
     for an input at the level of chance (:class:`~lightning_dc.callbacks.ProximalStep`).
 
     Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
-    An input that acts only together with another has no marginal evidence and is dropped; where no input has any, a
-    warning says so.
+    An input that acts only together with another has no marginal evidence and is dropped; where no input has
+    enough for alpha, a warning says so.
 
     Args:
         gamma: how steeply the penalty falls with evidence, positive.
@@ -67,10 +68,12 @@ class EvidenceRefresh(Refresh):
         if module.assignments is not None:
             outcomes.append(null_residuals(module.assignments.labels.long(), "class"))
         evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)
-        if float(evidence.max()) <= 1.0:
+        best, n_steps = float(evidence.max()), module.progress.n_steps
+        alpha = module.phase.loss_weights(Progress(n_steps, n_steps))[self.term]
+        if best <= 1.0 and alpha >= best**self.gamma:  # a smaller alpha may leave it a chance
             rank_zero_warn(
                 f"Phase {module.phase.name!r}: no input is associated with the targets or clusters beyond chance "
-                f"(largest evidence {float(evidence.max()):.2f}, chance is 1), so all may be dropped. Inputs that act "
+                f"(largest evidence {best:.2f}, chance is 1), so all may be dropped. Inputs that act "
                 "only together with others can't be seen this way; penalise all inputs alike with gamma=null, or lower "
                 f"loss_weights.{self.term}"
             )

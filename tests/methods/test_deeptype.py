@@ -212,7 +212,6 @@ def test_clusters_are_finer_than_the_classes(tmp_path: Path) -> None:
     assert assign_all(model, training_loader(model)).scores()["ari"] > 0.95
 
 
-@pytest.mark.filterwarnings("ignore:.*beyond chance")  # of the survival times
 @pytest.mark.parametrize("kind", get_args(TargetKind))
 def test_targets_of_each_kind_are_learned(tmp_path: Path, kind: TargetKind) -> None:
     fast = functools.partial(torch.optim.Adam, lr=1e-2)
