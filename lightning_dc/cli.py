@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
-from lightning_dc.batch import Preprocessor
+from lightning_dc.batch import Preprocessor, TargetSpec
 from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
@@ -88,13 +88,18 @@ class ClusteringCLI(LightningCLI):
     def _described(self, name: str, data: Any) -> Any:
         """What the data say of themselves, after a checkpoint has said what becomes of them: vocabulary, categories."""
         path = self.config[self.subcommand].get(_CKPT_PATH)
-        if path is not None and Path(path).is_file() and isinstance(data, Preprocessor):
-            state = _read_checkpoint(Path(path)).get("lightning_dc", {}).get("preprocessing")
-            if state:
-                data.load_preprocessing_state(state)
+        checkpoint = _read_checkpoint(Path(path)) if path is not None and Path(path).is_file() else {}
+        state = checkpoint.get("lightning_dc", {}).get("preprocessing")
+        if state and isinstance(data, Preprocessor):
+            data.load_preprocessing_state(state)
         if name == "input_shape":
             return data.input_shape
-        return getattr(data, name, None)  # a DataModule of the user's own may have none
+        described = getattr(data, name, None)  # a DataModule of the user's own may have none
+        if described is None and self.subcommand != "fit":  # new samples may lack what the model has learned
+            described = checkpoint.get("hyper_parameters", {}).get(name)
+            if isinstance(described, Mapping):
+                described = TargetSpec(**described)
+        return described
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         configs, flags = _split_configs(args[1:])

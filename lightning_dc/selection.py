@@ -8,12 +8,16 @@ import csv
 import io
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+import math
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
+import yaml
 
 from lightning_dc.errors import InputError
 from lightning_dc.functional import adjusted_rand_index, contingency_table
@@ -24,13 +28,19 @@ _HELP = """Fit a model many times and choose its settings.
   lightning-dc select --config dec_digits --k 8 9 10 11 12 --resamples 5
   lightning-dc select --config deeptype_synthetic --k 2 3 4 5 6 --alpha 0.5 1 2 --beta 0.1 0.2 -- --data.n_subtypes=2
 
-Each setting of the grid is fitted on so many resamples: a share of the training rows is held out, another one for each
-seed. The clusters are scored by the silhouette of the representation, and by stability, the mean ARI of the clusters of
-two resamples on the samples that both have. K is that of the best mean of the two. alpha and beta, the weights of
+Each setting of the grid is fitted on so many resamples by repeated random hold-out: for each seed another random share
+of the training rows is held out. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters are
+scored by the silhouette of the representation, and by stability, the mean ARI of the clusters of two resamples on the
+samples that both have. A setting is usable if no resample has ended in a single cluster. K is that of the best mean of
+the two scores over all usable settings with that K, whatever their alpha and beta. alpha and beta, the weights of
 sparsity and distance of DeepType, follow the one-standard-error rule: the sparsest setting (the largest alpha, then the
-largest beta) whose held-out loss of the task is within one standard error of the best one, among those of that K. With
-inputs that a model can drop, the share of all runs of the chosen setting that kept an input is written, too (stability
-selection, Meinshausen and Buehlmann 2010, https://doi.org/10.1111/j.1467-9868.2010.00740.x).
+largest beta) whose held-out loss of the task is within one standard error of the best one, among the usable ones of
+that K. Where the configuration has a schedule with an `end` for one of these weights, the value becomes its end, so a
+ramp stays a ramp; otherwise it is the weight. scores.csv is written anew after each setting.
+
+With inputs that a model can drop, the selection share of each input is written, too: the share of the runs of the
+chosen setting that kept it. It is the selection probability of stability selection (Meinshausen and Buehlmann 2010,
+https://doi.org/10.1111/j.1467-9868.2010.00740.x) only with --hold-out 0.5 and many resamples, 50 or more.
 
 What follows -- goes to every run of lightning-dc fit.
 """
@@ -61,13 +71,23 @@ class Setting(NamedTuple):
     alpha: float | None
     beta: float | None
 
-    def flags(self) -> list[str]:
-        """Arguments of ``lightning-dc fit``."""
+    def flags(self, configuration: Mapping[str, Any]) -> list[str]:
+        """Arguments of ``lightning-dc fit``.
+
+        Args:
+            configuration: what is fitted, as ``lightning-dc fit --print_config`` has it.
+        """
         flags = [] if self.k is None else [f"--model.n_clusters={self.k}"]
-        if self.alpha is not None:
-            phases = ("pretraining", "joint")
-            flags += [f"--model.{phase}.loss_weights.sparsity={self.alpha}" for phase in phases]
-        return flags if self.beta is None else [*flags, f"--model.joint.loss_weights.distance={self.beta}"]
+        for phase, values in (
+            ("pretraining", {"sparsity": self.alpha}),
+            ("joint", {"sparsity": self.alpha, "distance": self.beta}),
+        ):
+            weights = dict(configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {}))
+            given = {term: _weight(value, weights.get(term)) for term, value in values.items() if value is not None}
+            if given:  # all weights: a flag for one of them would leave out the others of a method's default
+                described = yaml.safe_dump(weights | given, default_flow_style=True, sort_keys=False, width=math.inf)
+                flags.append(f"--model.{phase}.loss_weights={described.strip()}")
+        return flags
 
 
 class Scores(NamedTuple):
@@ -89,22 +109,27 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
         fit: runs ``lightning-dc`` with arguments.
 
     Raises:
-        InputError: an argument out of range, or the folder has been written before.
+        InputError: an argument out of range, the folder has been written before, or no setting can be chosen.
     """
     split = list(args).index("--") if "--" in args else len(args)
     options = _parser().parse_args(args[:split])
-    if options.resamples < 2 or not 0.0 < options.hold_out < 1.0:
-        raise InputError(
-            f"resamples={options.resamples} must be at least 2, and hold_out={options.hold_out} lie in (0, 1)"
-        )
+    _check(options)
     folder = Path(options.output)
-    if (folder / "scores.csv").exists():
-        raise InputError(f"output={str(folder)!r} holds the scores of another selection; choose another folder")
+    if any((folder / name).exists() for name in ("scores.csv", "runs")):
+        raise InputError(
+            f"output={str(folder)!r} holds another selection, perhaps an unfinished one; choose another folder with "
+            "--output, or remove this one"
+        )
+    base = ["--config", options.config, *args[split + 1 :]]
+    configuration = _configuration(base, fit)
     grid = [
         Setting(*values)
-        for values in itertools.product(*(v or [None] for v in (options.k, options.alpha, options.beta)))
+        for values in itertools.product(
+            *(dict.fromkeys(v or [None]) for v in (options.k, options.alpha, options.beta)),
+        )
     ]
     runs: dict[Setting, list[Run]] = {}
+    scores: list[Scores] = []
     for i, setting in enumerate(grid):
         runs[setting] = []
         for seed in range(options.resamples):
@@ -116,17 +141,22 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
             with _silence():
                 fit(
                     [
-                        *("fit", "--config", options.config, *args[split + 1 :], *setting.flags()),
+                        *("fit", *base, *setting.flags(configuration)),
                         *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
                         *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
                         *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
                     ]
                 )
-            runs[setting].append(read_run(folder / "runs" / f"setting-{i}" / str(f"version_{seed}"), seed))
-    scores = [summarize(setting, runs[setting]) for setting in grid]
+            runs[setting].append(read_run(folder / "runs" / f"setting-{i}" / f"version_{seed}", seed))
+        scores.append(summarize(setting, runs[setting]))
+        _write_scores(folder, scores, None)
     chosen = choose(scores)
-    _write(folder, scores, runs[chosen.setting], chosen)
-    _print(scores, chosen, folder)
+    _write_scores(folder, scores, chosen)
+    _write_shares(folder, runs[chosen.setting])
+    _draw(folder / "scores.png", scores, chosen)
+    _print(scores, chosen)
+    print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}. To fit it:")
+    print(f"  lightning-dc fit {shlex.join([*base, *chosen.setting.flags(configuration)])}")
 
 
 def read_run(folder: Path, seed: int) -> Run:
@@ -176,34 +206,86 @@ def choose(scores: Sequence[Scores]) -> Scores:
     """The best K by the mean of silhouette and stability, then the one-standard-error rule for alpha and beta.
 
     Raises:
-        InputError: no setting has a silhouette.
+        InputError: no setting has a silhouette, or alpha or beta is to be chosen and no setting of the best K has a
+            held-out loss.
     """
-    by_k: dict[int | None, list[float]] = {}
+    by_k: dict[int | None, list[Scores]] = {}
     for score in scores:
-        by_k.setdefault(score.setting.k, []).append((score.silhouette + score.stability) / 2)
-    means = {k: float(np.mean(values)) for k, values in by_k.items()}
-    usable = {k: mean for k, mean in means.items() if np.isfinite(mean)}
-    if not usable:
+        if math.isfinite(_quality(score)):
+            by_k.setdefault(score.setting.k, []).append(score)
+    if not by_k:
         raise InputError("no setting has more than one cluster in each resample; choose other values of k")
-    best_k = max(usable, key=lambda k: usable[k])
-    candidates = [score for score in scores if score.setting.k == best_k]
-    best = min(candidates, key=lambda score: score.loss if np.isfinite(score.loss) else np.inf)
-    near = [s for s in candidates if not np.isfinite(best.loss) or s.loss <= best.loss + best.loss_error]
+    candidates = max(by_k.values(), key=lambda usable: np.mean([_quality(score) for score in usable]))
+    measured = [score for score in candidates if math.isfinite(score.loss)]
+    if not measured:
+        if any(value is not None for score in candidates for value in score.setting[1:]):
+            raise InputError(
+                "alpha and beta are chosen by the held-out loss of the task, but no run of the best k "
+                f"({candidates[0].setting.k}) has logged one that is finite as val/task; leave --alpha and --beta out, "
+                "or give data with targets in the held-out rows"
+            )
+        return candidates[0]
+    best = min(measured, key=lambda score: score.loss)
+    near = [score for score in measured if score.loss <= best.loss + best.loss_error]
     return max(near, key=lambda score: (score.setting.alpha or 0.0, score.setting.beta or 0.0))
 
 
+def _quality(score: Scores) -> float:
+    return (score.silhouette + score.stability) / 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the other subcommands do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see lightning-dc select --help)")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "lightning-dc select", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser("lightning-dc select", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="configuration of lightning-dc fit, a file or a shipped name")
     parser.add_argument("--k", type=int, nargs="+", help="numbers of clusters")
-    parser.add_argument("--alpha", type=float, nargs="+", help="weights of sparsity, in both phases of DeepType")
+    parser.add_argument(
+        "--alpha", type=float, nargs="+", help="weights of sparsity, or ends of its ramp, in both phases of DeepType"
+    )
     parser.add_argument("--beta", type=float, nargs="+", help="weights of distance, in the joint phase of DeepType")
     parser.add_argument("--resamples", type=int, default=5, help="fits of each setting (5)")
     parser.add_argument("--hold-out", type=float, default=0.2, help="share of rows that a resample leaves out (0.2)")
     parser.add_argument("--output", default="runs/select", help="folder of the scores and of the runs (runs/select)")
     return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.resamples < 2 or not 0.0 < options.hold_out < 1.0:
+        raise InputError(
+            f"resamples={options.resamples} must be at least 2, and hold_out={options.hold_out} lie in (0, 1)"
+        )
+    if any(k < 2 for k in options.k or ()):
+        raise InputError(f"k={options.k} are numbers of clusters and must each be at least 2")
+    for name in ("alpha", "beta"):
+        values = getattr(options, name) or ()
+        if not all(math.isfinite(value) and value >= 0 for value in values):
+            raise InputError(f"{name}={values} are weights and must be finite and not negative")
+
+
+def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dict[str, Any]:
+    """The configuration of all runs, with everything that the command line fills in; a slip in it is reported."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            fit(["fit", *base, "--print_config"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    configuration: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return configuration
+
+
+def _weight(value: float, configured: Any) -> Any:
+    """A loss weight in primitives: the number, or the configured schedule with it as its end."""
+    if not isinstance(configured, Mapping) or "end" not in configured.get("init_args", {}):
+        return value
+    return {**configured, "init_args": {**configured["init_args"], "end": value}}
 
 
 def _name(setting: Setting) -> str:
@@ -225,22 +307,27 @@ def _row(score: Scores) -> dict[str, Any]:
     return score.setting._asdict() | {key: value for key, value in score._asdict().items() if key != "setting"}
 
 
-def _write(folder: Path, scores: Sequence[Scores], runs: Sequence[Run], chosen: Scores) -> None:
-    with (folder / "scores.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*_row(chosen), "chosen"])
+def _write_scores(folder: Path, scores: Sequence[Scores], chosen: Scores | None) -> None:
+    """Write the table in one move, so that a selection that is cut short leaves the settings before it."""
+    new = folder / "scores.csv.new"
+    with new.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*_row(scores[0]), "chosen"])
         writer.writeheader()
         writer.writerows(_row(score) | {"chosen": int(score is chosen)} for score in scores)
+    os.replace(new, folder / "scores.csv")
+
+
+def _write_shares(folder: Path, runs: Sequence[Run]) -> None:
     shares = selection_shares(runs)
     if shares:
         with (folder / "features.csv").open("w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["feature", "share"])
             table.writerows(shares.items())
-    _draw(folder / "scores.png", scores, chosen)
 
 
 def selection_shares(runs: Sequence[Run]) -> dict[str, float]:
-    """Share of the runs in which an input was kept, of those kept at least once, the most frequent first."""
+    """Selection share: of the runs, those that kept an input; of inputs kept at least once, the most frequent first."""
     kept = [name for run in runs for name in run.selected or ()]
     shares = {name: kept.count(name) / len(runs) for name in dict.fromkeys(kept)}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
@@ -263,10 +350,9 @@ def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
     figure.savefig(path)
 
 
-def _print(scores: Sequence[Scores], chosen: Scores, folder: Path) -> None:
+def _print(scores: Sequence[Scores], chosen: Scores) -> None:
     from tabulate import tabulate
 
     rows = [[_name(score.setting), *score[1:], "chosen" if score is chosen else ""] for score in scores]
     headers = ["setting", "silhouette", "stability", "held-out loss", "its error", "inputs", ""]
     print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=".4f"))
-    print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}")

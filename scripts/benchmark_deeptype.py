@@ -10,14 +10,15 @@ data, too, and nothing else; an input counts as selected if its weights are not 
 *recovery*: the classes are the clusters. "bayes" is the ARI of the rule that knows the true centres, the best that
 samples allow without their labels; "nearest" is the smallest distance of two centres in standard deviations.
 
-*penalties*: the same penalty on all inputs (`gamma=null`), at several alphas, beside the default, on the smallest data.
+*penalties*: the same penalty on all inputs (`gamma=null`), at several alphas, beside the default, on the first two data
+sets of recovery and the first of subtypes; all with the ramp of the configuration, whose end is alpha.
 
 *subtypes*: each class consists of two or three clusters, which the labels don't show; ARI is against the clusters.
 torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs at 1e-3 and
 15 at 1e-4, 8 steps a batch) and as many clusters. Seconds are those of the CPU, on one thread: its are of training and
-clustering, ours of the whole run from the command line with its tables and files, but without TensorBoard and
-checkpoints, which torch-deeptype does not write. Both get the same standardised inputs. It needs
-`pip install --no-deps torch-deeptype`.
+clustering, ours of a whole `fit` with its tables and files, in this process, so without the start-up of Python and its
+imports, and without TensorBoard and checkpoints, which torch-deeptype does not write. Both get the same standardised
+inputs. It needs `pip install --no-deps torch-deeptype`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from common import describe_machine, flags, new_parser, note, parse, silence
 from pyarrow import parquet
 from scipy.spatial.distance import cdist, pdist
@@ -41,6 +43,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules import SyntheticDataModule
 from lightning_dc.cli import main as lightning_dc
+from lightning_dc.selection import Setting
+from lightning_dc.shipped import find_config
 
 
 class Shape(NamedTuple):
@@ -75,6 +79,7 @@ class Fit(NamedTuple):
 
 def main() -> None:
     """Run the benchmark."""
+    torch.set_num_threads(1)
     parser = new_parser(__doc__)
     parts = ("recovery", "penalties", "subtypes")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
@@ -88,7 +93,8 @@ def main() -> None:
         for shape in RECOVERY:
             print_recovery(shape, args)
     if "penalties" in args.parts:
-        print_penalties(RECOVERY[0], args)
+        for shape in (*RECOVERY[:2], SUBTYPES[0]):
+            print_penalties(shape, args)
     if "subtypes" in args.parts:
         for shape in SUBTYPES:
             print_subtypes(shape, args)
@@ -168,10 +174,10 @@ def print_penalties(shape: Shape, args: argparse.Namespace) -> None:
     """Adaptive and equal penalties."""
     rows = []
     kinds: list[tuple[str, list[str]]] = [("by evidence (default)", [])]
+    configuration = yaml.safe_load(find_config("deeptype_synthetic").read_text())
     for alpha in ALPHAS:
-        weights = {"model.pretraining.loss_weights": f"{{task: 1.0, sparsity: {alpha}}}"}
-        weights["model.joint.loss_weights"] = f"{{task: 1.0, sparsity: {alpha}, distance: 0.2}}"
-        kinds.append((f"equal, alpha {alpha}", ["--model.gamma=null", *flags(weights)]))
+        overrides = Setting(None, alpha, None).flags(configuration)
+        kinds.append((f"equal, alpha {alpha}", ["--model.gamma=null", *overrides]))
     for name, overrides in kinds:
         scores = []
         for seed in seeds_of(shape, args)[:10]:

@@ -189,7 +189,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     ("method", "flag", "expected"),
     [
         ("DCN", "--model.clustering.trainable=[head]", "trainable of DCN's clustering names head"),
-        ("DCN", "--model.refresh_every_n_steps=5", "every_n_steps=5 and every_n_epochs=10 are both given"),
+        ("DCN", "--model.refresh_every_n_steps=5", "to refresh by steps add refresh_every_n_epochs=null"),
         ("DCN", "--model.clustering.loss_weights={kl: 1.0}", "name ['kl']; choose from reconstruction, kmeans"),
         ("IDEC", "--model.clustering.loss_weights={kmeans: 1.0}", "name ['kmeans']; choose from reconstruction, kl"),
         ("AEKMeans", "--model.n_clusters=201", "n_clusters=201 is more than the 200 samples"),
@@ -223,3 +223,31 @@ def test_an_algorithm_that_fails_leaves_the_table_and_the_others(
     found = columns(RUN / "clusters.parquet").keys()
     assert "cluster_kmeans" in found
     assert "cluster_spectral" not in found
+
+
+GROUPED = """
+from datamodules import SyntheticDataModule
+
+class Grouped(SyntheticDataModule):
+    @property
+    def feature_groups(self):
+        return [[0, 1], [2, 3, 4], *([j] for j in range(5, 20))]
+"""
+
+
+def test_deeptype_is_applied_to_samples_without_targets_and_groups(
+    lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grouped_samples.py").write_text(GROUPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    phases = [f"--model.{phase}.max_steps=4" for phase in ("pretraining", "joint")]
+    encoder = ("--model.encoder.hidden_dims=[8,4]", "--model.n_clusters=4")
+    method = ("--model=DeepType", "--model.encoder=MLPEncoder", *encoder, *phases)
+    lightning_dc_cli("fit", *method, "--data=grouped_samples.Grouped", "--data.target=class", *DATA[1:])
+    for command in ("predict", "validate"):
+        lightning_dc_cli(command, *DATA, "--data.scaling=none", "--ckpt_path", CHECKPOINT)
+    fitted, predicted = columns(RUN / "clusters.parquet"), columns(Path("predictions.parquet"))
+    assert predicted["cluster"].tolist() == fitted["cluster"].tolist()
+    np.testing.assert_allclose(predicted["z_3"], fitted["z_3"], rtol=1e-5)
+    refused = lightning_dc_cli.fails("fit", *DATA, "--ckpt_path", CHECKPOINT)  # training needs targets
+    assert "target_spec is None, but DeepType learns a target" in refused

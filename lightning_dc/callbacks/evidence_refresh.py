@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import sum_
 from lightning_dc.errors import InputError
-from lightning_dc.functional import input_evidence, null_residuals, permuted, size_weights
+from lightning_dc.functional import input_evidence, null_residuals, permutations, size_weights
 from lightning_dc.losses import GroupSparsity, TaskLoss
 from lightning_dc.randomness import mix_seed
+from lightning_dc.schedules import Progress
 from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
 
 _N_PERMUTATIONS = 100
@@ -27,11 +29,12 @@ class EvidenceRefresh(Refresh):
     count and inputs that don't are nearly uncorrelated (Huang, Ma and Zhang 2008, Statistica Sinica 18:1603). Here e_g
     is the input's association with the targets, or with the clusters where there are some and it is larger, in units of
     what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). n_g, the number of
-    weights of the group, makes alpha = 1 the penalty that no Adam step can overcome for an input at the level of
-    chance.
+    weights of the group, makes alpha = 1 the penalty that outweighs the usual Adam step, of about the learning rate,
+    for an input at the level of chance (:class:`~lightning_dc.callbacks.ProximalStep`).
 
     Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
-    An input that acts only together with another has no marginal evidence and is dropped.
+    An input that acts only together with another has no marginal evidence and is dropped; where no input has
+    enough for alpha, a warning says so.
 
     Args:
         gamma: how steeply the penalty falls with evidence, positive.
@@ -65,6 +68,15 @@ class EvidenceRefresh(Refresh):
         if module.assignments is not None:
             outcomes.append(null_residuals(module.assignments.labels.long(), "class"))
         evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)
+        best, n_steps = float(evidence.max()), module.progress.n_steps
+        alpha = module.phase.loss_weights(Progress(n_steps, n_steps))[self.term]
+        if best <= 1.0 and alpha >= best**self.gamma:  # a smaller alpha may leave it a chance
+            rank_zero_warn(
+                f"Phase {module.phase.name!r}: no input is associated with the targets or clusters beyond chance "
+                f"(largest evidence {best:.2f}, chance is 1), so all may be dropped. Inputs that act "
+                "only together with others can't be seen this way; penalise all inputs alike with gamma=null, or lower "
+                f"loss_weights.{self.term}"
+            )
         n_hidden = len(module.autoencoder.input_layer.weight)
         groups = sparsity.groups._replace(sizes=sparsity.groups.sizes * n_hidden)
         factors = size_weights(sparsity.norm, groups) * evidence.clamp_min(1e-6) ** -self.gamma
@@ -74,8 +86,8 @@ class EvidenceRefresh(Refresh):
     def _evidence(module: ClusteringModule, residuals: Tensor, sparsity: GroupSparsity) -> Tensor:
         loader = training_loader(module)
         generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
-        outcomes = permuted(residuals, _N_PERMUTATIONS, generator)
         n_inputs, n_samples = len(sparsity.of_input), loader.n_samples
+        orders = permutations(n_samples, _N_PERMUTATIONS, generator)
         moments = residuals.new_zeros(2, n_inputs)
         for _, batch in read_owned(module, loader):
             x = batch.x.flatten(1).double()
@@ -84,14 +96,15 @@ class EvidenceRefresh(Refresh):
         variance = square - mean.square()
         usable = variance > 1e-12 * square
         scale = torch.where(usable, variance, 1.0).rsqrt() * usable
-        columns = outcomes.movedim(0, 1).flatten(1)  # (N, (P + 1) T): one product of matrices for all permutations
-        products = residuals.new_zeros(2, n_inputs, columns.shape[1])
+        products = residuals.new_zeros(2, n_inputs, orders.shape[0] * residuals.shape[1])
         fourth = torch.zeros_like(mean)
         for rows, batch in read_owned(module, loader):
             z = (batch.x.flatten(1).double() - mean) * scale
-            products[0].addmm_(z.T, columns[rows])
-            products[1].addmm_(z.square().T, columns[rows])
+            # (n, (P + 1) T): one product of matrices for all permutations, whose residuals are never held at once
+            columns = residuals[orders[:, rows].T.to(residuals.device)].flatten(1)
+            products[0].addmm_(z.T, columns)
+            products[1].addmm_(z.square().T, columns)
             fourth += z.pow(4).sum(0)
         variances = torch.stack([usable.double(), sum_(fourth) / n_samples - usable.double()])
-        products = sum_(products).view(2, n_inputs, len(outcomes), -1)
+        products = sum_(products).view(2, n_inputs, len(orders), -1)
         return input_evidence(products, variances, n_samples, sparsity.groups)

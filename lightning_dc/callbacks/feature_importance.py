@@ -10,10 +10,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from lightning_dc.batch import SampleLoader
 from lightning_dc.callbacks.access import clustering_module
-from lightning_dc.distributed import sum_
+from lightning_dc.distributed import CHUNK_SIZE, sum_
 from lightning_dc.functional import standardized_differences
 from lightning_dc.losses import GroupSparsity
 from lightning_dc.training import ClusteringModule, assign_all, read_owned, record_figure, training_loader
@@ -29,7 +31,7 @@ class FeatureImportance(Callback):
     the data), ``importance`` (the norm of its group's weights in the input layer), ``selected`` (1 unless those are
     exactly zero), and for each cluster its standardised mean difference from all other samples: signed, in standard
     deviations. One figure draws importances and differences, the other the clusters in the first two principal
-    components of the representation and of the raw inputs.
+    components of the representation and of the raw inputs. A run that has dropped every input ends with a warning.
 
     Args:
         file_name: name of the table.
@@ -52,6 +54,11 @@ class FeatureImportance(Callback):
         sparsity = module.losses[self.term]
         assert isinstance(sparsity, GroupSparsity)
         importance = sparsity.scores(module.autoencoder.input_layer.weight)[sparsity.of_input].cpu()
+        if not bool(importance.any()):
+            rank_zero_warn(
+                "The weights of all inputs are zero, so neither predictions nor clusters depend on the data. Lower "
+                f"loss_weights.{self.term} in all phases, or penalise all inputs alike with gamma=null"
+            )
         order = importance.argsort(descending=True, stable=True)
         names = module.feature_names
         path = Path(folder) / self.file_name
@@ -106,7 +113,7 @@ def _draw_clusters(module: ClusteringModule, z: Tensor, labels: Tensor) -> Any:
 
     loader = training_loader(module)
     chosen = torch.linspace(0, len(z) - 1, min(len(z), _MOST_POINTS)).long()
-    x = torch.cat([loader.read(i, i + 1).x for i in chosen.tolist()]).flatten(1).cpu()
+    x = _read_rows(loader, chosen)
     figure = Figure(figsize=(9.0, 4.5), layout="constrained")
     for axes, title, rows in zip(figure.subplots(1, 2), ("representation", "raw inputs"), (z[chosen], x), strict=True):
         plane = PCA(min(2, rows.shape[1]), random_state=0).fit_transform(rows.double().numpy())
@@ -115,3 +122,13 @@ def _draw_clusters(module: ClusteringModule, z: Tensor, labels: Tensor) -> Any:
         )
         axes.set(title=title, xlabel="first principal component", ylabel="second principal component")
     return figure
+
+
+def _read_rows(loader: SampleLoader, rows: Tensor) -> Tensor:
+    """Inputs of some rows in ascending order, (n, F): a read for each stretch of the data that has some of them."""
+    parts = []
+    for start in range(0, loader.n_samples, CHUNK_SIZE):
+        own = rows[(rows >= start) & (rows < start + CHUNK_SIZE)]
+        if len(own) > 0:
+            parts.append(loader.read(start, min(start + CHUNK_SIZE, loader.n_samples)).x.cpu().flatten(1)[own - start])
+    return torch.cat(parts)

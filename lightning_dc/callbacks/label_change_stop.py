@@ -61,8 +61,8 @@ class LabelChangeStop(Callback):
         if assignments.step != module.global_step or module.progress.step == 0:
             return
         if self._seen != assignments.step:
-            is_next = assignments.changed < self.tolerance
-            self._n_calm = self._n_calm + 1 if is_next else 0
+            is_calm = assignments.changed < self.tolerance
+            self._n_calm = self._n_calm + 1 if is_calm else 0
             self._seen = assignments.step
         if self._n_calm >= self.patience:
             self._n_calm = 0

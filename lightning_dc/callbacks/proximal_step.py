@@ -22,8 +22,13 @@ class ProximalStep(Callback):
     plain SGD the two steps together are proximal gradient descent on loss + alpha * penalty: the operator's strength is
     the learning rate times alpha, the weight of the term at this step. Under Adam that strength is kept, as AdamW keeps
     its weight decay apart from the gradient: no group is shrunk less because its gradients were large. An Adam step
-    moves a weight by about the learning rate at most, so a group of n weights stays at zero for certain where alpha
-    times its factor is sqrt(n) or more (with ``l21``), whatever the scale of the loss.
+    moves a weight by at most (1 - beta1) / sqrt(1 - beta2) times the learning rate (Kingma and Ba 2015,
+    https://arxiv.org/abs/1412.6980, section 2.1), 3.2 times with the usual betas, and by about the learning rate or
+    less where gradients keep their size. So a group of n weights that is zero stays so, whatever the scale of the loss,
+    where alpha times its factor is sqrt(n) times that bound or more (with ``l21``); sqrt(n) is enough as a rule.
+
+    The strength of step t, counted from 1, has alpha after t steps; the penalty in the logged loss of that step has
+    alpha after t - 1.
 
     It is level-triggered: a step that a run was killed in is completed when the run resumes. It must be the first of
     the callbacks that act on steps.

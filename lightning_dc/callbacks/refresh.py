@@ -24,14 +24,14 @@ class Refresh(Callback, ABC):
         every_n_epochs: the same in epochs.
 
     Raises:
-        InputError: both are given, or a number below 1.
+        InputError: both are set, or a number below 1.
     """
 
     def __init__(self, every_n_steps: int | None = None, every_n_epochs: int | None = None) -> None:
         if every_n_steps is not None and every_n_epochs is not None:
             raise InputError(
-                f"every_n_steps={every_n_steps} and every_n_epochs={every_n_epochs} are both given; set one of them to "
-                "null"
+                f"every_n_steps={every_n_steps} and every_n_epochs={every_n_epochs} are both set; "
+                "to refresh by steps add refresh_every_n_epochs=null"
             )
         for name, value in (("every_n_steps", every_n_steps), ("every_n_epochs", every_n_epochs)):
             if value is not None and value < 1:

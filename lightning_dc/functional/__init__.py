@@ -19,12 +19,11 @@ from lightning_dc.functional.contingency import (
 from lightning_dc.functional.cox import Ties, cox_loss
 from lightning_dc.functional.differences import standardized_differences
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
-from lightning_dc.functional.evidence import input_evidence, permuted
+from lightning_dc.functional.evidence import input_evidence, permutations
 from lightning_dc.functional.matching import match_clusters
 from lightning_dc.functional.norms import (
     InputGroups,
     Norm,
-    adaptive_weights,
     check_norm,
     group_norms,
     group_penalty,
@@ -45,7 +44,6 @@ __all__ = [
     "InputGroups",
     "Norm",
     "Ties",
-    "adaptive_weights",
     "adjusted_rand_index",
     "agreement_scores",
     "assignment_entropy",
@@ -65,7 +63,7 @@ __all__ = [
     "nearest_centroids",
     "normalized_mutual_information",
     "null_residuals",
-    "permuted",
+    "permutations",
     "project_to_bound",
     "proximal_step",
     "size_statistics",

@@ -12,12 +12,13 @@ from lightning_dc.functional.norms import InputGroups, group_sums
 _QUANTILE = 0.99
 
 
-def permuted(residuals: Tensor, n_permutations: int, generator: torch.Generator) -> Tensor:
-    """The residuals, and copies of them in random orders of the rows, (P + 1, N, T)."""
-    copies = [residuals]
-    for _ in range(n_permutations):
-        copies.append(residuals[torch.randperm(len(residuals), generator=generator).to(residuals.device)])
-    return torch.stack(copies)
+def permutations(n_samples: int, n_permutations: int, generator: torch.Generator) -> Tensor:
+    """The samples as they are, and in P random orders, (P + 1, N), int32: numbers of rows, four bytes each."""
+    orders = torch.empty(n_permutations + 1, n_samples, dtype=torch.int32)
+    orders[0] = torch.arange(n_samples)
+    for order in orders[1:]:
+        order.copy_(torch.randperm(n_samples, generator=generator))
+    return orders
 
 
 def input_evidence(products: Tensor, variances: Tensor, n_samples: int, groups: InputGroups) -> Tensor:

@@ -176,21 +176,6 @@ def size_weights(norm: Norm, groups: InputGroups) -> Tensor:
     return groups.sizes.to(torch.float32) ** _SIZE_EXPONENTS[norm]
 
 
-def adaptive_weights(weight: Tensor, norm: Norm, groups: InputGroups, gamma: float = 1.0) -> Tensor:
-    """Factors of the adaptive group lasso from the weights of a first fit, (G,): ``norm^-gamma`` of each group.
-
-    Wang and Leng 2008 (https://doi.org/10.1016/j.csda.2008.05.006). A group whose first weights are 0 gets the largest
-    finite factor, so it stays at zero.
-
-    Args:
-        weight: weights of the first fit, (H, F).
-        norm: name of the norm.
-        groups: groups of the F inputs.
-        gamma: how much the first fit counts, positive.
-    """
-    return (group_norms(weight.detach(), norm, groups) ** -gamma).clamp_max(torch.finfo(weight.dtype).max)
-
-
 def _factors(weight: Tensor, norm: Norm, groups: InputGroups, group_weights: Tensor | None) -> Tensor:
     return (size_weights(norm, groups) if group_weights is None else group_weights).to(weight)
 

@@ -23,8 +23,8 @@ class GroupSparsity(LossTerm):
         proximal: its gradient is left out, because a ``ProximalStep`` callback takes its part; its value is logged.
 
     Attributes:
-        group_weights: omega, (G,), a buffer that is written in place; at first the square roots of the group's sizes
-            (:func:`~lightning_dc.functional.size_weights`).
+        group_weights: omega, (G,), a buffer that is written in place; at first those of
+            :func:`~lightning_dc.functional.size_weights`, for ``l21`` the square roots of the groups' sizes.
 
     Raises:
         InputError: an unknown norm.

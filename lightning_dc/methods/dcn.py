@@ -43,7 +43,7 @@ class DCN(ClusteringModule):
         pretraining: training of the whole autoencoder.
         clustering: joint training of reconstruction and clustering.
         refresh_every_n_steps: steps between two refreshes of centroids and assignments over the whole training set;
-            None leaves it to ``refresh_every_n_epochs``.
+            None leaves it to ``refresh_every_n_epochs``, which must be None otherwise.
         refresh_every_n_epochs: the same in epochs; the paper's code has 10.
         tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
         n_init: restarts of the first k-means.

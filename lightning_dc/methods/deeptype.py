@@ -26,6 +26,7 @@ from lightning_dc.metrics import TaskScores
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, SupervisedStep
 
 _PARTS = ("encoder", "task")
+_MOST_SHOWN = 20  # inputs in the table at the end of a run
 
 
 class DeepType(ClusteringModule):
@@ -42,28 +43,35 @@ class DeepType(ClusteringModule):
 
     *Inputs.* By default the sparsity is proximal, so that weights of dropped inputs are exactly zero, and adaptive: a
     group lasso drops inputs that are redundant for telling the classes apart, and with them what tells clusters apart.
-    :class:`~lightning_dc.callbacks.EvidenceRefresh` says how the factors come about and what they can't see. The
-    authors' choice is ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero.
+    :class:`~lightning_dc.callbacks.EvidenceRefresh` says how the factors come about. Evidence is marginal: it can't see
+    inputs that act only together, such as the two of an exclusive or, and drops them. The authors' choice is
+    ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero.
 
     *Representation.* The authors cluster the last hidden layer. The longer the task is learned, the more that layer
     shows the classes alone; the first hidden layer keeps the geometry of the inputs that were kept. Where clusters are
     to be finer than the classes, ``representation=[activation_1]`` finds them.
+
+    *Defaults.* What was measured are the settings of the configuration ``deeptype_synthetic``: these defaults, but with
+    ``representation=[activation_1]`` and, in ``pretraining``, a ramp of alpha, ``Exponential(0, 1, time_constant=20)``.
 
     Args:
         input_shape: shape of one sample.
         target_spec: what the targets are; the DataModule says it on the command line.
         n_clusters: number of clusters K.
         encoder: builds the encoder from ``input_shape``; it begins with a linear layer.
-        representation: names of the encoder's layers whose outputs, concatenated, are clustered; None is its output.
+        representation: names of the encoder's layers whose outputs, concatenated, are clustered; None is its output, as
+            the authors have it.
         norm: of the input layer's weights: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
         proximal: apply the norm's proximal operator after each step instead of adding its gradient.
-        gamma: how steeply an input's penalty falls with its evidence; None penalises all inputs alike.
+        gamma: how steeply an input's penalty falls with its evidence; None penalises all inputs alike. The unit of
+            alpha changes with it: with a gamma, alpha = 1 drops inputs at the level of chance whatever the number H of
+            hidden units; with None that takes an alpha of about sqrt(H) (``l21``).
         bound: largest absolute value of a weight of the input layer; None for no bound.
         ties: how Cox's partial likelihood treats events at the same time, ``efron`` or ``breslow``.
         pretraining: training of encoder and task head.
         joint: the same, with the distance to the centroids.
         refresh_every_n_steps: steps between two runs of k-means over the whole training set; None leaves it to
-            ``refresh_every_n_epochs``.
+            ``refresh_every_n_epochs``, which must be None otherwise.
         refresh_every_n_epochs: the same in epochs.
         tolerance: ``joint`` ends when fewer than this share of the labels change between two refreshes.
         patience: so many times in a row.
@@ -188,6 +196,3 @@ class DeepType(ClusteringModule):
         if self.task_scores.is_supervised:
             self.log_dict({f"{prefix}/{name}": value for name, value in self.task_scores.compute().items()})
         self.task_scores.reset()
-
-
-_MOST_SHOWN = 20

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_dc.functional import InputGroups, input_evidence, null_residuals, permuted
+from lightning_dc.functional import InputGroups, input_evidence, null_residuals, permutations
 
 NAN = float("nan")
 
@@ -14,7 +14,7 @@ NAN = float("nan")
 def evidence(x: Tensor, residuals: Tensor, groups: InputGroups, n_permutations: int = 100) -> Tensor:
     """Of all samples at once, standardised by NumPy."""
     z = torch.as_tensor((x.numpy() - x.numpy().mean(0)) / x.numpy().std(0))
-    outcomes = permuted(residuals, n_permutations, torch.Generator().manual_seed(0))
+    outcomes = residuals[permutations(len(x), n_permutations, torch.Generator().manual_seed(0))]
     products = torch.stack([torch.einsum("nf,pnt->fpt", v, outcomes) for v in (z, z**2)])
     variances = torch.stack([v.var(0, correction=0) for v in (z, z**2)])
     return input_evidence(products, variances, len(x), groups)

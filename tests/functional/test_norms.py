@@ -17,7 +17,6 @@ from lightning_dc import InputError
 from lightning_dc.functional import (
     InputGroups,
     Norm,
-    adaptive_weights,
     group_norms,
     group_penalty,
     project_to_bound,
@@ -269,18 +268,6 @@ def test_weights_of_one_absolute_value_cost_the_same_in_groups_of_any_size() -> 
         costs = [group_penalty(weight, norm, groups).item() for groups in (singles, grouped)]
         assert costs[0] == pytest.approx(costs[1])
     np.testing.assert_allclose(size_weights("l21", grouped).numpy(), np.sqrt([1, 2, 1, 3]), rtol=1e-6)
-
-
-def test_adaptive_weights_are_the_inverse_norms_and_keep_zeros_at_zero() -> None:
-    weight, groups = random(3, 7).float(), InputGroups.of(GROUPS, 7)
-    weight[:, 2] = 0
-    factors = adaptive_weights(weight, "l21", groups, gamma=2.0)
-    norms = [norm_of(weight.double().numpy()[:, group], "l21") for group in GROUPS]
-    np.testing.assert_allclose(factors[[0, 1, 3]].numpy(), np.array(norms)[[0, 1, 3]] ** -2.0, rtol=1e-5)
-    for norm in ("l1", "l21", "l1inf"):
-        moved = proximal_step(weight + 1.0, norm, groups, 1e-3, factors)
-        assert not moved[:, 2].any()
-        assert moved[:, 0].any()
 
 
 def test_steps_keep_the_precision_and_give_no_gradient() -> None:

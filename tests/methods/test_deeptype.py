@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
+import warnings
 from pathlib import Path
 from typing import Any, get_args
 
@@ -162,6 +163,46 @@ def test_dropped_inputs_are_exactly_zero_and_the_others_are_named(tmp_path: Path
             assert float(row[f"cluster_{k}"]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
+class ExclusiveOr(ClusteringDataModule):
+    """The class is whether the first two of 6 inputs have one sign; neither says anything by itself."""
+
+    target_spec = TargetSpec("class", ["unlike", "like"])
+
+    def __init__(self) -> None:
+        super().__init__(batch_size=40, scaling="standard")
+
+    def load(self) -> Samples:
+        random = np.random.default_rng(0)
+        signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])[np.arange(400) % 4]
+        x = random.normal(size=(400, 6))
+        x[:, :2] = 2.0 * signs + 0.5 * x[:, :2]
+        y = (signs.prod(1) > 0).astype(np.int64)
+        return Samples(x, None, y)
+
+
+def test_a_run_that_sees_no_evidence_warns_and_equal_penalties_find_the_inputs(tmp_path: Path) -> None:
+    fast = functools.partial(torch.optim.Adam, lr=1e-2)
+    kept = []
+    for gamma, alpha in ((2.0, 1.0), (None, 0.05)):
+        weights_of = {"task": 1.0, "sparsity": alpha}
+        model = deeptype(
+            target_spec=ExclusiveOr.target_spec,
+            pretraining=PhaseConfig(max_epochs=15, loss_weights=weights_of, optimizer=fast),
+            joint=PhaseConfig(max_epochs=1, loss_weights={**weights_of, "distance": 0.01}, optimizer=fast),
+            gamma=gamma,
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            trainer(tmp_path).fit(model, ExclusiveOr())
+        said = " ".join(str(warning.message) for warning in caught)
+        for message in ("Phase 'pretraining': no input is associated with the targets", "of all inputs are zero"):
+            assert (message in said) == (gamma is not None)
+        assert "gamma=null" in said or gamma is None
+        kept.append(model.importance > 0)
+    assert not kept[0].any()
+    assert kept[1][:2].all()
+
+
 def test_clusters_are_finer_than_the_classes(tmp_path: Path) -> None:
     data = SyntheticDataModule(400, 10, 4, 4, 8.0, target="class", n_subtypes=2, scaling="standard", batch_size=32)
     pl.seed_everything(0, verbose=False)
@@ -228,6 +269,7 @@ def test_it_stops_when_labels_have_not_changed_so_many_times(tmp_path: Path) -> 
         assert run.global_step == 8 + 4 * patience + 1  # pretraining, refreshes of an encoder that stays, k-means
 
 
+@pytest.mark.filterwarnings("ignore:The weights of all inputs are zero")
 @pytest.mark.parametrize("norm", ["l1", "ridge", "l21", "l1inf"])
 def test_every_norm_trains(tmp_path: Path, norm: Any) -> None:
     strong = PhaseConfig(max_epochs=2, loss_weights={"task": 1.0, "sparsity": 20.0}, optimizer=SLOW)
@@ -266,6 +308,7 @@ def test_inputs_of_a_group_are_kept_or_dropped_together(tmp_path: Path) -> None:
         ({"gamma": 0.0}, "gamma=0.0"),
         ({"bound": 0.0}, "bound=0.0"),
         ({"patience": 0}, "patience=0"),
+        ({"refresh_every_n_steps": 5}, r"every_n_steps=5 and every_n_epochs=1 .* add refresh_every_n_epochs=null"),
         ({"feature_groups": [[0, 1]]}, "feature_groups"),
         (
             {"joint": PhaseConfig(max_epochs=1, loss_weights={"task": 1.0}, trainable=["decoder"])},
