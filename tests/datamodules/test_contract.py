@@ -72,7 +72,7 @@ class TestMNIST(DataModuleContract):
 class TestReuters(DataModuleContract):
     def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
         write_fake_reuters(folder)
-        return ReutersDataModule(str(folder), n_words=60, n_topics=None, split=True, batch_size=50, labels=labels)
+        return ReutersDataModule(str(folder), n_words=60, n_topics="all", split=True, batch_size=50, labels=labels)
 
 
 class TestSynthetic(DataModuleContract):
