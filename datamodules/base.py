@@ -17,7 +17,7 @@ from datamodules.file_rows import FileRows
 from datamodules.ids import check_ids
 from datamodules.loader import BatchLoader
 from datamodules.scaling import Scaling, ScalingName, check_finite
-from datamodules.sparse import SparseRows, is_sparse
+from datamodules.sparse import SparseRows, is_sparse, torch_dtype
 from datamodules.targets import check_targets
 from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
@@ -339,8 +339,8 @@ class _Checked(NamedTuple):
         ids = None if first.ids is None or second.ids is None else np.concatenate([first.ids, second.ids])
         if isinstance(first.x, SparseRows) and isinstance(second.x, SparseRows):
             return cls(first.x.join(second.x), y, targets, ids)
-        if isinstance(first.x, Tensor) and isinstance(second.x, Tensor):
-            return cls(torch.cat([first.x, second.x]), y, targets, ids)
+        if not isinstance(first.x, SparseRows) and not isinstance(second.x, SparseRows):  # in a file: read as a whole
+            return cls(torch.cat([first.x[:], second.x[:]]), y, targets, ids)
         raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
 
 
@@ -364,9 +364,7 @@ def _as_tensor(array: Any, name: str) -> Tensor:
     array = np.asarray(array)
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} has dtype {array.dtype}; give numbers")
-    if array.dtype in (np.uint16, np.uint32, np.uint64):
-        array = array.astype(np.int64)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = array.astype(torch_dtype(array.dtype), copy=False)
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 

@@ -32,5 +32,6 @@ def download(name: str, folder: Path, checksum: str, mirrors: Sequence[str]) -> 
             fetcher.fetch(name, progressbar=True)
             return
         except (OSError, ValueError) as error:
-            reasons.append(f"{mirror}: {str(error).splitlines()[0]}")
+            reason = " ".join(str(error).split()) or type(error).__name__
+            reasons.append(f"{mirror}: {reason}")
     raise InputError(f"{name} could not be downloaded ({'; '.join(reasons)}); put the file into folder={str(folder)!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.sparse import torch_dtype
 from lightning_dc.errors import InputError
 
 _DENSE_ENOUGH = 4  # a range of rows is read as a whole if at least one of so many is wanted
@@ -41,7 +41,7 @@ class FileRows:
         self.rows = rows
         self._shape = tuple(shape)
         self._dtype = dtype
-        self._native = np.dtype(np.int64) if dtype in (np.uint16, np.uint32, np.uint64) else dtype.newbyteorder("=")
+        self._native = torch_dtype(dtype)
         self.shape = torch.Size((shape[0] if rows is None else len(rows), *shape[1:]))
         self.ndim = len(self.shape)
         self.dtype = torch.from_numpy(np.empty(0, self._native)).dtype
@@ -119,13 +119,11 @@ class FileRows:
         """Read rows from one on, as many as the array has, in the file's type."""
         view = memoryview(array.reshape(-1).view(np.uint8).data)
         place = self.offset + start * self.row_bytes
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            done = 0
+        done = 0
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(place)
             while done < len(view):  # one call reads 2 GiB at most
-                n_read = os.preadv(handle, [view[done:]], place + done)
-                if n_read == 0:
+                n_read = file.readinto(view[done:])
+                if not n_read:
                     raise InputError(f"{self.path}: ends at row {start + done // self.row_bytes}; get it again")
                 done += n_read
-        finally:
-            os.close(handle)

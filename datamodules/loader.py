@@ -157,7 +157,7 @@ class BatchLoader:
             chosen = order[places:]
             left, left_x = torch.cat([left, rows[chosen]]), torch.cat([left_x, buffer[chosen]])
         if len(left) > 0:
-            yield left, left[rank::world_size], self.scaling(left_x[rank::world_size].clone(), self.dtype)
+            yield left, left[rank::world_size], self.scaling(left_x[rank::world_size], self.dtype)
 
     def _take(self, rows: slice | Tensor) -> Tensor:
         """Scaled samples of a range, or by number."""

@@ -34,7 +34,8 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
     """Numbers of a Parquet file or a folder of them, which need not fit into memory.
 
     They are converted once, some rows at a time, to a file that is then read in a block shuffle; it is made again when
-    a source changes. A checkpoint keeps the names of the columns, and takes those of new data, whatever their order.
+    a source changes. A checkpoint keeps the names of the columns, and takes those of new data, whatever their order;
+    new data may lack the label.
     For text, categories or missing values take a :class:`~datamodules.TableDataModule`, which holds the table in
     memory.
 
@@ -86,7 +87,7 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
     def load(self) -> Samples:
         cache = self._cache()
         cache.update()  # nothing to do, unless a checkpoint has other columns
-        return Samples(FileRows.of_npy(cache.x), cache.y() if self.labels else None)
+        return Samples(FileRows.of_npy(cache.x), cache.y())
 
     def restore(self, state: dict[str, Any]) -> ParquetColumns:
         return ParquetColumns(**state)
@@ -97,7 +98,8 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         missing = [name for name in chosen.names if name not in names]
         if missing:
             raise InputError(f"{sources[0]}: lacks column {missing[0]!r}, which the model was trained on; add it")
-        return ParquetCache(sources, chosen.names, self.label if self.labels else None, self.cache)
+        has_label = self.labels and self.label in names  # new data need none
+        return ParquetCache(sources, chosen.names, self.label if has_label else None, self.cache)
 
     def _chosen(self) -> ParquetColumns:
         if self.learned is None:

@@ -21,6 +21,7 @@ _FEATURES: dict[Corpus, tuple[str, type[TfIdf] | type[FrequentColumns]]] = {
     "reuters21578": ("tfidf", TfIdf),
     "rcv1": ("columns", FrequentColumns),
 }
+_N_TOPICS = 10  # of Reuters-21578
 _SUBSET_SEED = 0  # pinned: another one would be another data set
 
 
@@ -44,7 +45,8 @@ class ReutersDataModule(LearningDataModule[Features]):
         folder: of Reuters-21578, where the ``.sgm`` files lie, or their ``.tar.gz``, or the path of that archive; None
             is ``data/reuters21578``. Of RCV1, scikit-learn's ``data_home``; None is its default.
         corpus: ``reuters21578`` or ``rcv1``.
-        n_topics: keep the news of the most frequent topics of Reuters-21578, this many; None keeps all of them.
+        n_topics: of Reuters-21578, keep the news of the most frequent topics, this many; ``all`` keeps all of them,
+            None those of 10.
         n_words: number of features F. A corpus of fewer words has columns of zeros.
         split: train on the training set of the ModApte split of Reuters-21578 and evaluate on its test set, without
             the news that are in neither. False pools all news.
@@ -63,7 +65,7 @@ class ReutersDataModule(LearningDataModule[Features]):
         self,
         folder: str | None = None,
         corpus: Corpus = "reuters21578",
-        n_topics: int | None = 10,
+        n_topics: int | Literal["all"] | None = None,
         n_words: int = 2000,
         split: bool = False,
         n_documents: int | None = None,
@@ -76,11 +78,17 @@ class ReutersDataModule(LearningDataModule[Features]):
         super().__init__(batch_size, scaling, val_fraction)
         if corpus not in _FEATURES:
             raise InputError(f"corpus={corpus!r} is unknown; choose from {', '.join(_FEATURES)}")
-        for name, value in (("n_topics", n_topics), ("n_words", n_words), ("n_documents", n_documents)):
+        if n_topics < 1 if isinstance(n_topics, int) else n_topics not in (None, "all"):
+            raise InputError(f"n_topics={n_topics!r} must be at least 1, or 'all'")
+        for name, value in (("n_words", n_words), ("n_documents", n_documents)):
             if value is not None and value < 1:
                 raise InputError(
                     f"{name}={value} must be at least 1" + ("" if name == "n_words" else ", or null for all")
                 )
+        if corpus == "rcv1" and n_topics is not None:
+            raise InputError(
+                f"n_topics={n_topics!r} chooses news of corpus='reuters21578'; leave it out with 'rcv1', which has four"
+            )
         if corpus == "rcv1" and split:
             raise InputError("split=True is the ModApte split of corpus='reuters21578'; leave it out with 'rcv1'")
         if corpus == "reuters21578" and n_documents is not None:
@@ -90,7 +98,7 @@ class ReutersDataModule(LearningDataModule[Features]):
         self.corpus = corpus
         self.learned_name, self._kind = _FEATURES[corpus]
         self.folder = None if folder is None else Path(folder).expanduser()
-        self.n_topics = n_topics
+        self.n_topics = _N_TOPICS if n_topics is None else n_topics
         self.n_words = n_words
         self.split = split
         self.n_documents = n_documents
@@ -166,6 +174,7 @@ class ReutersDataModule(LearningDataModule[Features]):
         if self.corpus == "rcv1":  # not kept: all stems are 600 MB
             news = rcv1.read_rcv1(self.folder, self.n_documents, _SUBSET_SEED)
         else:
-            news = self._news = reuters21578.read_reuters21578(self._sgml_folder, self.n_topics, split=self.split)
+            n_topics = None if self.n_topics == "all" else self.n_topics
+            news = self._news = reuters21578.read_reuters21578(self._sgml_folder, n_topics, split=self.split)
         self._topics = list(news.topics)
         return news

@@ -111,9 +111,14 @@ def is_sparse(x: object) -> bool:
 
 def _as_torch_can(values: Any) -> Any:
     """Numbers of a type that torch has, in its byte order."""
-    if values.dtype in (np.uint16, np.uint32, np.uint64):
-        return values.astype(np.int64)
-    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
-        return values.astype(np.float64)
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    values = values.astype(torch_dtype(values.dtype), copy=False)
     return values if values.flags.writeable else values.copy()  # torch warns of read-only memory
+
+
+def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Type that torch has for an array's numbers, in this machine's byte order."""
+    if dtype in (np.uint16, np.uint32, np.uint64):
+        return np.dtype(np.int64)
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return np.dtype(np.float64)
+    return dtype.newbyteorder("=")

@@ -90,7 +90,7 @@ def write_predictions(
     """
     if path.suffix == ".npz":
         columns, tables = _columns(index, z, q, is_soft=is_soft, others=others, ids=ids)
-        with _whole_file(path) as file:
+        with whole_file(path) as file:
             np.savez_compressed(file, **columns, **tables)
     else:
         with prediction_stream(path, is_soft=is_soft) as write:
@@ -113,7 +113,7 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
     from pyarrow import parquet
 
     pending: list[Any] = []
-    with _whole_file(path) as file, ExitStack() as stack:
+    with whole_file(path) as file, ExitStack() as stack:
         writer: Any = None
 
         def flush() -> None:
@@ -170,8 +170,8 @@ def _columns(
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[Any]:
-    """A file under another name that takes its own when all is written."""
+def whole_file(path: Path) -> Iterator[Any]:
+    """A binary file under another name that takes its own when all is written."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -107,7 +107,7 @@ class CentroidRefresh(Refresh):
             z = embed_chunks(module, loader, sample)[1]
             init = kmeans(z, n_clusters, n_init=self.n_init, generator=generator).centroids
             del z
-        estimator = MiniBatchKMeans(n_clusters, init=init.detach().clone())
+        estimator = MiniBatchKMeans(n_clusters, init=init)
         order = torch.randperm(-(-n_samples // CHUNK_SIZE), generator=generator)
         n_together = max(1, min(_MOST_CHUNKS, LARGE_TABLE // 4 // (CHUNK_SIZE * module.head.latent_dim)))
         before = None if module.assignments is None else module.assignments.labels
@@ -116,8 +116,6 @@ class CentroidRefresh(Refresh):
             rows, z = embed_chunks(module, loader, chunks.tolist())
             mixed = torch.randperm(len(z), generator=generator).to(z.device)
             for part in torch.split(mixed, CHUNK_SIZE):
-                if not estimator.is_fitted and len(part) < n_clusters:
-                    continue
                 labels = estimator.partial_fit(z[part]).labels_
                 if before is not None:
                     table += contingency_table(before[rows[part]], labels, n_clusters, n_clusters).to(table.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 import time
@@ -22,7 +23,7 @@ from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.predictions import check_prediction_ending, prediction_stream, write_predictions
+from lightning_dc.predictions import check_prediction_ending, prediction_stream, whole_file, write_predictions
 from lightning_dc.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.training import (
     ClusteringModule,
@@ -210,10 +211,12 @@ def _feature_names(trainer: pl.Trainer) -> Sequence[str] | None:
 
 
 def _write_terms(path: Path, terms: Sequence[TopTerm]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(TopTerm._fields)
-        writer.writerows(terms)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(TopTerm._fields)
+    writer.writerows(terms)
+    with whole_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _rows_of_terms(terms: Sequence[TopTerm]) -> _Rows:

@@ -9,7 +9,7 @@ from lightning_dc.distributed import sum_
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.estimator import Array, Centroids, Initialisation, as_init, to_samples
 from lightning_dc.kmeans.lloyd import kmeans
-from lightning_dc.kmeans.samples import full_precision
+from lightning_dc.kmeans.samples import check_arguments, full_precision
 
 _SEEDING_BATCHES = 3  # batches of samples that the centroids to start from are found in, as in scikit-learn
 _REASSIGN_EVERY = 10  # centroids are checked once the samples seen since make up so many times the number of clusters
@@ -118,6 +118,7 @@ class MiniBatchKMeans(Centroids):
     def fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
         """Cluster samples, (N, D), in passes over them in random order; ``y`` is ignored, as in scikit-learn."""
         data, weights = to_samples(x, sample_weight)
+        check_arguments(len(data), self.n_clusters, self.n_init)
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(data), generator=generator).to(data.device)
         first = order[: max(_SEEDING_BATCHES * self.batch_size, 3 * self.n_clusters)]
@@ -135,8 +136,9 @@ class MiniBatchKMeans(Centroids):
         return self
 
     def partial_fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
-        """Learn from one batch, (B, D); the first one, of at least K samples, also gives the first centroids.
+        """Learn from one batch, (B, D).
 
+        The first one also gives the first centroids, and has at least K samples, unless ``init`` is centroids, (K, D).
         Batches may come from other devices than the first one; centroids and counts stay where they are.
         """
         data, weights = to_samples(x, sample_weight)
@@ -150,16 +152,21 @@ class MiniBatchKMeans(Centroids):
 
     def _start(self, data: Tensor, weights: Tensor | None) -> None:
         """First centroids."""
-        result = kmeans(
-            data,
-            self.n_clusters,
-            n_init=self.n_init,
-            init=as_init(self.init),
-            max_iter=0,
-            sample_weight=weights,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-        self._set_centroids(result.centroids)
+        init = as_init(self.init)
+        fits = isinstance(init, Tensor) and init.shape == (self.n_clusters, data.shape[1])
+        if fits and bool(torch.isfinite(init).all()):  # however few samples there are
+            self._set_centroids(init.detach().to(data, copy=True))
+        else:
+            result = kmeans(
+                data,
+                self.n_clusters,
+                n_init=self.n_init,
+                init=init,
+                max_iter=0,
+                sample_weight=weights,
+                generator=torch.Generator().manual_seed(self.seed),
+            )
+            self._set_centroids(result.centroids)
         self.counts_ = torch.zeros(self.n_clusters, dtype=torch.float64, device=data.device)
         self.n_steps_, self._since_check = 0, 0.0
 

@@ -100,7 +100,7 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
 
 
 def sample_chunks(n_samples: int, latent_dim: int, n_clusters: int, generator: torch.Generator) -> list[int]:
-    """Random chunks: at least K samples, at most 64 chunks, and at most a quarter of ``LARGE_TABLE`` in embeddings."""
+    """Random chunks: at most 64, and a quarter of ``LARGE_TABLE`` in embeddings, unless K samples need more."""
     n_chunks = -(-n_samples // CHUNK_SIZE)
     affordable = max(min(LARGE_TABLE // 4 // (CHUNK_SIZE * latent_dim), 64), -(-n_clusters // CHUNK_SIZE) + 1)
     return torch.randperm(n_chunks, generator=generator)[:affordable].tolist()
@@ -131,7 +131,8 @@ def assign_all(
         keep_q: also return the (N, K) table of soft assignments.
         keep_z: also return the (N, D) table of embeddings.
         sink: gets soft assignments and embeddings of all rows on every process, in order, a chunk of each process at a
-            time, so that no process need hold them all. All processes give one, or none does.
+            time, so that no process need hold them all. All processes give one, or none does. If one fails on some
+            process it gets no more there, and all processes raise once the pass is over: none waits for another.
     """
     n_samples, n_clusters, device = loader.n_samples, module.head.n_clusters, module.device
     sums = torch.zeros(-(-n_samples // CHUNK_SIZE), n_clusters + 1, dtype=torch.float64, device=device)
@@ -140,14 +141,14 @@ def assign_all(
     labelled = torch.zeros(1, dtype=torch.int64, device=device)
     q_table = _table(module, n_samples, n_clusters) if keep_q else None
     z_table = _table(module, n_samples, module.head.latent_dim) if keep_z else None
-    first = loader.read(0, 1).targets  # their shape, on a process that owns no chunk, too
-    targets = None if first is None else first.new_zeros(n_samples, *first.shape[1:], device=device)
+    targets: Tensor | None = None
+    guard = None if sink is None else _Guard(sink)
     n_rounds = 0
     for rows, batch, z in _chunks(module, loader):
         with torch.no_grad():
             q = module.head(z)
-        if sink is not None:
-            _share(sink, n_rounds, n_samples, q, z)
+        if guard is not None:
+            _share(guard, n_rounds, n_samples, q, z)
         n_rounds += 1
         chunk = rows.start // CHUNK_SIZE
         sums[chunk, :-1] = soft_frequencies(q)
@@ -160,13 +161,19 @@ def assign_all(
             q_table[rows] = q
         if z_table is not None:
             z_table[rows] = z
-        if targets is not None and batch.targets is not None:
+        if batch.targets is not None:
+            targets = _targets_table(batch.targets, n_samples) if targets is None else targets
             targets[rows] = batch.targets
-    if sink is not None and n_rounds < -(-len(sums) // world()[1]):  # others have a chunk more
-        _share(sink, n_rounds, n_samples, _table(module, 0, n_clusters), _table(module, 0, module.head.latent_dim))
+    if n_rounds == 0:  # fewer chunks than processes: one sample tells the shape
+        first = _read(module, loader, slice(0, 1)).targets
+        targets = None if first is None else _targets_table(first, n_samples)
+    if guard is not None and n_rounds < -(-len(sums) // world()[1]):  # others have a chunk more
+        _share(guard, n_rounds, n_samples, _table(module, 0, n_clusters), _table(module, 0, module.head.latent_dim))
     for tensor in (sums, labels, classes, labelled, q_table, z_table, targets):
         if tensor is not None:
             sum_(tensor)
+    if guard is not None:
+        guard.end(device)
     total = sums.sum(0)
     return FullAssignment(
         frequencies=total[:-1],
@@ -247,6 +254,38 @@ class _DataLoaderReader:
 
 def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
     return torch.zeros(n_rows, n_columns, dtype=module.wide_dtype, device=module.device)
+
+
+class _Guard:
+    """Keeps the error of a sink until the pass is over, as other processes would wait for this one for ever."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._error: Exception | None = None
+
+    def __call__(self, rows: slice, q: Tensor, z: Tensor) -> None:
+        if self._error is not None:
+            return
+        try:
+            self._sink(rows, q, z)
+        except Exception as error:
+            if world()[1] == 1:
+                raise
+            self._error = error
+
+    def end(self, device: torch.device) -> None:
+        """Raise if any process has failed."""
+        n_failed = sum_(torch.tensor(int(self._error is not None), device=device))
+        if self._error is not None:
+            raise self._error
+        if int(n_failed) > 0:
+            raise RuntimeError("another process could not take the assignments; see its message")
+
+
+def _targets_table(targets: Tensor, n_samples: int) -> Tensor:
+    """Zeros for the targets of all samples, float32 at least if they are no integers."""
+    dtype = torch.promote_types(targets.dtype, torch.float32) if targets.is_floating_point() else targets.dtype
+    return targets.new_zeros(n_samples, *targets.shape[1:], dtype=dtype)
 
 
 def _share(sink: Sink, n_rounds: int, n_samples: int, q: Tensor, z: Tensor) -> None:

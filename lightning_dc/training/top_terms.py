@@ -36,7 +36,8 @@ def top_terms(
 ) -> list[TopTerm]:
     """Features with the largest difference of means, in the cluster minus in all other samples.
 
-    It reads the samples once, in the chunks that this process owns; only a chunk of sparse samples is dense.
+    It reads the samples once, in the chunks that this process owns; only a chunk of sparse samples is dense. Processes
+    add up their sums on the device of the labels.
 
     Args:
         loader: the data.
@@ -55,13 +56,13 @@ def top_terms(
         >>> [(term.cluster, term.term) for term in terms]
         [(0, 'oil'), (1, 'grain')]
     """
-    labels = labels.to("cpu", torch.int64)
+    device, labels = labels.device, labels.to("cpu", torch.int64)
     sums = torch.zeros(n_clusters, len(names), dtype=torch.float64)
     for rows in owned_chunks(loader.n_samples):
         x = loader.read(rows.start, rows.stop).x.flatten(1).cpu()
         members = torch.nn.functional.one_hot(labels[rows], n_clusters).to(x.dtype)
         sums += (members.T @ x).double()
-    sum_(sums)
+    sums = sum_(sums.to(device)).cpu()  # NCCL has no sums of tensors in main memory
     sizes = torch.bincount(labels, minlength=n_clusters).double().unsqueeze(1)
     others = len(labels) - sizes
     means, rest = sums / sizes, (sums.sum(0) - sums) / others

@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules import Samples
 from lightning_dc import InputError, PhaseConfig
 from lightning_dc.callbacks import CentroidRefresh
-from lightning_dc.kmeans import kmeans
+from lightning_dc.kmeans import MiniBatchKMeans, kmeans
 from tests.methods.test_dec import SGD, Blobs, Observe, dec, trainer
 
 
@@ -63,6 +63,21 @@ def test_mini_batches_come_close_to_exact_k_means(tmp_path: Path, monkeypatch: p
     assert not torch.equal(in_batches, exact)
     assert inertia(in_batches, z) < 1.005 * inertia(exact, z)
     assert torch.equal(placed(tmp_path, "mini_batch")[0], in_batches)
+
+
+def test_more_clusters_than_rows_of_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row is seen, those of the short last chunk, too."""
+    chunk, n_clusters = 16, 20
+    seen: list[int] = []
+    for module in ("centroid_refresh", "training.full_pass", "distributed"):
+        name = f"callbacks.{module}" if module == "centroid_refresh" else module
+        monkeypatch.setattr(f"lightning_dc.{name}.CHUNK_SIZE", chunk)
+    monkeypatch.setattr("lightning_dc.callbacks.centroid_refresh._MOST_CHUNKS", 1)
+    fit = MiniBatchKMeans.partial_fit
+    monkeypatch.setattr(MiniBatchKMeans, "partial_fit", lambda self, x: (seen.append(len(x)), fit(self, x))[1])
+    phase = PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=functools.partial(torch.optim.SGD, lr=0.0))
+    trainer(tmp_path).fit(dec(clustering=phase, n_clusters=n_clusters, kmeans="mini_batch"), Blobs())
+    assert sorted(seen) == [150 % chunk] + [chunk] * (150 // chunk)
 
 
 def test_large_tables_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from lightning_dc.callbacks.run_summary import _write_terms
+from lightning_dc.training import TopTerm
 from tests.conftest import CommandLine
 from tests.test_cli import DIGITS, RUN
 
@@ -25,3 +30,19 @@ def test_the_table_names_files_that_exist(lightning_dc_cli: CommandLine) -> None
     assert Path(values["clusters"]).name == "c.npz"
     assert Path(values["clusters"]).is_file()
     assert Path(values["TensorBoard"].removeprefix("tensorboard --logdir ")).is_dir()
+
+
+def test_terms_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "terms.csv"
+    _write_terms(path, [TopTerm(0, 1, 'a "b", ü', 0.5, 0.25)])
+    before = path.read_bytes()
+    assert before.decode() == 'cluster,rank,term,mean,mean_of_rest\r\n0,1,"a ""b"", ü",0.5,0.25\r\n'
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        _write_terms(path, [])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

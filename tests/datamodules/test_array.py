@@ -195,3 +195,9 @@ def test_the_command_line_takes_files(lightning_dc_cli: CommandLine, tmp_path: P
     lightning_dc_cli("predict", *data, "--ckpt_path", checkpoint, "--output.path=new.npz")
     assert np.load("new.npz")["q"].shape == (30, 3)
     assert "x='nowhere.npy' is no file" in lightning_dc_cli.fails(*fit, "--data.x=nowhere.npy")
+
+
+def test_long_doubles_are_read_as_doubles(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X.astype(np.longdouble))
+    samples = ArrayDataModule(str(tmp_path / "x.npy"), scaling="none").train_dataloader()
+    np.testing.assert_array_equal(samples.read(0, len(X)).x, X.astype("f4"))

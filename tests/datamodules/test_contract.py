@@ -13,10 +13,13 @@ import datamodules
 from datamodules import (
     AnnDataModule,
     ArrayDataModule,
+    BreastCancerDataModule,
+    BreastCancerSurvivalDataModule,
     ClusteringDataModule,
     DigitsDataModule,
     ImageFolderDataModule,
     MNISTDataModule,
+    ParquetDataModule,
     ReutersDataModule,
     Samples,
     SyntheticDataModule,
@@ -69,7 +72,7 @@ class TestMNIST(DataModuleContract):
 class TestReuters(DataModuleContract):
     def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
         write_fake_reuters(folder)
-        return ReutersDataModule(str(folder), n_words=60, n_topics=None, split=True, batch_size=50, labels=labels)
+        return ReutersDataModule(str(folder), n_words=60, n_topics="all", split=True, batch_size=50, labels=labels)
 
 
 class TestSynthetic(DataModuleContract):
@@ -92,6 +95,24 @@ class TestTable(DataModuleContract):
             missing="median",
             batch_size=16,
         )
+
+
+class TestBreastCancer(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        return BreastCancerDataModule()
+
+
+class TestBreastCancerSurvival(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        pytest.importorskip("sksurv")
+        return BreastCancerSurvivalDataModule()
+
+
+class TestParquet(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        rows = [{"a": float(row[0]), "b": float(row[1]), "kind": k} for row, k in zip(X, Y.tolist(), strict=True)]
+        path = write_table(folder / "x.parquet", rows)
+        return ParquetDataModule(str(path), label="kind", batch_size=16, labels=labels)
 
 
 class TestTexts(DataModuleContract):
@@ -189,6 +210,7 @@ def test_the_contract_can_be_broken(tmp_path: Path, kind: type[ClusteringDataMod
 
 def test_no_datamodule_is_left_out(tmp_path: Path) -> None:
     pytest.importorskip("anndata")
+    pytest.importorskip("sksurv")
     public = {getattr(datamodules, name) for name in datamodules.__all__}
     public = {kind for kind in public if issubclass(kind, ClusteringDataModule) and kind is not ClusteringDataModule}
     tested = set()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import datamodules.array
-from datamodules import ArrayDataModule, FileRows
+from datamodules import ArrayDataModule, FileRows, Samples
 from datamodules.block_shuffle import BlockShuffle
 from lightning_dc.errors import InputError
 
@@ -40,7 +40,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BlockShuffle, "of_row_bytes", classmethod(lambda cls, _: cls(7, 3)))
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8", ">f8", "f2", "u1", "u2", "u4", "i4", "i8", "?"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f8", "f2", "u1", "u2", "u4", "i4", "i8", "?", "g"])
 def test_rows_are_those_of_the_array(tmp_path: Path, dtype: str) -> None:
     x = (np.abs(X) * 3).astype(dtype)
     rows = FileRows.of_npy(save(tmp_path, x))
@@ -181,6 +181,20 @@ def test_what_can_not_be_read_in_blocks_is_refused(tmp_path: Path) -> None:
             ArrayDataModule(str(tmp_path / name), block_shuffle=True).load()
     with pytest.raises(InputError, match="keep_on_device=True needs dense samples, but these are in a file"):
         from_file(save(tmp_path), keep_on_device=True).train_dataloader()
+
+
+@pytest.mark.parametrize("in_file", [(True, True), (True, False), (False, True)])
+def test_a_training_and_a_test_set_in_files_are_predicted_on(tmp_path: Path, in_file: tuple[bool, bool]) -> None:
+    class Split(ArrayDataModule):
+        def load(self) -> Samples:
+            return Samples(FileRows.of_npy(save(tmp_path)) if in_file[0] else X, Y)
+
+        def load_test(self) -> Samples:
+            return Samples(FileRows.of_npy(save(tmp_path)) if in_file[1] else X, Y)
+
+    batch = Split(X, scaling="none").predict_dataloader().read(0, 1000)
+    np.testing.assert_array_equal(batch.x, np.concatenate([X, X]).astype("f4"))
+    np.testing.assert_array_equal(batch.y, np.concatenate([Y, Y]))
 
 
 def test_a_file_that_shrinks_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import datamodules.mnist
 from datamodules import MNISTDataModule
+from datamodules.download import download
 from lightning_dc.errors import InputError
 from tests.fake_mnist import write_fake_mnist, write_idx
 from tests.server import Server
@@ -131,6 +132,18 @@ def test_files_are_downloaded_from_the_first_mirror_that_has_them(
     n_requests = len(server.requests)
     data.prepare_data()
     assert len(server.requests) == n_requests
+
+
+@pytest.mark.parametrize(("error", "reason"), [(OSError(), "OSError"), (ValueError("a\n b"), "a b")])
+def test_a_download_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pooch.Pooch.fetch", fail)
+    with pytest.raises(InputError, match=rf"x could not be downloaded \(http://here/: {reason}\)"):
+        download("x", tmp_path, "md5:0", ["http://here/"])
 
 
 def test_only_missing_files_are_downloaded(folder: Path, tmp_path: Path, server: Server) -> None:

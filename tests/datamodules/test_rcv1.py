@@ -152,6 +152,9 @@ def test_a_missing_corpus_is_downloaded_or_named(tmp_path: Path, monkeypatch: py
     ("arguments", "message"),
     [
         ({"corpus": "rcv2"}, "corpus='rcv2' is unknown; choose from reuters21578, rcv1"),
+        ({"corpus": "rcv1", "n_topics": 10}, "n_topics=10 chooses news of corpus='reuters21578'"),
+        ({"corpus": "rcv1", "n_topics": "all"}, "n_topics='all' chooses news of corpus='reuters21578'"),
+        ({"n_topics": "many"}, "n_topics='many' must be at least 1, or 'all'"),
         ({"corpus": "rcv1", "split": True}, "split=True is the ModApte split"),
         ({"n_documents": 10}, "n_documents=10 is a subset of corpus='rcv1'"),
         ({"corpus": "rcv1", "n_documents": 0}, "n_documents=0 must be at least 1"),

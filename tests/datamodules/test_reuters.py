@@ -45,7 +45,7 @@ def reference(training: list[str], n_words: int = 60) -> Any:
 
 
 def test_features_are_scaled_tfidf(folder: Path) -> None:
-    data = module(folder, n_topics=None)
+    data = module(folder, n_topics="all")
     x = data.train_dataloader().read(0, 1000).x.numpy()
     expected = reference(texts(folder)).transform(texts(folder)).toarray()
     np.testing.assert_allclose(x, expected * 60**0.5, rtol=1e-5)
@@ -69,13 +69,13 @@ def test_news_of_one_topic_with_a_body_are_kept(tmp_path: Path) -> None:
     assert data.train_dataloader().read(0, 100).y.tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize("n_topics", [1, 3, None])
-def test_topics_are_numbered_by_their_frequency(folder: Path, n_topics: int | None) -> None:
+@pytest.mark.parametrize(("n_topics", "n_kept"), [(1, 1), (3, 3), ("all", len(TOPICS)), (None, 10)])
+def test_topics_are_numbered_by_their_frequency(folder: Path, n_topics: Any, n_kept: int) -> None:
     data = module(folder, n_topics=n_topics)
     counts = torch.bincount(data.train_dataloader().read(0, 1000).y).tolist()
     assert counts == sorted(counts, reverse=True)
     all_topics = [found.topics[0] for found in read_sgml(folder)]
-    assert counts == sorted((all_topics.count(topic) for topic in TOPICS), reverse=True)[:n_topics]
+    assert counts == sorted((all_topics.count(topic) for topic in TOPICS), reverse=True)[:n_kept]
     assert [all_topics.count(topic) for topic in data.topics] == counts
 
 
@@ -84,7 +84,7 @@ def test_labels_can_be_left_out(folder: Path) -> None:
 
 
 def test_words_are_learned_on_training_rows(folder: Path) -> None:
-    data = module(folder, n_topics=None, val_fraction=0.5, scaling="none")
+    data = module(folder, n_topics="all", val_fraction=0.5, scaling="none")
     rows = data.train_dataloader().sample_ids.tolist()
     assert len(rows) == 120
     learned = reference([texts(folder)[i] for i in rows])
@@ -94,7 +94,7 @@ def test_words_are_learned_on_training_rows(folder: Path) -> None:
 
 
 def test_the_split_is_modapte(folder: Path) -> None:
-    data = module(folder, n_topics=None, split=True, scaling="none")
+    data = module(folder, n_topics="all", split=True, scaling="none")
     found = read_sgml(folder)
     parts = {
         name: [text for d, text in zip(found, texts(folder), strict=True) if d.split == name]
@@ -108,11 +108,11 @@ def test_the_split_is_modapte(folder: Path) -> None:
 
 @pytest.mark.parametrize("split", [False, True])
 def test_other_news_get_the_words_of_the_checkpoint(folder: Path, tmp_path: Path, split: bool) -> None:
-    trained = module(folder, n_topics=None)
+    trained = module(folder, n_topics="all")
     trained.train_dataloader()
     torch.save(trained.preprocessing_state(), tmp_path / "state.pt")
     news = write_fake_reuters(tmp_path / "new", n_documents=30)
-    other = module(news, n_topics=None, split=split)
+    other = module(news, n_topics="all", split=split)
     other.predict_dataloader()  # has learned words of its own by now
     other.load_preprocessing_state(torch.load(tmp_path / "state.pt", weights_only=True))
     ours = other.predict_dataloader().read(0, 100).x.numpy()
@@ -156,7 +156,7 @@ def test_a_run_resumes_and_predicts_with_its_words(lightning_dc_cli: CommandLine
     words = torch.load(checkpoint, weights_only=True)["lightning_dc"]["preprocessing"]["tfidf"]["words"]
     assert len(words) == 60
     few = write_fake_reuters(tmp_path / "few", n_documents=12)
-    predict = ("predict", "--data=ReutersDataModule", "--data.folder", few, "--data.n_words=60", "--data.n_topics=null")
+    predict = ("predict", "--data=ReutersDataModule", "--data.folder", few, "--data.n_words=60", "--data.n_topics=all")
     lightning_dc_cli(*predict, "--ckpt_path", checkpoint, "--output.path=new.npz")
     assert np.load("new.npz")["q"].shape == (12, 10)
     resume = ("--trainer.max_steps=-1", "--ckpt_path", checkpoint, "--seed_everything=5")  # whose split has other words
@@ -234,7 +234,7 @@ def test_the_checkpoint_of_news_is_refused_by_plain_arrays(folder: Path) -> None
 
 
 def test_features_and_news_have_names(folder: Path) -> None:
-    data = ReutersDataModule(str(folder), n_words=1000, n_topics=None)
+    data = ReutersDataModule(str(folder), n_words=1000, n_topics="all")
     expected = reference(texts(folder), 1000).get_feature_names_out().tolist()
     assert data.feature_names == expected + [f"(unused {i})" for i in range(1000 - len(expected))]
     data.setup("fit")
@@ -243,5 +243,5 @@ def test_features_and_news_have_names(folder: Path) -> None:
     for path in sorted(folder.glob("*.sgm")):
         text = path.read_text("latin-1")
         path.write_text(re.sub('NEWID="1"', lambda _: f'NEWID="{2 * next(numbers)}"', text), "latin-1")
-    renumbered = module(folder, n_topics=None).train_dataloader()
+    renumbered = module(folder, n_topics="all").train_dataloader()
     assert renumbered.ids.tolist() == list(range(0, 480, 2))

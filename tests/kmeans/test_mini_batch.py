@@ -68,6 +68,32 @@ def test_partial_fits_follow_a_stream() -> None:
     assert -model.score(x) <= 1.05 * exact.inertia_
 
 
+def test_given_centroids_need_no_batch_of_k_samples() -> None:
+    """As in scikit-learn once it is fitted; batches of fewer samples than clusters see each of them."""
+    x, _ = blobs(900, 3, 6)
+    init = np.random.default_rng(1).choice(x, 6, replace=False)
+    model, counts = MiniBatchKMeans(6, init=init, reassignment_ratio=0.0), np.zeros(6)
+    expected = init.astype("f8")
+    for start in range(0, len(x), 4):
+        batch = x[start : start + 4]
+        labels = ((batch[:, None].astype("f8") - expected) ** 2).sum(2).argmin(1)
+        for row, k in zip(batch, labels, strict=True):
+            counts[k] += 1
+            expected[k] += (row - expected[k]) / counts[k]
+        model.partial_fit(batch)
+    np.testing.assert_allclose(model.cluster_centers_, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(model.counts_, counts)
+    assert not np.shares_memory(init, model.cluster_centers_)
+    with pytest.raises(InputError, match="n_clusters=6 must lie between 1 and the 4 samples"):
+        MiniBatchKMeans(6, init=init).fit(x[:4])
+    with pytest.raises(InputError, match="n_clusters=6 must lie between 1 and the 4 samples"):
+        MiniBatchKMeans(6).partial_fit(x[:4])
+    with pytest.raises(InputError, match=r"init of k-means has shape \(6, 3\); give \(5, 3\)"):
+        MiniBatchKMeans(5, init=init).partial_fit(x)
+    with pytest.raises(InputError, match="init of k-means holds NaN"):
+        MiniBatchKMeans(6, init=np.full((6, 3), np.nan)).partial_fit(x)
+
+
 def test_the_seed_alone_decides() -> None:
     x, _ = blobs(2000)
     torch.manual_seed(1)

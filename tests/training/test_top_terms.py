@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,34 @@ def test_processes_share_the_work(tmp_path: Path) -> None:
 
 def _terms_as_tuples(rank: int) -> list[tuple[object, ...]]:
     return [tuple(term) for term in terms_of(rank)]
+
+
+class LabelsElsewhere(torch.Tensor):
+    """Labels that say that they are on another device."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # what is made of them is an ordinary tensor
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("meta")
+
+
+def test_sums_are_shared_on_the_device_of_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL refuses tensors in main memory."""
+    x, labels = samples()
+    expected, shared = terms_of(0), []
+
+    def sum_(tensor: torch.Tensor) -> torch.Tensor:
+        shared.append(tensor.device.type)
+        return torch.stack([torch.from_numpy(x[labels == k]).double().sum(0) for k in range(N_CLUSTERS)])
+
+    module = importlib.import_module("lightning_dc.training.top_terms")  # the package has a function of that name
+    monkeypatch.setattr(module, "sum_", sum_)
+    loader = ArrayDataModule(x, scaling="none").train_dataloader()
+    elsewhere = torch.from_numpy(labels).as_subclass(LabelsElsewhere)
+    found = top_terms(loader, elsewhere, N_CLUSTERS, NAMES, 4)
+    assert shared == ["meta"]
+    assert [term[:3] for term in found] == [term[:3] for term in expected]
 
 
 def test_one_cluster_has_no_rest() -> None:
