@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -181,3 +182,11 @@ def whole_file(path: Path) -> Iterator[Any]:
     except BaseException:
         os.unlink(name)
         raise
+
+
+@contextmanager
+def whole_csv(path: Path) -> Iterator[Any]:
+    """A text file for a CSV writer that takes its own name when all is written; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        yield text

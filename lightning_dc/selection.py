@@ -9,7 +9,6 @@ import io
 import itertools
 import logging
 import math
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import yaml
 
 from lightning_dc.errors import InputError
 from lightning_dc.functional import adjusted_rand_index, contingency_table
+from lightning_dc.predictions import whole_csv
 
 _MOST_SAMPLES = 2000  # of the silhouette, whose time grows with their square
 _HELP = """Fit a model many times and choose its settings.
@@ -309,18 +309,16 @@ def _row(score: Scores) -> dict[str, Any]:
 
 def _write_scores(folder: Path, scores: Sequence[Scores], chosen: Scores | None) -> None:
     """Write the table in one move, so that a selection that is cut short leaves the settings before it."""
-    new = folder / "scores.csv.new"
-    with new.open("w", newline="") as file:
+    with whole_csv(folder / "scores.csv") as file:
         writer = csv.DictWriter(file, [*_row(scores[0]), "chosen"])
         writer.writeheader()
         writer.writerows(_row(score) | {"chosen": int(score is chosen)} for score in scores)
-    os.replace(new, folder / "scores.csv")
 
 
 def _write_shares(folder: Path, runs: Sequence[Run]) -> None:
     shares = selection_shares(runs)
     if shares:
-        with (folder / "features.csv").open("w", newline="") as file:
+        with whole_csv(folder / "features.csv") as file:
             table = csv.writer(file)
             table.writerow(["feature", "share"])
             table.writerows(shares.items())

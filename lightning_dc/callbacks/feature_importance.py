@@ -18,6 +18,7 @@ from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import CHUNK_SIZE, sum_
 from lightning_dc.functional import standardized_differences
 from lightning_dc.losses import GroupSparsity
+from lightning_dc.predictions import whole_csv
 from lightning_dc.training import ClusteringModule, assign_all, read_owned, record_figure, training_loader
 
 _MOST_DRAWN = 30
@@ -62,8 +63,7 @@ class FeatureImportance(Callback):
         order = importance.argsort(descending=True, stable=True)
         names = module.feature_names
         path = Path(folder) / self.file_name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
+        with whole_csv(path) as file:
             writer = csv.writer(file)
             clusters = [f"cluster_{k}" for k in range(len(differences))]
             writer.writerow(["rank", "feature", "index", "importance", "selected", *clusters])

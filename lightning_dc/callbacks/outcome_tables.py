@@ -14,6 +14,7 @@ from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
 from lightning_dc.outcomes import OutcomeTable, check_lifelines, concordance, kaplan_meier_figure, outcome_tables
+from lightning_dc.predictions import whole_csv
 from lightning_dc.training import (
     ClusteringModule,
     TargetPredictor,
@@ -110,8 +111,7 @@ def _rows(samples: str, table: OutcomeTable) -> Iterator[dict[str, Any]]:
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     columns = dict.fromkeys(name for row in rows for name in row)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_csv(path) as file:
         writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(rows)

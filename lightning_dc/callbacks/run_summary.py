@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import math
 import time
@@ -23,7 +22,7 @@ from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.predictions import check_prediction_ending, prediction_stream, whole_file, write_predictions
+from lightning_dc.predictions import check_prediction_ending, prediction_stream, whole_csv, write_predictions
 from lightning_dc.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.training import (
     ClusteringModule,
@@ -211,12 +210,10 @@ def _feature_names(trainer: pl.Trainer) -> Sequence[str] | None:
 
 
 def _write_terms(path: Path, terms: Sequence[TopTerm]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(TopTerm._fields)
-    writer.writerows(terms)
-    with whole_file(path) as file:
-        file.write(text.getvalue().encode())
+    with whole_csv(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(TopTerm._fields)
+        writer.writerows(terms)
 
 
 def _rows_of_terms(terms: Sequence[TopTerm]) -> _Rows:
