@@ -15,6 +15,7 @@ from datamodules.base import Samples
 from datamodules.gene_expression import GeneSelection
 from datamodules.learning import LearningDataModule
 from datamodules.scaling import ScalingName
+from datamodules.sparse import checked_rows
 from datamodules.table_encoding import in_order
 from datamodules.table_file import some, unreadable
 from lightning_dc.batch import UNLABELLED
@@ -31,6 +32,8 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
     vary most are kept. They are chosen on the training cells, as ``scanpy.pp.highly_variable_genes`` does by default,
     and travel with the checkpoint. A file that is predicted on has the same genes, by name and in any order; others are
     left out before the sum. Samples are sparse. A cell without counts has a row of zeros. Ids are the cells' names.
+    A file that was cut short is refused; over one in which single bytes were changed HDF5 itself can loop for ever, so
+    compare its checksum where the source gives one.
 
     Args:
         path: the file.
@@ -132,7 +135,10 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
             raise InputError(f"{self.path}: has no X; name a layer")
         if not issparse(matrix) and np.asarray(matrix).dtype.kind not in "biuf":
             raise InputError(f"{self.path}: holds {np.asarray(matrix).dtype}, not counts; give numbers")
-        counts = csr_array(matrix)
+        try:
+            counts = checked_rows(matrix) if issparse(matrix) else csr_array(matrix)
+        except ValueError as error:
+            raise unreadable(self.path, error) from error
         values = counts.data
         normalises = self.target_sum is not None or self.log1p
         bad = ~np.isfinite(values)

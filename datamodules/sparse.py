@@ -52,12 +52,10 @@ class SparseRows:
         if matrix.dtype.kind not in "biuf":
             raise InputError(f"{name} has dtype {matrix.dtype}; give numbers")
         try:
-            rows = matrix.tocsr()
-            # a matrix of its own around the same numbers: checks and sums of duplicates replace parts of it
-            rows = csr_array((_as_torch_can(rows.data), rows.indices, rows.indptr), shape=rows.shape, copy=False)
-            rows.check_format(full_check=True)  # an index beyond the matrix would read and write foreign memory
+            rows = checked_rows(matrix)
         except ValueError as error:
-            raise InputError(f"{name} is no valid CSR matrix ({error}); build it again") from error
+            raise InputError(f"{name} is no valid sparse matrix ({error}); build it again") from error
+        rows = csr_array((_as_torch_can(rows.data), rows.indices, rows.indptr), shape=rows.shape, copy=False)
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
@@ -122,3 +120,21 @@ def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "f" and dtype.itemsize > 8:
         return np.dtype(np.float64)
     return dtype.newbyteorder("=")
+
+
+def checked_rows(matrix: Any) -> csr_array[Any]:
+    """Rows of any scipy sparse matrix, as a matrix of its own around the same numbers where they are rows already.
+
+    An index beyond the matrix would read and write foreign memory; scipy itself does not look.
+
+    Raises:
+        ValueError: the matrix's index is broken.
+    """
+    from scipy.sparse import csr_array
+
+    if matrix.format in ("csr", "csc", "bsr"):
+        matrix = type(matrix)((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape, copy=False)
+        if matrix.indptr[-1] < 0:  # check_format would take the matrix for one without values and look no further
+            raise ValueError(f"index pointer ends with {matrix.indptr[-1]}")
+        matrix.check_format(full_check=True)  # replaces parts of the matrix: hence the new one
+    return csr_array(matrix)

@@ -1,16 +1,62 @@
-"""Functions on two gloo processes."""
+"""Commands in processes of their own, and functions on two gloo processes."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 import torch.distributed as dist
 
 Function = Callable[[int], Any]
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], folder: Path | None, output: IO[str], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs; at the end it is killed with all processes that it started."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=output, stderr=output, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def run_command(
+    command: Sequence[str],
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 240.0,
+) -> str:
+    """What a command that succeeds prints.
+
+    ``subprocess.run`` would wait for pipes that a second process of DDP holds open after the first is killed.
+    """
+    with tempfile.TemporaryFile("w+") as output:
+
+        def printed() -> str:
+            output.seek(0)
+            return output.read()
+
+        with started(command, folder, output, environment) as process:
+            try:
+                code = process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"no end within {timeout_s} s: {printed()[-3000:]}") from None
+        assert code == 0, printed()[-3000:]
+        return printed()
 
 
 def run_on_two_processes(function: Function, folder: Path, timeout_s: float = 60.0) -> list[Any]:

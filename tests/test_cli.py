@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.conftest import CommandLine
 from tests.fake_files import write_fake_images, write_fake_table, write_fake_texts
 from tests.fake_mnist import write_fake_mnist
 from tests.fake_reuters import write_fake_reuters
+from tests.processes import run_command
 
 QUICK = (
     "--model.autoencoder.hidden_dims=[8]",
@@ -303,24 +303,13 @@ def test_two_processes_from_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lightning_dc"]
     for extra, name in (((), "one"), (ddp, "two")):
         logger = f"--trainer.logger.name={name}"
-        done = subprocess.run(
-            [*command, *DIGITS, *extra, logger], cwd=tmp_path, capture_output=True, text=True, timeout=240
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.count("ACC") == 1
+        assert run_command([*command, *DIGITS, *extra, logger], tmp_path).count("ACC") == 1
     one, two = (parquet.read_table(tmp_path / "runs" / name / "version_0/clusters.parquet") for name in ("one", "two"))
     assert two["index"].to_pylist() == list(range(1797))
     np.testing.assert_allclose(two["q_0"].to_numpy(), one["q_0"].to_numpy(), atol=1e-4)
     checkpoint = tmp_path / "runs/two/version_0/checkpoints/last.ckpt"
     predict = ("predict", "--config", "dec_digits", "--trainer.accelerator=cpu", "--output.path=two.npz")
-    done = subprocess.run(
-        [*command, *predict, *ddp, "--ckpt_path", str(checkpoint)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_command([*command, *predict, *ddp, "--ckpt_path", str(checkpoint)], tmp_path)
     arrays = np.load(tmp_path / "two.npz")
     np.testing.assert_array_equal(arrays["index"], np.arange(1797))
     np.testing.assert_array_equal(arrays["cluster"], two["cluster"].to_numpy())

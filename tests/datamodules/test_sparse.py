@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -174,10 +175,28 @@ def test_samples_that_are_not_finite_are_refused_with_their_row(
         given(csr(x))
 
 
-def test_a_broken_index_is_refused() -> None:
+def column_beyond() -> Any:
     matrix = csr()
     matrix.indices[3] = 1000
-    with pytest.raises(InputError, match=r"x of Given\.load\(\) is no valid CSR matrix"):
+    return matrix
+
+
+def row_beyond() -> Any:
+    matrix = csr().tocsc()
+    matrix.indices[3] = 1000
+    return matrix
+
+
+def negative_end() -> Any:
+    matrix = csr()
+    matrix.indptr[-1] = -1
+    return matrix
+
+
+@pytest.mark.parametrize("broken", [column_beyond, row_beyond, negative_end])
+def test_a_broken_index_is_refused(broken: Callable[[], Any]) -> None:
+    matrix = broken()
+    with pytest.raises(InputError, match=r"x of Given\.load\(\) is no valid sparse matrix"):
         given(matrix)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from tests.distributed.exactness_scenarios import KILLS, METHODS, STEPS_PER_EPOCH
+from tests.processes import run_command
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -22,12 +22,8 @@ Results = dict[str, dict[str, Any]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("exactness")
     script = Path(__file__).with_name("exactness_scenarios.py")
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder)], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    run_command([sys.executable, str(script), str(folder)], environment=environment, timeout_s=600)
     return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.pt")}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -23,6 +22,7 @@ from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, kmeans, kmeans_plusplus
 from lightning_dc.kmeans.samples import prepare
+from tests.processes import run_command
 
 lloyd = import_module("lightning_dc.kmeans.lloyd")
 native = import_module("lightning_dc.kmeans.native")
@@ -679,8 +679,7 @@ assert state() == before, (before, state())
 def test_the_precision_of_products_is_as_before_however_it_was_set(setting: str, then: str) -> None:
     """In a process of its own: torch keeps a mix of its old and new settings for good."""
     code = _PRECISIONS.format(setting=setting, then=then)
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_command([sys.executable, "-c", code])
 
 
 def test_restarts_from_given_centroids_return_the_best() -> None:
