@@ -22,7 +22,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 from lightning_dc.batch import Preprocessor, TargetSpec
-from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
+from lightning_dc.callbacks import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
 from lightning_dc.predictions import check_writable_folder
 from lightning_dc.selection import select
@@ -114,11 +114,12 @@ class ClusteringCLI(LightningCLI):
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
             parser.add_lightning_class_args(OutcomeTables, "outcomes")
+            parser.add_lightning_class_args(FeatureTable, "features")
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
             )
         else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
-            for name in ("summary", "outcomes"):
+            for name in ("summary", "outcomes", "features"):
                 parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":

@@ -177,7 +177,9 @@ def read_run(folder: Path, seed: int) -> Run:
     selected = None
     if (folder / "features.csv").exists():
         with (folder / "features.csv").open() as file:
-            selected = [row["feature"] for row in csv.DictReader(file) if row["selected"] == "1"]
+            features = csv.DictReader(file)
+            if "selected" in (features.fieldnames or ()):
+                selected = [row["feature"] for row in features if row["selected"] == "1"]
     ids = torch.from_numpy(table["index"].to_numpy().copy())
     return Run(ids, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)
 

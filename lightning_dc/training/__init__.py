@@ -13,6 +13,7 @@ from lightning_dc.training.full_pass import (
     sample_chunks,
     training_loader,
 )
+from lightning_dc.training.input_statistics import InputSelector, InputStatistics, input_statistics
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record, record_figure
@@ -26,6 +27,8 @@ __all__ = [
     "Assignments",
     "ClusteringModule",
     "FullAssignment",
+    "InputSelector",
+    "InputStatistics",
     "Phase",
     "PhaseConfig",
     "SupervisedStep",
@@ -38,6 +41,7 @@ __all__ = [
     "embed_batch",
     "embed_chunks",
     "embed_owned",
+    "input_statistics",
     "predict_all",
     "read_owned",
     "record",
