@@ -1,6 +1,7 @@
 """The training machinery that all methods share."""
 
 from lightning_dc.training.centroids import centroid_head
+from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.full_pass import (
     LARGE_TABLE,
     FullAssignment,
@@ -43,6 +44,7 @@ __all__ = [
     "embed_owned",
     "input_statistics",
     "predict_all",
+    "read_checkpoint",
     "read_owned",
     "record",
     "record_figure",
