@@ -17,9 +17,8 @@ from torch import Tensor
 from lightning_dc.batch import Batch, DataDescription, SampleLoader, ScaledSamples
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import CHUNK_SIZE
-from lightning_dc.errors import InputError
 from lightning_dc.functional import standardized_differences
-from lightning_dc.predictions import whole_csv
+from lightning_dc.predictions import check_ending, whole_csv
 from lightning_dc.training import (
     ClusteringModule,
     InputSelector,
@@ -64,8 +63,8 @@ class FeatureTable(Callback):
     """
 
     def __init__(self, file_name: str | None = "features.csv") -> None:
-        if file_name is not None and Path(file_name).suffix != ".csv":
-            raise InputError(f"features.file_name={file_name!r} must end in .csv")
+        if file_name is not None:
+            check_ending(file_name, "features.file_name", [".csv"])
         self.file_name = file_name
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

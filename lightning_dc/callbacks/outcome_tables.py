@@ -12,9 +12,8 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
 from lightning_dc.callbacks.access import clustering_module
-from lightning_dc.errors import InputError
 from lightning_dc.outcomes import OutcomeTable, check_lifelines, concordance, kaplan_meier_figure, outcome_tables
-from lightning_dc.predictions import whole_csv
+from lightning_dc.predictions import check_ending, whole_csv
 from lightning_dc.training import (
     ClusteringModule,
     TargetPredictor,
@@ -45,8 +44,8 @@ class OutcomeTables(Callback):
     """
 
     def __init__(self, file_name: str | None = "outcomes.csv") -> None:
-        if file_name is not None and Path(file_name).suffix != ".csv":
-            raise InputError(f"outcomes.file_name={file_name!r} must end in .csv")
+        if file_name is not None:
+            check_ending(file_name, "outcomes.file_name", [".csv"])
         self.file_name = file_name
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
