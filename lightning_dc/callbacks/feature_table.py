@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightning_dc.batch import Batch, DataDescription, SampleLoader, ScaledSamples
 from lightning_dc.callbacks.access import clustering_module
-from lightning_dc.distributed import CHUNK_SIZE
+from lightning_dc.distributed import CHUNK_SIZE, failing_together
 from lightning_dc.functional import standardized_differences
 from lightning_dc.predictions import check_ending, whole_csv
 from lightning_dc.training import (
@@ -76,14 +76,20 @@ class FeatureTable(Callback):
         n_inputs = math.prod(module.autoencoder.input_shape)
         statistics = input_statistics(loader, labels, module.head.n_clusters, n_inputs).cpu()
         folder = trainer.log_dir  # on every rank: it is a broadcast
-        if not trainer.is_global_zero or folder is None or self.file_name is None:
-            return
+        with failing_together(module.device):
+            if trainer.is_global_zero and folder is not None and self.file_name is not None:
+                self._report(module, loader, labels, statistics, Path(folder) / self.file_name)
+
+    @staticmethod
+    def _report(
+        module: ClusteringModule, loader: SampleLoader, labels: Tensor, statistics: InputStatistics, path: Path
+    ) -> None:
         differences = standardized_differences(*statistics)
         importance = module.importance.detach().cpu() if isinstance(module, InputSelector) else None
         order = (differences.abs().amax(0) if importance is None else importance).argsort(descending=True, stable=True)
         means = _means_in_unit(loader, statistics, module.autoencoder.input_shape)
-        _write(Path(folder) / self.file_name, module.feature_names, order, importance, means, differences)
-        if any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
+        _write(path, module.feature_names, order, importance, means, differences)
+        if any(isinstance(logger, TensorBoardLogger) for logger in module.trainer.loggers):
             shown = order[:_MOST_DRAWN]
             names = [module.feature_names[j] for j in shown.tolist()]
             drawn = _draw_inputs(names, None if importance is None else importance[shown], differences[:, shown])

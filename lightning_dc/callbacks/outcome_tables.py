@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
 from lightning_dc.callbacks.access import clustering_module
+from lightning_dc.distributed import failing_together
 from lightning_dc.outcomes import OutcomeTable, check_lifelines, concordance, kaplan_meier_figure, outcome_tables
 from lightning_dc.predictions import check_ending, whole_csv
 from lightning_dc.training import (
@@ -65,8 +66,9 @@ class OutcomeTables(Callback):
                 prefix = f"final/{samples}_{table.target}"
                 record(module, {f"{prefix}_{name}": value for name, value in table.tests.items()})
                 rows += _rows(samples, table)
-        if rows and folder is not None and self.file_name is not None:
-            _write(Path(folder) / self.file_name, rows)
+        with failing_together(module.device):
+            if rows and folder is not None and self.file_name is not None:
+                _write(Path(folder) / self.file_name, rows)
 
     def _tables(
         self, module: ClusteringModule, loader: SampleLoader, spec: TargetSpec, samples: str
