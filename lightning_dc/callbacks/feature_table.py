@@ -50,7 +50,8 @@ class FeatureTable(Callback):
       share. They are left out with ``scaling=unit``, which knows no way back. Digits go to a thousandth of the input's
       standard deviation at least.
     - ``standardized_difference_cluster_0`` ...: mean in the cluster minus mean in all other samples, in pooled standard
-      deviations of the two (:func:`~lightning_dc.functional.standardized_differences`).
+      deviations of the two (:func:`~lightning_dc.functional.standardized_differences`); ``inf`` where the input differs
+      within neither.
 
     One figure draws importances and standardised differences, the other the clusters in the first two principal
     components of the representation and of the raw inputs.
@@ -158,8 +159,10 @@ def _draw_inputs(names: list[str], importance: Tensor | None, differences: Tenso
     if importance is not None:
         heat[0].barh(range(len(names)), importance.numpy())
         heat[0].set_xlabel("importance")
-    limit = max(float(differences.abs().max()), 1e-6)
-    image = heat[-1].imshow(differences.T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit)
+    limit = max(float(differences.abs().where(differences.isfinite(), 0.0).max()), 1e-6)
+    image = heat[-1].imshow(
+        differences.clamp(-limit, limit).T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit
+    )
     heat[0].set_yticks(range(len(names)), names)
     heat[-1].set_xlabel("cluster")
     heat[-1].set_xticks(range(len(differences)))
