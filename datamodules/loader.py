@@ -98,6 +98,10 @@ class BatchLoader:
         y, targets = (None if rows is None else rows[start:stop] for rows in (self.y, self.targets))
         return Batch(self._take(slice(start, stop)), y, index, targets=targets)
 
+    def unscale(self, x: Tensor) -> Tensor | None:
+        """Samples, or means of them, as the DataModule's ``load`` has them; None where there is no way back."""
+        return self.scaling.unscale(x)
+
     def state_dict(self) -> dict[str, Any]:
         """Epoch, position within it, and the seed of the order."""
         return {"epoch": self._epoch, "position": self._position, "seed": self.seed}

@@ -133,6 +133,17 @@ class Scaling:
         x = x.sub_(self.shift.to(x)) if in_place else x - self.shift.to(x)
         return x.mul_(self.factor.to(x)).to(dtype)
 
+    def unscale(self, x: Tensor) -> Tensor | None:
+        """Samples as they were before they were scaled, (B, *input_shape), float64.
+
+        The map is affine, so means of samples come out as the means that they had; except with ``unit``, where each
+        sample has a size of its own: there is no way back, and the result is None.
+        """
+        if self.unit:
+            return None
+        x = x.double()
+        return x / self.factor.to(x) + self.shift.to(x)
+
     def state_dict(self) -> dict[str, Any]:
         """Shift, factor and unit."""
         return {"shift": self.shift, "factor": self.factor, "unit": self.unit}

@@ -112,6 +112,18 @@ class NamedSamples(Protocol):
 
 
 @runtime_checkable
+class ScaledSamples(Protocol):
+    """A loader that knows the way back from its samples to the data."""
+
+    def unscale(self, x: Tensor) -> Tensor | None:
+        """Samples, or means of them, in the unit of the data, float64; None where there is no way back.
+
+        Args:
+            x: as the loader gives them, (B, *input_shape).
+        """
+
+
+@runtime_checkable
 class DataDescription(Protocol):
     """A DataModule that says what its inputs and targets are.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import inspect
 import logging
 import os
 import re
@@ -22,12 +23,19 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 from lightning_dc.batch import Preprocessor, TargetSpec
-from lightning_dc.callbacks import ClusteringProgressBar, OutcomeTables, PredictionWriter, RunSummary
+from lightning_dc.callbacks import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.errors import InputError
+from lightning_dc.flags import (
+    phases_with_a_loss_weight,
+    split_configs,
+    value_of,
+    with_nested_nulls,
+    with_shipped_configs,
+)
 from lightning_dc.predictions import check_writable_folder
 from lightning_dc.selection import select
-from lightning_dc.shipped import find_config
-from lightning_dc.training import ClusteringModule
+from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
+from lightning_dc.training.hyperparameters import as_config
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")
 _DESCRIPTION = """Deep clustering with PyTorch Lightning.
@@ -53,7 +61,7 @@ class ClusteringCLI(LightningCLI):
     """LightningCLI for methods and DataModules of deep clustering."""
 
     def __init__(self, args: Sequence[str]) -> None:
-        self._args = list(args)
+        self._args = with_nested_nulls(args)
         super().__init__(
             ClusteringModule,
             pl.LightningDataModule,
@@ -88,7 +96,7 @@ class ClusteringCLI(LightningCLI):
     def _described(self, name: str, data: Any) -> Any:
         """What the data say of themselves, after a checkpoint has said what becomes of them: vocabulary, categories."""
         path = self.config[self.subcommand].get(_CKPT_PATH)
-        checkpoint = _read_checkpoint(Path(path)) if path is not None and Path(path).is_file() else {}
+        checkpoint = read_checkpoint(path, _CKPT_PATH) if path is not None and Path(path).is_file() else {}
         state = checkpoint.get("lightning_dc", {}).get("preprocessing")
         if state and isinstance(data, Preprocessor):
             data.load_preprocessing_state(state)
@@ -102,10 +110,15 @@ class ClusteringCLI(LightningCLI):
         return described
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        configs, flags = _split_configs(args[1:])
-        path = _value_of(f"--{_CKPT_PATH}", flags)
-        if path is not None and not configs and _value_of("--model", flags) is None:
+        configs, flags = split_configs(self._args[1:])
+        path = value_of(f"--{_CKPT_PATH}", flags)
+        if path is not None and not configs and value_of("--model", flags) is None:
             args = self._with_checkpoint(Path(path))  # the checkpoint says what the model is
+        phases = phases_with_a_loss_weight(flags)
+        if phases:  # what the flag does not name keeps the method's default, unless a file says otherwise
+            silent = [arg for arg in args if not arg.startswith("--print_config")]
+            model = parser.parse_args(silent)[args[0]]["model"]
+            args = [args[0], "--config", _default_loss_weights(model["class_path"], phases), *args[1:]]
         self.config = parser.parse_args(args)  # Lightning's own warns when the process has arguments, too
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
@@ -114,11 +127,12 @@ class ClusteringCLI(LightningCLI):
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
             parser.add_lightning_class_args(OutcomeTables, "outcomes")
+            parser.add_lightning_class_args(FeatureTable, "features")
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
             )
         else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
-            for name in ("summary", "outcomes"):
+            for name in ("summary", "outcomes", "features"):
                 parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":
@@ -137,16 +151,16 @@ class ClusteringCLI(LightningCLI):
         if path is None or path in ("best", "last", "hpc"):
             return
         named = self.config[subcommand].get("model")
-        class_path = _read_hyperparameters(Path(path)).get("_class_path")
+        class_path = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"].get("_class_path")
         if class_path is not None and _is_same_class(named.class_path, class_path):
             self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
 
     def _with_checkpoint(self, path: Path) -> list[str]:
         """Arguments with the model of a checkpoint between configuration files and flags."""
-        hparams = _read_hyperparameters(path)
+        hparams = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
         class_path = hparams.get("_class_path")
         init_args = {key: value for key, value in hparams.items() if key not in _LINKED and not key.startswith("_")}
-        configs, flags = _split_configs(self._args[1:])
+        configs, flags = split_configs(self._args[1:])
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
 
@@ -230,7 +244,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _fit(args: Sequence[str]) -> None:
-    ClusteringCLI(_with_shipped_configs(args))
+    ClusteringCLI(with_shipped_configs(args))
 
 
 def _input_error(error: BaseException | None) -> InputError | None:
@@ -240,69 +254,29 @@ def _input_error(error: BaseException | None) -> InputError | None:
     return error
 
 
-def _with_shipped_configs(args: Sequence[str]) -> list[str]:
-    """Replace bare names of shipped configurations by their paths."""
-    resolved: list[str] = []
-    for arg in args:
-        name, equals, value = arg.partition("=")
-        if resolved and resolved[-1] in ("--config", "-c"):
-            resolved.append(str(find_config(arg)))
-        elif name == "--config" and equals:
-            resolved += ["--config", str(find_config(value))]
-        else:
-            resolved.append(arg)
-    return resolved
-
-
-def _split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Configuration files, and everything else."""
-    configs: list[str] = []
-    flags: list[str] = []
-    rest = iter(args)
-    for arg in rest:
-        if arg in ("--config", "-c"):
-            configs += [arg, next(rest)]
-        else:
-            flags.append(arg)
-    return configs, flags
-
-
-def _value_of(name: str, flags: Sequence[str]) -> str | None:
-    """Value of a flag, the last if it is given twice."""
-    value = None
-    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
-        if flag == name:
-            value = following
-        elif flag.startswith(f"{name}="):
-            value = flag.removeprefix(f"{name}=")
-    return value
-
-
-def _read_hyperparameters(path: Path) -> dict[str, Any]:
-    return dict(_read_checkpoint(path)["hyper_parameters"])
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"ckpt_path={str(path)!r} is no file; give the path of a checkpoint")
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        checkpoint["hyper_parameters"]  # is there
-        return checkpoint
-    except Exception as error:
-        raise InputError(f"ckpt_path={str(path)!r} can't be read as a checkpoint ({type(error).__name__})") from error
-
-
 def _is_same_class(path: str, other: str) -> bool:
     """Two import paths may lead to one class."""
-    classes = []
-    for name in (path, other):
-        module, _, attribute = name.rpartition(".")
-        try:
-            classes.append(getattr(importlib.import_module(module), attribute))
-        except (ImportError, AttributeError):
-            return False
-    return classes[0] is classes[1]
+    try:
+        return _import(path) is _import(other)
+    except (ImportError, AttributeError):
+        return False
+
+
+def _import(path: str) -> Any:
+    module, _, attribute = path.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _default_loss_weights(class_path: str, phases: Sequence[str]) -> str:
+    """Configuration of a method with the loss weights that these phases have by default."""
+    parameters = inspect.signature(_import(class_path)).parameters
+    defaults = {phase: parameters[phase].default for phase in phases if phase in parameters}
+    init_args = {
+        phase: {"loss_weights": as_config(config.loss_weights, phase)}
+        for phase, config in defaults.items()
+        if isinstance(config, PhaseConfig)
+    }
+    return yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}}, sort_keys=False)
 
 
 def _quieten() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -54,6 +56,28 @@ def broadcast_(tensor: Tensor) -> Tensor:
     if world()[1] > 1:
         dist.broadcast(tensor, src=0)
     return tensor
+
+
+@contextmanager
+def failing_together(device: torch.device) -> Iterator[None]:
+    """Raise on all processes, at the end, what is raised on one: else the others would wait for it in what comes next.
+
+    Args:
+        device: where processes exchange tensors.
+
+    Raises:
+        RuntimeError: another process has failed.
+    """
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as raised:
+        error = raised
+    n_failed = sum_(torch.tensor(int(error is not None), device=device))
+    if error is not None:
+        raise error
+    if int(n_failed) > 0:
+        raise RuntimeError("another process has failed; see its message")
 
 
 def own_of_batch(rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
     Raises:
         InputError: another ending, a file that exists, a folder, or a folder that can't be written.
     """
-    check_prediction_ending(path, "output")
+    check_ending(path, "output")
     path = Path(path)
     if path.is_dir():
         raise InputError(f"output={str(path)!r} is a folder; choose another name")
@@ -41,14 +41,19 @@ def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
     return path
 
 
-def check_prediction_ending(path: str | Path, argument: str) -> None:
-    """Check that a file of predictions has an ending that names its format.
+def check_ending(path: str | Path, argument: str, endings: Sequence[str] = _ENDINGS) -> None:
+    """Check that a file has an ending that names its format.
+
+    Args:
+        path: the file.
+        argument: what error messages call it.
+        endings: those that it may have; by default those of files of predictions.
 
     Raises:
-        InputError: another ending than ``.parquet`` or ``.npz``.
+        InputError: another ending.
     """
-    if Path(path).suffix not in _ENDINGS:
-        raise InputError(f"{argument}={str(path)!r} must end in {' or '.join(_ENDINGS)}")
+    if Path(path).suffix not in endings:
+        raise InputError(f"{argument}={str(path)!r} must end in {' or '.join(endings)}")
 
 
 def check_writable_folder(folder: Path, argument: str) -> None:
@@ -172,7 +177,8 @@ def _columns(
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Any]:
-    """A binary file under another name that takes its own when all is written."""
+    """A binary file under another name that takes its own when all is written; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -186,7 +192,6 @@ def whole_file(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def whole_csv(path: Path) -> Iterator[Any]:
-    """A text file for a CSV writer that takes its own name when all is written; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A text file for a CSV writer, as :func:`whole_file`."""
     with whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         yield text

@@ -82,11 +82,11 @@ class Setting(NamedTuple):
             ("pretraining", {"sparsity": self.alpha}),
             ("joint", {"sparsity": self.alpha, "distance": self.beta}),
         ):
-            weights = dict(configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {}))
-            given = {term: _weight(value, weights.get(term)) for term, value in values.items() if value is not None}
-            if given:  # all weights: a flag for one of them would leave out the others of a method's default
-                described = yaml.safe_dump(weights | given, default_flow_style=True, sort_keys=False, width=math.inf)
-                flags.append(f"--model.{phase}.loss_weights={described.strip()}")
+            weights = configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {})
+            for term, value in values.items():
+                if value is not None:
+                    end = ".end" if _is_ramp(weights.get(term)) else ""
+                    flags.append(f"--model.{phase}.loss_weights.{term}{end}={value}")
         return flags
 
 
@@ -177,7 +177,9 @@ def read_run(folder: Path, seed: int) -> Run:
     selected = None
     if (folder / "features.csv").exists():
         with (folder / "features.csv").open() as file:
-            selected = [row["feature"] for row in csv.DictReader(file) if row["selected"] == "1"]
+            features = csv.DictReader(file)
+            if "selected" in (features.fieldnames or ()):
+                selected = [row["feature"] for row in features if row["selected"] == "1"]
     ids = torch.from_numpy(table["index"].to_numpy().copy())
     return Run(ids, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)
 
@@ -281,11 +283,9 @@ def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dic
     return configuration
 
 
-def _weight(value: float, configured: Any) -> Any:
-    """A loss weight in primitives: the number, or the configured schedule with it as its end."""
-    if not isinstance(configured, Mapping) or "end" not in configured.get("init_args", {}):
-        return value
-    return {**configured, "init_args": {**configured["init_args"], "end": value}}
+def _is_ramp(weight: Any) -> bool:
+    """Whether a loss weight, in primitives, is a schedule with an end."""
+    return isinstance(weight, Mapping) and "end" in weight.get("init_args", {})
 
 
 def _name(setting: Setting) -> str:

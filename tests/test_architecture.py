@@ -21,6 +21,7 @@ LAYERS = [
     {"callbacks"},
     {"methods"},
     {"shipped", "selection"},
+    {"flags"},
     {"cli"},
     {"__main__"},
 ]

@@ -161,9 +161,12 @@ def test_autoencoders_that_can_not_be_taken(lightning_dc_cli: CommandLine, tmp_p
     assert "9" in message.partition("but here it has")[2]
     Path("garbage.ckpt").write_bytes(b"no checkpoint at all")
     torch.save({"epoch": 1}, "other.ckpt")
-    for name in ("garbage.ckpt", "other.ckpt", "missing.ckpt"):
-        message = lightning_dc_cli.fails(*fit_of("IDEC", "--init_from", name))
-        assert f"init_from='{name}' can't be read as a checkpoint" in message
+    for name, reason in (
+        ("garbage.ckpt", "can't be read as a checkpoint ("),
+        ("other.ckpt", "can't be read as a checkpoint (it has no hyper_parameters, state_dict)"),
+        ("missing.ckpt", "is no file"),
+    ):
+        assert f"init_from='{name}' {reason}" in lightning_dc_cli.fails(*fit_of("IDEC", "--init_from", name))
     assert list(tmp_path.rglob("*.ckpt")).count(tmp_path / CHECKPOINT) == 1
     assert not (tmp_path / version(1) / "checkpoints").exists()
     assert not (tmp_path / version(1) / "clusters.parquet").exists()

@@ -4,7 +4,7 @@ from lightning_dc.callbacks.assignment_refresh import AssignmentRefresh
 from lightning_dc.callbacks.centroid_refresh import CentroidRefresh
 from lightning_dc.callbacks.counted_centroid_update import CountedCentroidUpdate
 from lightning_dc.callbacks.evidence_refresh import EvidenceRefresh
-from lightning_dc.callbacks.feature_importance import FeatureImportance
+from lightning_dc.callbacks.feature_table import FeatureTable
 from lightning_dc.callbacks.label_change_stop import LabelChangeStop
 from lightning_dc.callbacks.loss_logger import LossLogger
 from lightning_dc.callbacks.outcome_tables import OutcomeTables
@@ -21,7 +21,7 @@ __all__ = [
     "ClusteringProgressBar",
     "CountedCentroidUpdate",
     "EvidenceRefresh",
-    "FeatureImportance",
+    "FeatureTable",
     "LabelChangeStop",
     "LossLogger",
     "OutcomeTables",

@@ -12,9 +12,9 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
 from lightning_dc.callbacks.access import clustering_module
-from lightning_dc.errors import InputError
+from lightning_dc.distributed import failing_together
 from lightning_dc.outcomes import OutcomeTable, check_lifelines, concordance, kaplan_meier_figure, outcome_tables
-from lightning_dc.predictions import whole_csv
+from lightning_dc.predictions import check_ending, whole_csv
 from lightning_dc.training import (
     ClusteringModule,
     TargetPredictor,
@@ -45,8 +45,8 @@ class OutcomeTables(Callback):
     """
 
     def __init__(self, file_name: str | None = "outcomes.csv") -> None:
-        if file_name is not None and Path(file_name).suffix != ".csv":
-            raise InputError(f"outcomes.file_name={file_name!r} must end in .csv")
+        if file_name is not None:
+            check_ending(file_name, "outcomes.file_name", [".csv"])
         self.file_name = file_name
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -66,8 +66,9 @@ class OutcomeTables(Callback):
                 prefix = f"final/{samples}_{table.target}"
                 record(module, {f"{prefix}_{name}": value for name, value in table.tests.items()})
                 rows += _rows(samples, table)
-        if rows and folder is not None and self.file_name is not None:
-            _write(Path(folder) / self.file_name, rows)
+        with failing_together(module.device):
+            if rows and folder is not None and self.file_name is not None:
+                _write(Path(folder) / self.file_name, rows)
 
     def _tables(
         self, module: ClusteringModule, loader: SampleLoader, spec: TargetSpec, samples: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from torch import Tensor
 from lightning_dc.batch import DataDescription, NamedSamples, SampleLoader
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
+from lightning_dc.distributed import failing_together
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.predictions import check_prediction_ending, prediction_stream, whole_csv, write_predictions
+from lightning_dc.predictions import check_ending, prediction_stream, whole_csv, write_predictions
 from lightning_dc.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.training import (
     ClusteringModule,
@@ -42,7 +45,8 @@ class RunSummary(Callback):
     """Assigns the training set with the final model, writes the clusters, and prints a table of the run.
 
     The final embeddings can be clustered again by other algorithms: their labels become columns of the file, named
-    ``cluster_`` and the algorithm, and their scores follow those of the model.
+    ``cluster_`` and the algorithm, and their scores follow those of the model. They are of the training samples alone:
+    ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps centroids of a last k-means.
 
     Where features have names, the top terms of a cluster, those with the largest difference between the mean in the
     cluster and in the rest, are in the table and in ``terms.csv``.
@@ -66,7 +70,7 @@ class RunSummary(Callback):
         embedding: bool = True,
         n_terms: int = 10,
     ) -> None:
-        check_prediction_ending(file_name, "summary.file_name")
+        check_ending(file_name, "summary.file_name")
         self.file_name = file_name
         self.recluster: Sequence[Algorithm] = [recluster] if isinstance(recluster, str) else recluster
         self.embedding = embedding
@@ -89,7 +93,8 @@ class RunSummary(Callback):
         loader = training_loader(module)
         folder = trainer.log_dir  # on every rank: it is a broadcast
         path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
-        full = self._assign(module, loader, path)
+        with failing_together(module.device):
+            full = self._assign(module, loader, path)
         scores = full.scores()
         record(module, {f"final/{name}": score for name, score in scores.items()})
         terms = self._terms(trainer, module, full)
@@ -105,8 +110,6 @@ class RunSummary(Callback):
 
     def _assign(self, module: ClusteringModule, loader: SampleLoader, path: Path | None) -> FullAssignment:
         """Assign the training set and write the clusters, on the process that has a path."""
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
         if len(self.recluster) > 0 or self.file_name.endswith(".npz"):  # both take the tables as a whole
             full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
             if path is not None:
@@ -115,11 +118,15 @@ class RunSummary(Callback):
         if path is None:
             return assign_all(module, loader, sink=lambda *_: None)
         ids = _ids(loader)
-        with prediction_stream(path, is_soft=module.head.is_soft) as write:
+        with ExitStack() as stack:
+
+            @functools.cache  # where it fails, the other processes are told: within the sink
+            def stream() -> Callable[..., None]:
+                return stack.enter_context(prediction_stream(path, is_soft=module.head.is_soft))
 
             def sink(rows: slice, q: Tensor, z: Tensor) -> None:
                 own_ids = None if ids is None else ids[rows]
-                write(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
+                stream()(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
 
             return assign_all(module, loader, sink=sink)
 

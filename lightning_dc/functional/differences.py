@@ -18,7 +18,9 @@ def standardized_differences(counts: Tensor, sums: Tensor, squares: Tensor) -> T
         squares: sum of its squares, (K, F).
 
     Returns:
-        (K, F); 0 where the input does not differ within either, or where all samples or none are in the cluster.
+        (K, F); infinite where the input differs between the two, but within neither: a category that all samples of
+        the cluster have, and no other. 0 where it does not differ at all, or where all samples or none are in the
+        cluster.
 
     Example:
         >>> import torch
@@ -32,5 +34,7 @@ def standardized_differences(counts: Tensor, sums: Tensor, squares: Tensor) -> T
     mean_in, mean_out = sums / n_in.clamp_min(1), (sums.sum(0) - sums) / n_out.clamp_min(1)
     scatter = squares - n_in * mean_in.square() + (squares.sum(0) - squares) - n_out * mean_out.square()
     variance = scatter.clamp_min(0) / (n_in + n_out - 2).clamp_min(1)
-    usable = (variance > 1e-12 * squares.sum(0) / n_in.sum(0)) & (n_in > 0) & (n_out > 0)
-    return ((mean_in - mean_out) / variance.clamp_min(1e-300).sqrt()).where(usable, sums.new_zeros(()))
+    difference, rounding = mean_in - mean_out, 1e-12 * squares.sum(0) / n_in.sum(0)
+    compared = (n_in > 0) & (n_out > 0) & ((variance > rounding) | (difference.square() > rounding))
+    deviation = variance.where(variance > rounding, 0.0).sqrt()
+    return (difference / deviation).where(compared, 0.0)

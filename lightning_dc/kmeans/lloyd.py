@@ -69,7 +69,8 @@ def kmeans(
         max_iter: most iterations of a restart; 0 only labels the samples by the centroids to start from.
         tol: a restart has converged when its centroids' squared shift is at most this share of the mean variance of
             the features, or when no label changes (scikit-learn's rule).
-        sample_weight: weights of the samples, (N,), zero or more; None is 1 for each.
+        sample_weight: weights of the samples, (N,), zero or more; None is 1 for each. Sums are in float64: a weight
+            below 1e-16 of its cluster's is lost in them, as in any sum.
         spherical: cluster by direction (Dhillon and Modha 2001): samples and centroids are scaled to unit length.
         n_total: samples of all processes, if each process gives only its own rows: those that
             :func:`~lightning_dc.distributed.owned_rows` names, in that order. Every process then gets the same

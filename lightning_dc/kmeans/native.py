@@ -56,20 +56,20 @@ def is_native(x: Tensor) -> bool:
     return library is not None and x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
 
 
-def assign_(x: Tensor, norms: Tensor, centroids: Tensor, factor: float, labels: Tensor) -> None:
+def assign_(x: Tensor, norms: Tensor, centroids: Tensor, squares: Tensor, factor: float, labels: Tensor) -> None:
     """Nearest centroids by a float32 product, and by differences in float64 where its rounding leaves them open.
 
     Args:
         x: rows, (n, D), as :func:`is_native` wants them.
         norms: their Euclidean norms, (n,), float32.
         centroids: of each restart, (R, K, D), float64.
+        squares: their squared norms, (R, K), float64.
         factor: bound of the error of a squared distance, relative to (|x| + |c|)^2.
         labels: nearest centroids, (R, n), int32, contiguous; written to. What is in it is where the search begins, K
             for nowhere: it saves time, and changes nothing.
     """
     n_restarts, n_clusters, n_features = centroids.shape
     centroids = centroids.contiguous()
-    squares = centroids.square().sum(2)
     longest = (squares.amax(1).sqrt() * (1 + 2 * torch.finfo(torch.float32).eps)).float()
     arrays = (x, norms, centroids, (-2.0 * centroids).float(), squares.float(), longest)
     sizes = (len(x), n_features, n_restarts, n_clusters)

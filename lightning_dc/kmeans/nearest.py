@@ -46,9 +46,11 @@ def assign_(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> None
     if centroids.shape[1] == 1:
         labels.zero_()
         return
-    if native.is_native(x) and float(centroids.square().sum(2).amax()) < _FAR:
-        native.assign_(x, norms, centroids, _error_factor(x), labels)
-        return
+    if native.is_native(x):
+        squares = centroids.square().sum(2)
+        if float(squares.amax()) < _FAR:
+            native.assign_(x, norms, centroids, squares, _error_factor(x), labels)
+            return
     unclear = _assign_by_torch(x, norms, centroids, labels)
     for r in unclear.any(1).nonzero()[:, 0].tolist():
         rows = unclear[r].nonzero()[:, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_dc.batch import Batch, TargetSpec, as_batch
@@ -11,7 +12,6 @@ from lightning_dc.callbacks import (
     AssignmentRefresh,
     CentroidRefresh,
     EvidenceRefresh,
-    FeatureImportance,
     LabelChangeStop,
     LossLogger,
     PhaseScheduler,
@@ -45,7 +45,9 @@ class DeepType(ClusteringModule):
     group lasso drops inputs that are redundant for telling the classes apart, and with them what tells clusters apart.
     :class:`~lightning_dc.callbacks.EvidenceRefresh` says how the factors come about. Evidence is marginal: it can't see
     inputs that act only together, such as the two of an exclusive or, and drops them. The authors' choice is
-    ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero.
+    ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero. A run that has
+    dropped every input ends with a warning. :class:`~lightning_dc.callbacks.FeatureTable` writes and draws the inputs;
+    the command line has it.
 
     *Representation.* The authors cluster the last hidden layer. The longer the task is learned, the more that layer
     shows the classes alone; the first hidden layer keeps the geometry of the inputs that were kept. Where clusters are
@@ -136,7 +138,6 @@ class DeepType(ClusteringModule):
             *([] if gamma is None else [EvidenceRefresh(gamma)]),
             LabelChangeStop(tolerance, patience),
             PhaseScheduler(),
-            FeatureImportance(),
         ]
         self.save_hyperparameters()
         self.set_phases()
@@ -173,6 +174,13 @@ class DeepType(ClusteringModule):
         sparsity = self.losses["sparsity"]
         assert isinstance(sparsity, GroupSparsity)
         return sparsity.scores(self.autoencoder.input_layer.weight)[sparsity.of_input]
+
+    def on_train_end(self) -> None:
+        if not bool(self.importance.any()):
+            rank_zero_warn(
+                "The weights of all inputs are zero, so neither predictions nor clusters depend on the data. Lower "
+                "loss_weights.sparsity in all phases, or penalise all inputs alike with gamma=null"
+            )
 
     def summary_rows(self) -> list[tuple[str, str]]:
         importance = self.importance

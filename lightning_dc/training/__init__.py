@@ -1,6 +1,7 @@
 """The training machinery that all methods share."""
 
 from lightning_dc.training.centroids import centroid_head
+from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.full_pass import (
     LARGE_TABLE,
     FullAssignment,
@@ -13,6 +14,7 @@ from lightning_dc.training.full_pass import (
     sample_chunks,
     training_loader,
 )
+from lightning_dc.training.input_statistics import InputSelector, InputStatistics, input_statistics
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record, record_figure
@@ -26,6 +28,8 @@ __all__ = [
     "Assignments",
     "ClusteringModule",
     "FullAssignment",
+    "InputSelector",
+    "InputStatistics",
     "Phase",
     "PhaseConfig",
     "SupervisedStep",
@@ -38,7 +42,9 @@ __all__ = [
     "embed_batch",
     "embed_chunks",
     "embed_owned",
+    "input_statistics",
     "predict_all",
+    "read_checkpoint",
     "read_owned",
     "record",
     "record_figure",

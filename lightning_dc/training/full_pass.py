@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lightning_dc.batch import Batch, SampleLoader, as_batch
-from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, owned_rows, sum_, world
+from lightning_dc.distributed import CHUNK_SIZE, failing_together, owned_chunks, owned_rows, sum_, world
 from lightning_dc.errors import InputError
 from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
 from lightning_dc.training.module import ClusteringModule
@@ -269,17 +269,15 @@ class _Guard:
         try:
             self._sink(rows, q, z)
         except Exception as error:
+            self._error = error
             if world()[1] == 1:
                 raise
-            self._error = error
 
     def end(self, device: torch.device) -> None:
         """Raise if any process has failed."""
-        n_failed = sum_(torch.tensor(int(self._error is not None), device=device))
-        if self._error is not None:
-            raise self._error
-        if int(n_failed) > 0:
-            raise RuntimeError("another process could not take the assignments; see its message")
+        with failing_together(device):
+            if self._error is not None:
+                raise self._error
 
 
 def _targets_table(targets: Tensor, n_samples: int) -> Tensor:

@@ -28,6 +28,7 @@ from lightning_dc.losses import LossTerm
 from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement
 from lightning_dc.randomness import mix_seed
 from lightning_dc.schedules import Progress
+from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
 from lightning_dc.training.phase import Phase
 from lightning_dc.training.step import LayerStep, TrainingStep
@@ -355,13 +356,8 @@ class ClusteringModule(pl.LightningModule, ABC):
         Raises:
             InputError: it can't be read, or holds another autoencoder.
         """
-        try:
-            checkpoint = torch.load(path, weights_only=True, map_location="cpu")
-            weights = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("autoencoder.")}
-        except Exception as error:
-            raise InputError(
-                f"init_from={str(path)!r} can't be read as a checkpoint ({type(error).__name__})"
-            ) from error
+        checkpoint = read_checkpoint(path, "init_from")
+        weights = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("autoencoder.")}
         own = {k: v for k, v in self.state_dict().items() if k.startswith("autoencoder.")}
         self._check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)

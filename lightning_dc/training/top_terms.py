@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
-from lightning_dc.distributed import owned_chunks, sum_
+from lightning_dc.training.input_statistics import input_statistics
 
 
 class TopTerm(NamedTuple):
@@ -30,14 +29,12 @@ class TopTerm(NamedTuple):
     mean_of_rest: float
 
 
-@torch.no_grad()
 def top_terms(
     loader: SampleLoader, labels: Tensor, n_clusters: int, names: Sequence[str], n_terms: int
 ) -> list[TopTerm]:
     """Features with the largest difference of means, in the cluster minus in all other samples.
 
-    It reads the samples once, in the chunks that this process owns; only a chunk of sparse samples is dense. Processes
-    add up their sums on the device of the labels.
+    See :func:`~lightning_dc.training.input_statistics` for how the samples are read.
 
     Args:
         loader: the data.
@@ -56,19 +53,11 @@ def top_terms(
         >>> [(term.cluster, term.term) for term in terms]
         [(0, 'oil'), (1, 'grain')]
     """
-    device, labels = labels.device, labels.to("cpu", torch.int64)
-    sums = torch.zeros(n_clusters, len(names), dtype=torch.float64)
-    for rows in owned_chunks(loader.n_samples):
-        x = loader.read(rows.start, rows.stop).x.flatten(1).cpu()
-        members = torch.nn.functional.one_hot(labels[rows], n_clusters).to(x.dtype)
-        sums += (members.T @ x).double()
-    sums = sum_(sums.to(device)).cpu()  # NCCL has no sums of tensors in main memory
-    sizes = torch.bincount(labels, minlength=n_clusters).double().unsqueeze(1)
-    others = len(labels) - sizes
-    means, rest = sums / sizes, (sums.sum(0) - sums) / others
+    statistics = input_statistics(loader, labels, n_clusters, len(names)).cpu()
+    sizes, means, rest = statistics.sizes, statistics.means, statistics.means_of_rest
     found = []
     for k in range(n_clusters):
-        if sizes[k] == 0 or others[k] == 0:
+        if sizes[k] in (0, len(labels)):
             continue
         difference = means[k] - rest[k]
         for rank, j in enumerate(difference.argsort(descending=True, stable=True)[:n_terms].tolist(), 1):

@@ -62,7 +62,7 @@ def test_survival(lightning_dc_cli: CommandLine) -> None:
     assert int(all_of("val")["n"]) + int(total["n"]) == N_SAMPLES
     assert scalars(RUN)["final/train_survival_p"][-1].value == pytest.approx(expected.p_value, rel=1e-3)
     log = EventAccumulator(str(RUN)).Reload()
-    assert set(log.Tags()["images"]) == {"survival/train", "survival/val"}
+    assert {name for name in log.Tags()["images"] if "survival" in name} == {"survival/train", "survival/val"}
 
 
 def test_concordance_of_a_method_that_predicts_survival(tmp_path: Path) -> None:

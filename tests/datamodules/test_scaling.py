@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import StandardScaler
 
-from datamodules.scaling import Scaling, check_finite
+from datamodules.scaling import Scaling, ScalingName, check_finite
 from datamodules.sparse import SparseRows
 from lightning_dc.errors import InputError
 
@@ -50,6 +50,24 @@ def test_standard_scales_each_pixel_of_an_image() -> None:
     scaled = Scaling.learn("standard", x)(x)
     np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(scaled.var(0, correction=0), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 3, 5)])
+@pytest.mark.parametrize("name", ["none", "rms", "standard"])
+def test_there_is_a_way_back_to_the_samples_and_their_means(name: ScalingName, shape: tuple[int, ...]) -> None:
+    x = samples(shape=shape) + 1e6
+    scaling = Scaling.learn(name, x)
+    scaled = scaling(x)
+    for of_scaled, expected in ((scaled, x), (scaled.mean(0, keepdim=True), x.mean(0, keepdim=True))):
+        back = scaling.unscale(of_scaled)
+        assert back is not None
+        torch.testing.assert_close(back, expected, rtol=1e-14, atol=0)
+
+
+def test_samples_of_a_size_of_their_own_have_no_way_back() -> None:
+    x = samples()
+    scaling = Scaling.learn("unit", x)
+    assert scaling.unscale(scaling(x)) is None
 
 
 def test_none_changes_nothing() -> None:

@@ -293,7 +293,7 @@ def test_compiled_loops_do_what_pytorch_does(
     distances = (x.double()[:, None] - centroids[:, None]).square().sum(3)  # (R, n, K)
     begin = torch.randint(0, n_clusters + 1, (n_restarts, n_samples), generator=generator, dtype=torch.int32)
     labels = begin.clone()
-    native.assign_(x, x.norm(dim=1), centroids, nearest._error_factor(x), labels)
+    native.assign_(x, x.norm(dim=1), centroids, centroids.square().sum(2), nearest._error_factor(x), labels)
     assert torch.equal(labels, distances.argmin(2).to(torch.int32))
 
     weights = torch.rand(n_samples, generator=generator).double()

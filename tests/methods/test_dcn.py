@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightning_dc import DCN, InputError, MLPAutoencoder, PhaseConfig
 from lightning_dc.randomness import mix_seed
-from tests.methods.test_dec import RECONSTRUCTION, Blobs, Observe, trainer, weights
+from tests.methods.test_dec import RECONSTRUCTION, Blobs, Observe, plain_autoencoder, trainer, weights
 
 SLOW = functools.partial(torch.optim.SGD, lr=0.02, momentum=0.5)
 WEIGHTS = {"reconstruction": 1.0, "kmeans": 1.0}
@@ -49,19 +49,12 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
     observe = Observe()
     trainer(tmp_path, observe, precision="64-true").fit(model, Blobs())
 
-    # The same in plain NumPy-like torch. Encoder: 6-8-2, decoder: 2-8-6, ReLU inside only.
+    # The same in plain NumPy-like torch.
     x = samples(torch.float64)
     p = {name: value.clone().requires_grad_() for name, value in initial.items() if name.startswith("autoencoder")}
+    encode, decode = plain_autoencoder(p)
     velocity = {name: torch.zeros_like(value) for name, value in p.items()}
     steps = -(-150 // 40)
-
-    def encode(batch: Tensor) -> Tensor:
-        hidden = torch.relu(batch @ p["autoencoder.encoder.0.weight"].T + p["autoencoder.encoder.0.bias"])
-        return hidden @ p["autoencoder.encoder.1.weight"].T + p["autoencoder.encoder.1.bias"]
-
-    def decode(z: Tensor) -> Tensor:
-        hidden = torch.relu(z @ p["autoencoder.decoder.0.weight"].T + p["autoencoder.decoder.0.bias"])
-        return hidden @ p["autoencoder.decoder.1.weight"].T + p["autoencoder.decoder.1.bias"]
 
     def step(loss: Tensor) -> None:
         for name, gradient in zip(p, torch.autograd.grad(loss, list(p.values())), strict=True):

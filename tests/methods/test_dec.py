@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,16 @@ def weights(module: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
+def plain_autoencoder(p: dict[str, Tensor]) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Encoder 6-8-2 and decoder 2-8-6, ReLU inside only, as products with the parameters of a model."""
+
+    def network(name: str, x: Tensor) -> Tensor:
+        hidden = torch.relu(x @ p[f"autoencoder.{name}.0.weight"].T + p[f"autoencoder.{name}.0.bias"])
+        return hidden @ p[f"autoencoder.{name}.1.weight"].T + p[f"autoencoder.{name}.1.bias"]
+
+    return functools.partial(network, "encoder"), functools.partial(network, "decoder")
+
+
 class Observe(pl.Callback):
     """Keeps the weights, the phase and the learning rate before each step."""
 
@@ -93,19 +104,12 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
     data = Blobs()
     trainer(tmp_path, observe, precision="64-true").fit(model, data)
 
-    # The same in plain NumPy-like torch. Encoder: 6-8-2, decoder: 2-8-6, ReLU inside only.
+    # The same in plain NumPy-like torch.
     x = torch.as_tensor(data.load().x)
     x = x / x.square().mean().sqrt()
     p = {name: value.clone().requires_grad_() for name, value in initial.items()}
+    encode, decode = plain_autoencoder(p)
     steps = -(-150 // 40)
-
-    def encode(batch: Tensor) -> Tensor:
-        hidden = torch.relu(batch @ p["autoencoder.encoder.0.weight"].T + p["autoencoder.encoder.0.bias"])
-        return hidden @ p["autoencoder.encoder.1.weight"].T + p["autoencoder.encoder.1.bias"]
-
-    def decode(z: Tensor) -> Tensor:
-        hidden = torch.relu(z @ p["autoencoder.decoder.0.weight"].T + p["autoencoder.decoder.0.bias"])
-        return hidden @ p["autoencoder.decoder.1.weight"].T + p["autoencoder.decoder.1.bias"]
 
     def assign(batch: Tensor) -> Tensor:
         distances = torch.cdist(encode(batch), p["head.centroids"], compute_mode="donot_use_mm_for_euclid_dist")

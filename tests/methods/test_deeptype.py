@@ -21,6 +21,7 @@ from torch.nn import functional
 from datamodules import ClusteringDataModule, Samples, SyntheticDataModule
 from lightning_dc import DeepType, InputError, MLPEncoder, PhaseConfig, TargetSpec
 from lightning_dc.batch import TargetKind
+from lightning_dc.callbacks import FeatureTable
 from lightning_dc.randomness import mix_seed
 from lightning_dc.schedules import Exponential
 from lightning_dc.training import assign_all, training_loader
@@ -138,7 +139,7 @@ def test_dropped_inputs_are_exactly_zero_and_the_others_are_named(tmp_path: Path
     data = SyntheticDataModule(target="class", scaling="standard", batch_size=64)
     pl.seed_everything(0, verbose=False)
     model = DeepType((20,), data.target_spec, 4, representation=["activation_1"])
-    run = trainer(tmp_path, logger=CSVLogger(tmp_path, version=0))
+    run = trainer(tmp_path, FeatureTable(), logger=CSVLogger(tmp_path, version=0))
     run.fit(model, data)
     assert (model.importance[:5] > 0.1).all()
     assert (model.autoencoder.input_layer.weight[:, 5:] == 0).all()
@@ -160,7 +161,8 @@ def test_dropped_inputs_are_exactly_zero_and_the_others_are_named(tmp_path: Path
             own, rest = column[labels == k], column[labels != k]
             pooled = ((len(own) - 1) * own.var(ddof=1) + (len(rest) - 1) * rest.var(ddof=1)) / (len(column) - 2)
             expected = (own.mean() - rest.mean()) / math.sqrt(pooled)
-            assert float(row[f"cluster_{k}"]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+            assert float(row[f"standardized_difference_cluster_{k}"]) == pytest.approx(expected, abs=1e-4)
+            assert float(row[f"mean_cluster_{k}"]) == pytest.approx(own.mean(), abs=1e-3 * column.std())
 
 
 class ExclusiveOr(ClusteringDataModule):

@@ -40,7 +40,7 @@ def assign_with_a_sink_that_fails(rank: int) -> tuple[str, int]:
 def test_a_sink_that_fails_keeps_no_process_waiting(tmp_path: Path) -> None:
     first, second = run_on_two_processes(assign_with_a_sink_that_fails, tmp_path)
     assert first == ("OSError: disk full", 2)
-    assert second == ("RuntimeError: another process could not take the assignments; see its message", 3)
+    assert second == ("RuntimeError: another process has failed; see its message", 3)
 
 
 class Learned(ClusteringDataModule):

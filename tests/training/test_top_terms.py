@@ -79,9 +79,11 @@ def test_sums_are_shared_on_the_device_of_the_labels(monkeypatch: pytest.MonkeyP
 
     def sum_(tensor: torch.Tensor) -> torch.Tensor:
         shared.append(tensor.device.type)
-        return torch.stack([torch.from_numpy(x[labels == k]).double().sum(0) for k in range(N_CLUSTERS)])
+        wide = torch.from_numpy(x).double()
+        return torch.stack([torch.stack([v[labels == k].sum(0) for k in range(N_CLUSTERS)]) for v in (wide, wide**2)])
 
-    module = importlib.import_module("lightning_dc.training.top_terms")  # the package has a function of that name
+    # the package has a function of that name
+    module = importlib.import_module("lightning_dc.training.input_statistics")
     monkeypatch.setattr(module, "sum_", sum_)
     loader = ArrayDataModule(x, scaling="none").train_dataloader()
     elsewhere = torch.from_numpy(labels).as_subclass(LabelsElsewhere)

@@ -1,0 +1,85 @@
+"""Sums of the inputs over each cluster."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from lightning_dc.batch import SampleLoader
+from lightning_dc.distributed import owned_chunks, sum_
+
+_AT_A_TIME = 1 << 21  # numbers in float64
+
+
+class InputStatistics(NamedTuple):
+    """Inputs of each cluster, as the model sees them: scaled.
+
+    Attributes:
+        sizes: samples of each cluster, (K,), float64.
+        sums: sum of each input over them, (K, F), float64.
+        squares: sum of its squares, (K, F).
+    """
+
+    sizes: Tensor
+    sums: Tensor
+    squares: Tensor
+
+    @property
+    def means(self) -> Tensor:
+        """Mean of each input in each cluster, (K, F); NaN in a cluster without samples."""
+        return self.sums / self.sizes[:, None]
+
+    @property
+    def means_of_rest(self) -> Tensor:
+        """Mean of each input in all other samples, (K, F); NaN where there are none."""
+        return (self.sums.sum(0) - self.sums) / (self.sizes.sum() - self.sizes)[:, None]
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of each input in all samples, (F,)."""
+        return self.sums.sum(0) / self.sizes.sum()
+
+    def cpu(self) -> InputStatistics:
+        """The same in main memory."""
+        return InputStatistics(*(table.cpu() for table in self))
+
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation of each input in all samples, (F,)."""
+        return (self.squares.sum(0) / self.sizes.sum() - self.mean.square()).clamp_min(0.0).sqrt()
+
+
+@runtime_checkable
+class InputSelector(Protocol):
+    """A method that weighs its inputs."""
+
+    @property
+    def importance(self) -> Tensor:
+        """Importance of each input, (F,), from 0 on; 0 if it is dropped."""
+
+
+@torch.no_grad()
+def input_statistics(loader: SampleLoader, labels: Tensor, n_clusters: int, n_inputs: int) -> InputStatistics:
+    """Sum the inputs over each cluster.
+
+    It reads the samples once, in the chunks that this process owns; only a chunk of sparse samples is dense. Processes
+    add up their sums on the device of the labels.
+
+    Args:
+        loader: the data.
+        labels: cluster of each sample, (N,).
+        n_clusters: number of clusters K.
+        n_inputs: number of inputs F.
+    """
+    sums = torch.zeros(2, n_clusters, n_inputs, dtype=torch.float64, device=labels.device)
+    n_rows = max(_AT_A_TIME // n_inputs, 1)
+    for rows in owned_chunks(loader.n_samples):
+        x = loader.read(rows.start, rows.stop).x.flatten(1)
+        for part, own in zip(torch.split(x, n_rows), torch.split(labels[rows], n_rows), strict=True):
+            wide = part.double()
+            members = torch.nn.functional.one_hot(own.to(x.device, torch.int64), n_clusters).to(wide).T
+            sums += torch.stack([members @ wide, members @ wide.square()]).to(sums.device)
+    sums = sum_(sums)  # where the labels are: NCCL has no sums of tensors in main memory
+    return InputStatistics(torch.bincount(labels, minlength=n_clusters).double(), sums[0], sums[1])

@@ -1,0 +1,133 @@
+"""Tables of the inputs against pandas on the raw data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from lightning.pytorch.loggers import CSVLogger
+from scipy.sparse import csr_array
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from datamodules import ArrayDataModule, ClusteringDataModule
+from lightning_dc import AEKMeans, Identity, PhaseConfig
+from lightning_dc.callbacks import FeatureTable
+from lightning_dc.training import assign_all, training_loader
+from tests.conftest import CommandLine
+from tests.fake_files import table_rows, write_table
+from tests.methods.test_dec import trainer
+
+QUICK = (
+    *("fit", "--config=dec_table", "--trainer.accelerator=cpu", "--model.n_clusters=3", "--model.n_init=2"),
+    *("--model.pretraining.max_steps=5", "--model.clustering.max_steps=5", "--trainer.enable_progress_bar=false"),
+)
+RUN = Path("runs/dec_table/version_0")
+SCALINGS = ("none", "rms", "standard", "unit")
+
+
+def write(tmp_path: Path) -> tuple[tuple[str, ...], pd.DataFrame]:
+    """Flags for a table, and its inputs as pandas has them: categories one-hot, one input far from 0."""
+    rows = [row | {"year": 2000.0 + row["age"] / 1e4} for row in table_rows()]
+    names = ["gene_a", "gene_b", "age", "colour", "year"]
+    path = write_table(tmp_path / "table.csv", rows, names)
+    frame = pd.read_csv(path)
+    one_hot = pd.get_dummies(frame, columns=["colour"], prefix_sep="=", dtype=float)
+    return (*QUICK, f"--data.path={path}", "--data.categorical=colour"), one_hot
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_means_are_those_of_the_raw_table(lightning_dc_cli: CommandLine, tmp_path: Path, scaling: str) -> None:
+    flags, raw = write(tmp_path)
+    lightning_dc_cli(*flags, f"--data.scaling={scaling}", "--data.val_fraction=0.3")
+    clusters = pd.read_parquet(RUN / "clusters.parquet")
+    training = raw.iloc[clusters["index"]]
+    expected = training.groupby(clusters["cluster"].to_numpy()).mean()
+    found = pd.read_csv(RUN / "features.csv")
+    assert found["rank"].tolist() == list(range(1, 8))
+    assert set(found["feature"]) == set(raw.columns)
+    best = found.filter(like="standardized_difference_").abs().max(axis=1)
+    assert best.is_monotonic_decreasing
+    if scaling == "unit":  # a sample's own size is gone
+        assert not [name for name in found.columns if name.startswith("mean")]
+        return
+    for _, row in found.iterrows():
+        column = training[row["feature"]]
+        of_float32 = 0.0 if scaling == "standard" else 1e-7 * abs(column.mean())  # what the model sees
+        close = {"abs": 1e-3 * column.std() + of_float32, "rel": 0}
+        assert row["mean"] == pytest.approx(column.mean(), **close)
+        for k in range(3):
+            if k in expected.index:
+                assert row[f"mean_cluster_{k}"] == pytest.approx(expected.loc[k, row["feature"]], **close)
+            else:
+                assert np.isnan(row[f"mean_cluster_{k}"])
+
+
+def test_digits_are_those_that_the_spread_gives_a_meaning(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    flags, raw = write(tmp_path)
+    lightning_dc_cli(*flags)
+    found = pd.read_csv(RUN / "features.csv", dtype=str).set_index("feature")
+    assert found.loc["age", "mean"] == f"{raw['age'].mean():.2f}"  # its standard deviation is 16.4
+    assert found.loc["year", "mean"] == f"{raw['year'].mean():.6f}"  # 0.00164
+    assert found.loc["colour=red", "mean"] == "0.3333"  # a share
+
+
+class SparseCounts(ArrayDataModule):
+    """Logarithms of counts in a sparse matrix."""
+
+    feature_names = tuple("abcdef")
+
+    def __init__(self) -> None:
+        counts = np.random.default_rng(0).poisson(np.arange(1, 7) * (1 + np.arange(90)[:, None] % 3) / 4)
+        super().__init__(csr_array(np.log1p(counts)), scaling="rms")
+
+
+def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
+    data = SparseCounts()
+    model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), n_init=2)
+    run = trainer(tmp_path, FeatureTable("inputs.csv"), logger=CSVLogger(tmp_path, version=0))
+    run.fit(model, data)
+    labels = assign_all(model, training_loader(model)).labels.numpy()
+    raw = pd.DataFrame(data.x.toarray(), columns=list(data.feature_names))
+    expected = raw.groupby(labels).mean()
+    found = pd.read_csv(Path(run.log_dir) / "inputs.csv").set_index("feature").loc[list(data.feature_names)]
+    assert "importance" not in found  # the method has none
+    for k in range(3):
+        np.testing.assert_allclose(found[f"mean_cluster_{k}"], expected.loc[k], atol=1e-3)
+        own, rest = raw[labels == k], raw[labels != k]
+        pooled = ((len(own) - 1) * own.var() + (len(rest) - 1) * rest.var()) / (len(raw) - 2)
+        difference = (own.mean() - rest.mean()) / np.sqrt(pooled)
+        np.testing.assert_allclose(found[f"standardized_difference_cluster_{k}"], difference, atol=1e-3)
+
+
+def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    lightning_dc_cli(*write(tmp_path)[0])
+    events = EventAccumulator(str(RUN))
+    events.Reload()
+    assert set(events.Tags()["images"]) == {"inputs/clusters", "clusters/representation"}
+
+
+def test_a_category_that_is_a_cluster_differs_infinitely(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    path = write_table(tmp_path / "table.csv", [{"kind": "xy"[row % 2]} for row in range(60)])
+    data = ("--data=TableDataModule", f"--data.path={path}", "--data.categorical=kind")
+    model = ("--model=AEKMeans", "--model.autoencoder=Identity", "--model.pretraining.max_epochs=0")
+    lightning_dc_cli("fit", *model, "--model.n_clusters=2", *data, "--trainer.accelerator=cpu")
+    found = pd.read_csv("runs/run/version_0/features.csv").filter(like="standardized_difference_")
+    assert np.isinf(found).all(axis=None)
+
+
+def test_without_names_or_a_file_name_there_is_no_table(
+    lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lightning_dc_cli("fit", "--config=kmeans_digits", "--model.n_init=1", "--trainer.accelerator=cpu")
+    lightning_dc_cli(*write(tmp_path)[0], "--features.file_name=null")
+    monkeypatch.setattr(ClusteringDataModule, "has_terms", True)  # they are in terms.csv
+    lightning_dc_cli(*write(tmp_path)[0])
+    assert len(list(Path("runs").rglob("clusters.parquet"))) == 3
+    assert not list(Path("runs").rglob("features.csv"))
+
+
+def test_another_ending_is_refused_before_training(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    message = lightning_dc_cli.fails(*write(tmp_path)[0], "--features.file_name=features.xlsx")
+    assert "features.file_name='features.xlsx' must end in .csv" in message

@@ -1,0 +1,112 @@
+"""Flags for a part of what a file, or a method's default, says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import CommandLine
+
+DEEPTYPE = ("fit", "--model=DeepType", "--model.n_clusters=4", "--data=SyntheticDataModule", "--data.target=class")
+IDEC = ("fit", "--model=IDEC", "--model.n_clusters=4", "--data=DigitsDataModule")
+OWN = "model: {class_path: DeepType, init_args: {n_clusters: 4, pretraining: {loss_weights: {task: 2.0}}}}"
+
+
+def printed(lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, Any]:
+    """Arguments of the model that would be fitted."""
+    with pytest.raises(SystemExit) as end:
+        lightning_dc_cli(*flags, "--print_config")
+    assert not end.value.code
+    model: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("flags", "phase", "expected"),
+    [
+        ((*DEEPTYPE, "--model.pretraining.loss_weights.sparsity=0.5"), "pretraining", {"task": 1.0, "sparsity": 0.5}),
+        (
+            (*DEEPTYPE, "--model.joint.loss_weights.distance", "0"),
+            "joint",
+            {"task": 1.0, "sparsity": 1.0, "distance": 0.0},
+        ),
+        (
+            (*DEEPTYPE, "--model.pretraining.loss_weights.task=3", "--model.pretraining.loss_weights.sparsity=4"),
+            "pretraining",
+            {"task": 3.0, "sparsity": 4.0},
+        ),
+        ((*IDEC, "--model.clustering.loss_weights.kl=1"), "clustering", {"reconstruction": 1.0, "kl": 1.0}),
+    ],
+)
+def test_a_weight_that_is_not_named_keeps_its_default(
+    lightning_dc_cli: CommandLine,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+    phase: str,
+    expected: dict[str, float],
+) -> None:
+    weights = printed(lightning_dc_cli, capsys, *flags)[phase]["loss_weights"]
+    assert weights == expected
+    assert list(weights) == list(expected)  # the sum has one order
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), {"task": 2.0}),
+        (("--model.pretraining.loss_weights.sparsity=0.5",), {"task": 2.0, "sparsity": 0.5}),
+        (("--model.pretraining.loss_weights={sparsity: 0.5}",), {"sparsity": 0.5}),
+    ],
+)
+def test_a_file_says_which_terms_there_are_and_a_flag_adds_its_own(
+    lightning_dc_cli: CommandLine,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    expected: dict[str, float],
+) -> None:
+    (tmp_path / "own.yaml").write_text(OWN)
+    model = printed(lightning_dc_cli, capsys, "fit", "--config=own.yaml", *DEEPTYPE[3:], *flags)
+    assert model["pretraining"]["loss_weights"] == expected
+
+
+def test_a_ramp_of_a_file_keeps_what_a_flag_does_not_name(
+    lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ramp = "--model.pretraining.loss_weights.sparsity.end=0.5"
+    weights = printed(lightning_dc_cli, capsys, "fit", "--config=deeptype_synthetic", ramp)["pretraining"][
+        "loss_weights"
+    ]
+    assert weights["task"] == 1.0
+    assert weights["sparsity"]["init_args"] == {"start": 0.0, "end": 0.5, "time_constant": 20.0}
+
+
+@pytest.mark.parametrize("form", [("=null",), ("", "null"), ("=~",)])
+def test_null_takes_back_what_a_file_sets(
+    lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
+) -> None:
+    names = ("pretraining.lr_schedule", "pretraining.optimizer.fused", "clustering.lr_schedule", "autoencoder.init_std")
+    flags = [part for name in names for part in (f"--model.{name}{form[0]}", *form[1:])]
+    before = printed(lightning_dc_cli, capsys, "fit", "--config=dec_mnist")
+    model = printed(lightning_dc_cli, capsys, "fit", "--config=dec_mnist", *flags)
+    for phase, field in (("pretraining", "lr_schedule"), ("clustering", "lr_schedule")):
+        assert before[phase][field] is not None
+        assert model[phase][field] is None
+        before[phase][field] = None
+    before["pretraining"]["optimizer"]["init_args"]["fused"] = None
+    before["autoencoder"]["init_args"]["init_std"] = None
+    assert model == before  # nothing else has changed
+
+
+def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine) -> None:
+    quick = ("--model.pretraining.max_steps=2", "--model.joint.max_steps=2", "--model.n_init=2", "--data.n_samples=200")
+    common = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
+    lightning_dc_cli(*DEEPTYPE, "--model.joint.loss_weights={task: 1.0, distance: 0.3}", *quick, *common)
+    checkpoint = "runs/run/version_0/checkpoints/last.ckpt"
+    data = ("--data=SyntheticDataModule", "--data.target=class", "--data.n_samples=200")
+    lightning_dc_cli("fit", *data, *common, f"--ckpt_path={checkpoint}", "--model.joint.loss_weights.task=2")
+    model = yaml.safe_load(Path("runs/run/version_1/config.yaml").read_text())["model"]["init_args"]
+    assert model["joint"]["loss_weights"] == {"task": 2.0, "distance": 0.3}
