@@ -74,6 +74,10 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self.labels = labels
 
     @property
+    def source(self) -> str:
+        return f"{type(self).__name__}(path={str(self.path)!r})"
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         return (len(self.feature_names),)
 

@@ -52,12 +52,16 @@ class SparseRows:
         if matrix.dtype.kind not in "biuf":
             raise InputError(f"{name} has dtype {matrix.dtype}; give numbers")
         try:
+            if matrix.format in ("csc", "bsr"):  # their conversion trusts the index, too
+                parts = (matrix.data, matrix.indices, matrix.indptr)
+                matrix = type(matrix)(parts, shape=matrix.shape, copy=False)
+                matrix.check_format(full_check=True)
             rows = matrix.tocsr()
             # a matrix of its own around the same numbers: checks and sums of duplicates replace parts of it
             rows = csr_array((_as_torch_can(rows.data), rows.indices, rows.indptr), shape=rows.shape, copy=False)
             rows.check_format(full_check=True)  # an index beyond the matrix would read and write foreign memory
         except ValueError as error:
-            raise InputError(f"{name} is no valid CSR matrix ({error}); build it again") from error
+            raise InputError(f"{name} is no valid {matrix.format.upper()} matrix ({error}); build it again") from error
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()

@@ -243,6 +243,13 @@ def test_bad_columns_are_named(tmp_path: Path, table: pd.DataFrame, arguments: d
         module(write(tmp_path / "x.parquet", table), **arguments)
 
 
+def test_a_number_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    table = frame()
+    table.loc[7, "gene_1"] = np.inf
+    with pytest.raises(InputError, match=r"x\.parquet'\) holds NaN or infinite values, first in row 7"):
+        module(write(tmp_path / "x.parquet", table))
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "x.parquet", tmp_path / "x.csv"):
         with pytest.raises(InputError, match=r"is neither a \.parquet file nor a folder of them"):

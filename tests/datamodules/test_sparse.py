@@ -174,10 +174,11 @@ def test_samples_that_are_not_finite_are_refused_with_their_row(
         given(csr(x))
 
 
-def test_a_broken_index_is_refused() -> None:
-    matrix = csr()
-    matrix.indices[3] = 1000
-    with pytest.raises(InputError, match=r"x of Given\.load\(\) is no valid CSR matrix"):
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+def test_a_broken_index_is_refused(form: str) -> None:
+    matrix = csr().asformat(form)
+    matrix.indices[3] = 1_000_000
+    with pytest.raises(InputError, match=rf"x of Given\.load\(\) is no valid {form.upper()} matrix"):
         given(matrix)
 
 
