@@ -73,6 +73,24 @@ def test_samples_are_the_columns_of_all_files(
     assert not [path for path in data.cache.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize(("most_bytes", "n_together"), [(1, 1), (300, 2)])
+def test_a_reader_does_not_hold_pages_of_all_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int, n_together: int
+) -> None:
+    """Some columns at a time, and then some rows of all of them."""
+    monkeypatch.setattr(datamodules.parquet_cache, "_OPEN_BYTES", most_bytes)
+    monkeypatch.setattr(datamodules.parquet_cache, "_NUMBERS", 36)
+    table = frame().assign(large=2**40 + np.arange(N_SAMPLES))
+    read: list[int] = []
+    tables = datamodules.parquet_cache._tables
+    record = lambda *arguments: (read.append(len(arguments[-1])), tables(*arguments))[1]  # noqa: E731
+    monkeypatch.setattr(datamodules.parquet_cache, "_tables", record)
+    data = module(write(tmp_path / "x.parquet", table))
+    np.testing.assert_array_equal(data.load().x[:], table[[*FEATURES, "large"]].to_numpy("f8"))
+    assert max(read) == n_together
+    assert sorted(path.name for path in data._cache().folder.iterdir()) == ["manifest.json", "x.npy", "y.npy"]
+
+
 def test_columns_are_chosen_by_name_or_pattern(tmp_path: Path) -> None:
     data = module(write(tmp_path / "x.parquet"), columns=["gene_[12]", "count"], label=None)
     np.testing.assert_array_equal(samples(data), frame()[["gene_1", "gene_2", "count"]].to_numpy("f4"))
