@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.file_rows import FileRows
 from datamodules.table_file import unreadable
 from lightning_dc.errors import InputError
 
@@ -32,8 +33,9 @@ class ParquetCache:
     """The chosen columns of Parquet files in a ``.npy`` file, made once.
 
     A manifest beside it holds size, time and SHA-256 of each source. The cache is made again when a source has changed:
-    when its size differs, or its time and its checksum do. It is made under another name and takes its own when it is
-    whole; of processes that make the same one, the first to be done wins.
+    when its size differs, or its time and its checksum do. It is made under another name and takes its own, with a
+    checksum of the sources in it, when it is whole; of processes that make the same one, the first to be done wins. The
+    cache of the sources as they were is removed afterwards, so that there is one at any time.
 
     Args:
         sources: the Parquet files, whose rows follow one another.
@@ -46,61 +48,73 @@ class ParquetCache:
         self.sources = list(sources)
         self.columns = list(columns)
         self.label = label
+        self.folder = folder
         choice = json.dumps([[path.name for path in self.sources], self.columns, label]).encode()
-        self.folder = folder / hashlib.sha256(choice).hexdigest()[:16]
+        self._choice = _digest(choice)
 
-    @property
-    def x(self) -> Path:
-        """File of the samples."""
-        return self.folder / "x.npy"
+    def read(self) -> tuple[FileRows, NDArray[np.int64] | None]:
+        """Samples, and class of each, (N,), -1 where unknown; text is numbered in alphabetical order.
 
-    def y(self) -> NDArray[np.int64] | None:
-        """Class of each sample, (N,), -1 where unknown; text is numbered in alphabetical order."""
-        return None if self.label is None else np.load(self.folder / "y.npy")
+        Raises:
+            InputError: as for :meth:`update`.
+        """
+        for _ in range(_TRIES):
+            folder = self.update()
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # a source has changed since, and another process has been here
+                return FileRows.of_npy(folder / "x.npy"), None if self.label is None else np.load(folder / "y.npy")
+        raise InputError(f"{self.sources[0]}: changes faster than it can be read; wait until it is written")
 
-    def update(self) -> None:
-        """Make the cache if there is none that fits the sources.
+    def update(self) -> Path:
+        """Make the cache if there is none that fits the sources; returns its folder.
 
         Raises:
             InputError: a source can't be read or holds something else than numbers, or the folder can't be written.
         """
-        if self._is_current():
-            return
+        current = self._current()
+        if current is not None:
+            return current
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=f".{self.folder.name}."))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{self._choice}."))
         except OSError as error:
             raise InputError(
-                f"cache={str(self.folder.parent)!r} can't be written ({error.strerror}); choose another folder"
+                f"cache={str(self.folder)!r} can't be written ({error.strerror}); choose another folder"
             ) from error
         try:
-            self._convert(scratch)
-            self._install(scratch)
+            return self._install(scratch, self.folder / f"{self._choice}-{self._convert(scratch)}")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _install(self, scratch: Path) -> None:
-        """Give a whole cache its name, unless another process has done so."""
+    def _install(self, scratch: Path, folder: Path) -> Path:
+        """Give a whole cache its name, unless another process has done so, and remove those of other sources."""
         for i in range(_TRIES):
-            if self._is_current():
-                return
+            current = self._current()
+            if current is not None:
+                return current
             try:
-                if self.folder.exists():  # of sources as they were
-                    os.replace(self.folder, scratch / f"old-{i}")
-                os.replace(scratch, self.folder)
+                if folder.exists():  # damaged
+                    os.replace(folder, scratch / f"old-{i}")
+                os.replace(scratch, folder)
             except OSError as error:  # another process was here since
                 reason = error
                 continue
-            for old in self.folder.glob("old-*"):
-                shutil.rmtree(old, ignore_errors=True)
-            return
-        raise InputError(f"cache={str(self.folder)!r} can't be replaced ({reason.strerror}); choose another folder")
+            for old in [*folder.glob("old-*"), *self.folder.glob(f"{self._choice}*")]:
+                if old != folder and not self._is_current(old):
+                    shutil.rmtree(old, ignore_errors=True)
+            return folder
+        raise InputError(f"cache={str(folder)!r} can't be replaced ({reason.strerror}); choose another folder")
 
-    def _is_current(self) -> bool:
-        path = self.folder / "manifest.json"
+    def _current(self) -> Path | None:
+        """Folder of the cache that fits the sources."""
+        return next(filter(self._is_current, self.folder.glob(f"{self._choice}-*")), None)
+
+    def _is_current(self, folder: Path) -> bool:
+        path = folder / "manifest.json"
         try:
             manifest = json.loads(path.read_text())
-            if manifest["format"] != _FORMAT or self.x.stat().st_size != manifest["bytes"]:
+            if manifest["format"] != _FORMAT or (folder / "x.npy").stat().st_size != manifest["bytes"]:
                 return False
             touched = False
             for source, known in zip(self.sources, manifest["sources"], strict=True):
@@ -118,10 +132,9 @@ class ParquetCache:
                 _write_whole(path, json.dumps(manifest))
         return True
 
-    def _convert(self, folder: Path) -> None:
-        sources: list[dict[str, Any]] = [
-            {"size": s.st_size, "mtime_ns": s.st_mtime_ns} for s in (path.stat() for path in self.sources)
-        ]
+    def _convert(self, folder: Path) -> str:
+        """Make the cache in a folder; returns a checksum of the sources."""
+        sources = [_size_and_time(path) for path in self.sources]
         n_rows, types = 0, set()
         for path in self.sources:
             with _opened(path) as file, _reading(path):
@@ -135,9 +148,13 @@ class ParquetCache:
         if self.label is not None:
             np.save(folder / "y.npy", _numbered(self._read_labels(self.label), self.label, self.sources[0]))
         for path, source in zip(self.sources, sources, strict=True):
-            source["sha256"] = _sha256(path)
+            checksum = _sha256(path)
+            if _size_and_time(path) != source:
+                raise InputError(f"{path}: has changed while it was converted; wait until it is written")
+            source["sha256"] = checksum
         manifest = {"format": _FORMAT, "sources": sources, "bytes": n_bytes}
         (folder / "manifest.json").write_text(json.dumps(manifest))
+        return _digest("".join(source["sha256"] for source in sources).encode())
 
     def _write_numbers(self, path: Path, n_rows: int, dtype: np.dtype[Any]) -> int:
         """Write the columns of all sources, row group by row group; returns the bytes of the file."""
@@ -282,6 +299,15 @@ def _write_whole(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_text(text)
     os.replace(scratch, path)
+
+
+def _size_and_time(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _sha256(path: Path) -> str:
