@@ -64,6 +64,12 @@ class ArrayDataModule(ClusteringDataModule):
         self.y = y
         self.labels = labels
 
+    @property
+    def source(self) -> str:
+        files = {"x": self.x, "y": self.y}
+        named = [f"{name}={fspath(file)!r}" for name, file in files.items() if isinstance(file, (str, PathLike))]
+        return f"{type(self).__name__}({', '.join(named)})" if named else super().source
+
     def load(self) -> Samples:
         x, y = self.x, self.y
         if self.block_shuffle and not isinstance(x, (str, PathLike)):

@@ -108,6 +108,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return tuple(self._training_samples().x.shape[1:])
 
     @property
+    def source(self) -> str:
+        """What messages about the training samples call them: a subclass that reads files names them."""
+        return f"{type(self).__name__}.load()"
+
+    @property
     def target_spec(self) -> TargetSpec | None:
         """What the targets of the samples are; None without targets."""
         return None
@@ -221,22 +226,20 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     def _training_samples(self) -> _Checked:
         if self._train is None:
-            self._train = self._check(self.load(), "load()")
+            self._train = _Checked.of(self.load(), self.target_spec, self.source)
         return self._train
 
     def _test_samples(self) -> _Checked | None:
         if self._test is None:
             test = self.load_test()
-            self._test = None if test is None else self._check(test, "load_test()")
+            name = f"{type(self).__name__}.load_test()"
+            self._test = None if test is None else _Checked.of(test, self.target_spec, name)
             if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
                 raise InputError(
                     f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
                     f"load() those of shape {tuple(self._training_samples().x.shape[1:])}"
                 )
         return self._test
-
-    def _check(self, samples: Samples, source: str) -> _Checked:
-        return _Checked.of(samples, self.target_spec, f"{type(self).__name__}.{source}")
 
     def _order(self, n_samples: int) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed % (1 << 63))
@@ -263,7 +266,10 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             training = self._training_samples().x
             training_rows = self.training_rows(len(training))
             training = training if training_rows is None else _subset(training, training_rows)
-            self._scaling = Scaling.learn(self.scaling_name, training)
+            try:
+                self._scaling = Scaling.learn(self.scaling_name, training)
+            except InputError as error:
+                raise InputError(f"{self.source}: {error}") from error
         if self.keep_on_device and not isinstance(x, Tensor):
             what = (
                 "sparse and would have to be made dense" if isinstance(x, SparseRows) else "in a file and would be read"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,8 @@ class FileRows:
     """Samples in C order in a file, with what a loader needs of a tensor: rows are read when they are asked for.
 
     Rows are read, not mapped: pages of a mapping count as resident memory for as long as the system likes to keep
-    them, and random access to one reads a page for each row.
+    them, and random access to one reads a page for each row. The file stays open: it may be replaced or removed, and
+    these are still its samples.
 
     Args:
         path: the file.
@@ -31,12 +34,23 @@ class FileRows:
         shape: of all samples, (N, *input_shape).
         dtype: NumPy's type of a number in the file.
         rows: numbers of those that count, ascending, (n,), int64; None for all.
+        descriptor: of the open file, which it takes over; None opens the path.
+
+    Raises:
+        InputError: the file is shorter than its shape says.
     """
 
     def __init__(
-        self, path: Path, offset: int, shape: Sequence[int], dtype: np.dtype[Any], rows: Tensor | None = None
+        self,
+        path: Path,
+        offset: int,
+        shape: Sequence[int],
+        dtype: np.dtype[Any],
+        rows: Tensor | None = None,
+        descriptor: int | None = None,
     ) -> None:
         self.path = path
+        self._hold(os.open(path, os.O_RDONLY) if descriptor is None else descriptor)
         self.offset = offset
         self.rows = rows
         self._shape = tuple(shape)
@@ -47,7 +61,7 @@ class FileRows:
         self.dtype = torch.from_numpy(np.empty(0, self._native)).dtype
         self.device = torch.device("cpu")
         self.row_bytes = math.prod(shape[1:]) * dtype.itemsize
-        size, needed = path.stat().st_size, offset + shape[0] * self.row_bytes
+        size, needed = os.fstat(self._descriptor).st_size, offset + shape[0] * self.row_bytes
         if size < needed:
             raise InputError(f"{path}: holds {size} bytes, but its header {tuple(shape)} needs {needed}; get it again")
 
@@ -62,7 +76,7 @@ class FileRows:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
-            return cls(path, file.tell(), shape, dtype)
+            return cls(path, file.tell(), shape, dtype, descriptor=os.dup(file.fileno()))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -93,7 +107,7 @@ class FileRows:
     def subset(self, index: Tensor) -> FileRows:
         """Samples by number, ascending: none is read."""
         rows = index if self.rows is None else self.rows[index]
-        return FileRows(self.path, self.offset, self._shape, self._dtype, rows)
+        return FileRows(self.path, self.offset, self._shape, self._dtype, rows, os.dup(self._descriptor))
 
     def _gather(self, wanted: Tensor) -> Tensor:
         """Rows of the file, ascending."""
@@ -120,10 +134,19 @@ class FileRows:
         view = memoryview(array.reshape(-1).view(np.uint8).data)
         place = self.offset + start * self.row_bytes
         done = 0
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(place)
-            while done < len(view):  # one call reads 2 GiB at most
-                n_read = file.readinto(view[done:])
-                if not n_read:
-                    raise InputError(f"{self.path}: ends at row {start + done // self.row_bytes}; get it again")
-                done += n_read
+        while done < len(view):  # one call reads 2 GiB at most
+            n_read = os.preadv(self._descriptor, [view[done:]], place + done)
+            if not n_read:
+                raise InputError(f"{self.path}: ends at row {start + done // self.row_bytes}; get it again")
+            done += n_read
+
+    def _hold(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_descriptor"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._hold(os.open(self.path, os.O_RDONLY))

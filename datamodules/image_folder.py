@@ -119,6 +119,10 @@ class ImageFolderDataModule(LearningDataModule[ImageForm]):
         self.learned = ImageForm(sizes, color)
 
     @property
+    def source(self) -> str:
+        return f"{type(self).__name__}(path={str(self.path)!r})"
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         return self.known().shape
 

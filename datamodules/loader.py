@@ -171,6 +171,8 @@ class BatchLoader:
             return self.scaling(self.x.dense(rows), self.dtype, in_place=True)
         if isinstance(rows, slice):
             return self.scaling(self.x[rows], self.dtype)
+        if isinstance(self.x, Tensor):
+            return self.scaling.take(self.x, rows, self.dtype)
         return self.scaling(self.x.index_select(0, rows), self.dtype, in_place=True)
 
     def _evaluation_batches(self) -> Iterator[Batch]:

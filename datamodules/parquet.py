@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import Samples
-from datamodules.file_rows import FileRows
 from datamodules.learning import LearningDataModule
 from datamodules.parquet_cache import ParquetCache
 from datamodules.scaling import ScalingName
@@ -74,6 +73,10 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self.labels = labels
 
     @property
+    def source(self) -> str:
+        return f"{type(self).__name__}(path={str(self.path)!r})"
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         return (len(self.feature_names),)
 
@@ -85,9 +88,7 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self._cache().update()
 
     def load(self) -> Samples:
-        cache = self._cache()
-        cache.update()  # nothing to do, unless a checkpoint has other columns
-        return Samples(FileRows.of_npy(cache.x), cache.y())
+        return Samples(*self._cache().read())  # made again if a checkpoint has other columns
 
     def restore(self, state: dict[str, Any]) -> ParquetColumns:
         return ParquetColumns(**state)

@@ -8,19 +8,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.file_rows import FileRows
 from datamodules.table_file import unreadable
 from lightning_dc.errors import InputError
 
 _ROWS = 1 << 16  # converted at a time, at most
 _NUMBERS = 1 << 22  # of so many columns that fewer rows have as many numbers: 32 MiB in float64
 _BUFFER_BYTES = 1 << 14  # read at a time of each column, instead of all that a row group has of it
+_PAGES_BYTES = 3 << 20  # of a column that is being read: a dictionary and a page, 1 MiB each as writers make them
+_OPEN_BYTES = 1 << 25  # of all columns that are being read
 _TRIES = 10  # to put a cache into its place, where other processes make the same one
 _FORMAT = 1
 _EXACT_IN_FLOAT32 = ("bool", "int8", "int16", "uint8", "uint16", "halffloat", "float")
@@ -30,8 +33,9 @@ class ParquetCache:
     """The chosen columns of Parquet files in a ``.npy`` file, made once.
 
     A manifest beside it holds size, time and SHA-256 of each source. The cache is made again when a source has changed:
-    when its size differs, or its time and its checksum do. It is made under another name and takes its own when it is
-    whole; of processes that make the same one, the first to be done wins.
+    when its size differs, or its time and its checksum do. It is made under another name and takes its own, with a
+    checksum of the sources in it, when it is whole; of processes that make the same one, the first to be done wins. The
+    cache of the sources as they were is removed afterwards, so that there is one at any time.
 
     Args:
         sources: the Parquet files, whose rows follow one another.
@@ -44,61 +48,73 @@ class ParquetCache:
         self.sources = list(sources)
         self.columns = list(columns)
         self.label = label
+        self.folder = folder
         choice = json.dumps([[path.name for path in self.sources], self.columns, label]).encode()
-        self.folder = folder / hashlib.sha256(choice).hexdigest()[:16]
+        self._choice = _digest(choice)
 
-    @property
-    def x(self) -> Path:
-        """File of the samples."""
-        return self.folder / "x.npy"
+    def read(self) -> tuple[FileRows, NDArray[np.int64] | None]:
+        """Samples, and class of each, (N,), -1 where unknown; text is numbered in alphabetical order.
 
-    def y(self) -> NDArray[np.int64] | None:
-        """Class of each sample, (N,), -1 where unknown; text is numbered in alphabetical order."""
-        return None if self.label is None else np.load(self.folder / "y.npy")
+        Raises:
+            InputError: as for :meth:`update`.
+        """
+        for _ in range(_TRIES):
+            folder = self.update()
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # a source has changed since, and another process has been here
+                return FileRows.of_npy(folder / "x.npy"), None if self.label is None else np.load(folder / "y.npy")
+        raise InputError(f"{self.sources[0]}: changes faster than it can be read; wait until it is written")
 
-    def update(self) -> None:
-        """Make the cache if there is none that fits the sources.
+    def update(self) -> Path:
+        """Make the cache if there is none that fits the sources; returns its folder.
 
         Raises:
             InputError: a source can't be read or holds something else than numbers, or the folder can't be written.
         """
-        if self._is_current():
-            return
+        current = self._current()
+        if current is not None:
+            return current
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=f".{self.folder.name}."))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{self._choice}."))
         except OSError as error:
             raise InputError(
-                f"cache={str(self.folder.parent)!r} can't be written ({error.strerror}); choose another folder"
+                f"cache={str(self.folder)!r} can't be written ({error.strerror}); choose another folder"
             ) from error
         try:
-            self._convert(scratch)
-            self._install(scratch)
+            return self._install(scratch, self.folder / f"{self._choice}-{self._convert(scratch)}")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _install(self, scratch: Path) -> None:
-        """Give a whole cache its name, unless another process has done so."""
+    def _install(self, scratch: Path, folder: Path) -> Path:
+        """Give a whole cache its name, unless another process has done so, and remove those of other sources."""
         for i in range(_TRIES):
-            if self._is_current():
-                return
+            current = self._current()
+            if current is not None:
+                return current
             try:
-                if self.folder.exists():  # of sources as they were
-                    os.replace(self.folder, scratch / f"old-{i}")
-                os.replace(scratch, self.folder)
+                if folder.exists():  # damaged
+                    os.replace(folder, scratch / f"old-{i}")
+                os.replace(scratch, folder)
             except OSError as error:  # another process was here since
                 reason = error
                 continue
-            for old in self.folder.glob("old-*"):
-                shutil.rmtree(old, ignore_errors=True)
-            return
-        raise InputError(f"cache={str(self.folder)!r} can't be replaced ({reason.strerror}); choose another folder")
+            for old in [*folder.glob("old-*"), *self.folder.glob(f"{self._choice}*")]:
+                if old != folder and not self._is_current(old):
+                    shutil.rmtree(old, ignore_errors=True)
+            return folder
+        raise InputError(f"cache={str(folder)!r} can't be replaced ({reason.strerror}); choose another folder")
 
-    def _is_current(self) -> bool:
-        path = self.folder / "manifest.json"
+    def _current(self) -> Path | None:
+        """Folder of the cache that fits the sources."""
+        return next(filter(self._is_current, self.folder.glob(f"{self._choice}-*")), None)
+
+    def _is_current(self, folder: Path) -> bool:
+        path = folder / "manifest.json"
         try:
             manifest = json.loads(path.read_text())
-            if manifest["format"] != _FORMAT or self.x.stat().st_size != manifest["bytes"]:
+            if manifest["format"] != _FORMAT or (folder / "x.npy").stat().st_size != manifest["bytes"]:
                 return False
             touched = False
             for source, known in zip(self.sources, manifest["sources"], strict=True):
@@ -116,62 +132,85 @@ class ParquetCache:
                 _write_whole(path, json.dumps(manifest))
         return True
 
-    def _convert(self, folder: Path) -> None:
-        from pyarrow import parquet
-        from tqdm import tqdm
-
-        sources: list[dict[str, Any]] = [
-            {"size": s.st_size, "mtime_ns": s.st_mtime_ns} for s in (path.stat() for path in self.sources)
-        ]
+    def _convert(self, folder: Path) -> str:
+        """Make the cache in a folder; returns a checksum of the sources."""
+        sources = [_size_and_time(path) for path in self.sources]
         n_rows, types = 0, set()
         for path in self.sources:
-            try:
-                with parquet.ParquetFile(path) as file:
-                    n_rows += file.metadata.num_rows
-                    schema = file.schema_arrow
-            except Exception as error:  # damaged files make the parser fail in many ways
-                raise unreadable(path, error) from error
+            with _opened(path) as file, _reading(path):
+                n_rows += file.metadata.num_rows
+                schema = file.schema_arrow
             types |= {self._type(schema, column, path) for column in self.columns}
             if self.label is not None:
                 self._require(schema, self.label, path)
         dtype = np.dtype(np.float32 if types <= set(_EXACT_IN_FLOAT32) else np.float64)
-        labels: list[Any] = []
-        n_together = max(1, min(n_rows, _ROWS, _NUMBERS // len(self.columns)))
-        block = np.empty((n_together, len(self.columns)), dtype)
-        bar = tqdm(total=n_rows, unit=" rows", desc="Converting Parquet", unit_scale=True)
-        with bar, (folder / "x.npy").open("wb") as out:
-            header = {"descr": dtype.str, "fortran_order": False, "shape": (n_rows, len(self.columns))}
-            np.lib.format.write_array_header_1_0(out, header)
-            for path in self.sources:
-                for table in self._tables(path, len(block)):
-                    for j, column in enumerate(self.columns):
-                        block[: table.num_rows, j] = self._numbers(table, column, path)
-                    out.write(block[: table.num_rows].data)
-                    if self.label is not None:
-                        labels += table.column(self.label).to_pylist()
-                    bar.update(table.num_rows)
-            out.flush()
-            os.fsync(out.fileno())
-            n_bytes = out.tell()
+        n_bytes = self._write_numbers(folder / "x.npy", n_rows, dtype)
         if self.label is not None:
-            np.save(folder / "y.npy", _numbered(labels, self.label, self.sources[0]))
+            np.save(folder / "y.npy", _numbered(self._read_labels(self.label), self.label, self.sources[0]))
         for path, source in zip(self.sources, sources, strict=True):
-            source["sha256"] = _sha256(path)
+            checksum = _sha256(path)
+            if _size_and_time(path) != source:
+                raise InputError(f"{path}: has changed while it was converted; wait until it is written")
+            source["sha256"] = checksum
         manifest = {"format": _FORMAT, "sources": sources, "bytes": n_bytes}
         (folder / "manifest.json").write_text(json.dumps(manifest))
+        return _digest("".join(source["sha256"] for source in sources).encode())
 
-    def _tables(self, path: Path, n_together: int) -> Any:
-        """Some rows at a time."""
-        from pyarrow import parquet
+    def _write_numbers(self, path: Path, n_rows: int, dtype: np.dtype[Any]) -> int:
+        """Write the columns of all sources, row group by row group; returns the bytes of the file."""
+        from tqdm import tqdm
 
-        wanted = self.columns + ([] if self.label is None else [self.label])
-        try:
-            with parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-                yield from file.iter_batches(batch_size=n_together, columns=wanted)
-        except InputError:
-            raise
-        except Exception as error:  # damage in the middle of a file
-            raise unreadable(path, error) from error
+        shape = (n_rows, len(self.columns))
+        bar = tqdm(total=n_rows * len(self.columns), unit=" numbers", desc="Converting Parquet", unit_scale=True)
+        with bar, path.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+            for source in self.sources:
+                with _opened(source) as file:
+                    for number in range(file.num_row_groups):
+                        self._write_group(out, source, file, number, dtype, bar)
+            out.flush()
+            os.fsync(out.fileno())
+            return out.tell()
+
+    def _write_group(self, out: Any, source: Path, file: Any, number: int, dtype: np.dtype[Any], bar: Any) -> None:
+        """Write the rows of a row group.
+
+        A reader holds pages of each column that it reads. Where they would be too many, it reads some columns at a
+        time, which wait in a file of their own, one block of columns after another, until all are there.
+        """
+        with _reading(source):
+            n_rows = file.metadata.row_group(number).num_rows
+            blocks = _columns_together(file.metadata.row_group(number), self.columns)
+        with tempfile.TemporaryFile(dir=Path(out.name).parent) as waiting:
+            for names in blocks:
+                for table in _tables(source, file, number, names):
+                    rows = np.empty((table.num_rows, len(names)), dtype)
+                    for j, name in enumerate(names):
+                        rows[:, j] = self._numbers(table, name, source)
+                    (out if len(blocks) == 1 else waiting).write(rows.data)
+                    bar.update(rows.size)
+            if len(blocks) == 1:
+                return
+            n_together = _rows_together(len(self.columns))
+            for start in range(0, n_rows, n_together):
+                rows = np.empty((min(n_together, n_rows - start), len(self.columns)), dtype)
+                first = 0
+                for names in blocks:
+                    part = np.empty((len(rows), len(names)), dtype)
+                    waiting.seek((n_rows * first + start * len(names)) * dtype.itemsize)
+                    waiting.readinto(part.data)
+                    rows[:, first : first + len(names)] = part
+                    first += len(names)
+                out.write(rows.data)
+
+    def _read_labels(self, label: str) -> list[Any]:
+        values: list[Any] = []
+        for source in self.sources:
+            with _opened(source) as file:
+                for number in range(file.num_row_groups):
+                    for table in _tables(source, file, number, [label]):
+                        values += table.column(label).to_pylist()
+        return values
 
     def _type(self, schema: Any, column: str, path: Path) -> str:
         import pyarrow as pa
@@ -195,6 +234,56 @@ class ParquetCache:
         return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Damaged files make the parser fail in many ways: all name the file."""
+    try:
+        yield
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A Parquet file whose pages are read one by one, not a row group at once."""
+    from pyarrow import parquet
+
+    with _reading(path):
+        file = parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    with file:
+        yield file
+
+
+def _tables(path: Path, file: Any, number: int, names: Sequence[str]) -> Iterator[Any]:
+    """Columns of a row group, some rows at a time."""
+    with _reading(path):
+        n_told, n_read = file.metadata.row_group(number).num_rows, 0
+        for table in file.iter_batches(_rows_together(len(names)), row_groups=[number], columns=names):
+            yield table
+            n_read += table.num_rows
+        if n_read != n_told:
+            raise ValueError(f"row group {number} has {n_read} rows, but tells of {n_told}")
+
+
+def _rows_together(n_columns: int) -> int:
+    return max(1, min(_ROWS, _NUMBERS // n_columns))
+
+
+def _columns_together(group: Any, columns: Sequence[str]) -> list[list[str]]:
+    """Columns of a row group in their order, as many together as a reader may hold pages of."""
+    chunks = (group.column(i) for i in range(group.num_columns))
+    held = {chunk.path_in_schema: min(chunk.total_uncompressed_size, _PAGES_BYTES) for chunk in chunks}
+    blocks: list[list[str]] = []
+    n_bytes = 0
+    for name in columns:
+        n_bytes += held[name]
+        if not blocks or n_bytes > _OPEN_BYTES:
+            blocks.append([])
+            n_bytes = held[name]
+        blocks[-1].append(name)
+    return blocks
+
+
 def _numbered(labels: list[Any], name: str, path: Path) -> NDArray[np.int64]:
     known = [label for label in labels if label is not None]
     if all(isinstance(label, int) for label in known):
@@ -210,6 +299,15 @@ def _write_whole(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_text(text)
     os.replace(scratch, path)
+
+
+def _size_and_time(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _sha256(path: Path) -> str:

@@ -133,7 +133,8 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
                 if file is not None:
                     yield member.name, file.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise InputError(f"{path}: can't be read as a tar archive ({error}); get the file again") from error
+        reason = " ".join(str(error).split())  # tarfile gives a line for each compression that it has tried
+        raise InputError(f"{path}: can't be read as a tar archive ({reason}); get the file again") from error
 
 
 def _read(path: Path) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from lightning_dc.errors import InputError
 
 _ENDINGS = (".parquet", ".npz")
 _ROW_GROUP = 1 << 17  # rows that are written at a time
+_COPIED_BYTES = 1 << 20  # at a time
 _Write = Callable[..., None]
 
 
@@ -94,32 +97,45 @@ def write_predictions(
         others: further columns by name, (N,) each.
         ids: column or array ``id`` beside the index, (N,), integers or strings; None leaves it out.
     """
-    if path.suffix == ".npz":
-        columns, tables = _columns(index, z, q, is_soft=is_soft, others=others, ids=ids)
-        with whole_file(path) as file:
-            np.savez_compressed(file, **columns, **tables)
-    else:
-        with prediction_stream(path, is_soft=is_soft) as write:
-            write(index, z, q, others, ids)
+    with prediction_stream(path, is_soft=is_soft) as write:
+        write(index, z, q, others, ids)
 
 
 @contextmanager
 def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
-    """Write predictions in pieces to a ``.parquet`` file; it appears whole at the end, or not at all.
+    """Write predictions in pieces; the file appears whole at the end, or not at all.
 
     Args:
-        path: the file.
+        path: the file, as in :func:`write_predictions`.
         is_soft: as in :func:`write_predictions`.
 
     Yields:
         A function of the index, z, q, and optionally ``others`` and ``ids`` of some samples, as in
         :func:`write_predictions`.
     """
+    in_format = _npz_stream if path.suffix == ".npz" else _parquet_stream
+    with whole_file(path) as file, in_format(file, path.parent) as put:
+
+        def write(
+            index: Tensor,
+            z: Tensor | None,
+            q: Tensor,
+            others: Mapping[str, Tensor] | None = None,
+            ids: NDArray[Any] | None = None,
+        ) -> None:
+            put(*_columns(index, z, q, is_soft=is_soft, others=others, ids=ids))
+
+        yield write
+
+
+@contextmanager
+def _parquet_stream(file: Any, _: Path) -> Iterator[_Write]:
+    """A row group at a time."""
     import pyarrow
     from pyarrow import parquet
 
     pending: list[Any] = []
-    with whole_file(path) as file, ExitStack() as stack:
+    with ExitStack() as stack:
         writer: Any = None
 
         def flush() -> None:
@@ -130,23 +146,41 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
             writer.write_table(table)
             pending.clear()
 
-        def write(
-            index: Tensor,
-            z: Tensor | None,
-            q: Tensor,
-            others: Mapping[str, Tensor] | None = None,
-            ids: NDArray[Any] | None = None,
-        ) -> None:
-            columns, tables = _columns(index, z, q, is_soft=is_soft, others=others, ids=ids)
+        def put(columns: dict[str, Any], tables: dict[str, Any]) -> None:
             for letter, table in tables.items():
                 columns |= {f"{letter}_{j}": table[:, j] for j in range(table.shape[1])}
             pending.append(pyarrow.table(columns))
             if sum(map(len, pending)) >= _ROW_GROUP:
                 flush()
 
-        yield write
+        yield put
         if pending:
             flush()
+
+
+@contextmanager
+def _npz_stream(file: Any, folder: Path) -> Iterator[_Write]:
+    """Each array waits in a file of its own until its length is known: in the archive they follow one another."""
+    with ExitStack() as stack:
+        waiting: dict[str, tuple[Any, Any]] = {}
+        n_rows = 0
+
+        def put(columns: dict[str, Any], tables: dict[str, Any]) -> None:
+            nonlocal n_rows
+            for name, array in {**columns, **tables}.items():
+                if name not in waiting:
+                    waiting[name] = stack.enter_context(tempfile.TemporaryFile(dir=folder)), array[:0]
+                array.tofile(waiting[name][0])
+            n_rows += len(columns["index"])
+
+        yield put
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, (part, like) in waiting.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    header = {"descr": like.dtype.str, "fortran_order": False, "shape": (n_rows, *like.shape[1:])}
+                    np.lib.format.write_array_header_1_0(member, header)
+                    part.seek(0)
+                    shutil.copyfileobj(part, member, _COPIED_BYTES)
 
 
 def _columns(

@@ -3,10 +3,12 @@
     python scripts/benchmark_loader.py
 
 One epoch of shuffled batches comes from the loader of a DataModule, scaled, and from the bare operation on the same
-number of rows: ``index_select`` of a tensor, or slicing of a scipy matrix and ``toarray``. Both take turns, batch by
-batch, in this process; a figure is the median of the batches, and of a file that is read in blocks, where one batch of
-many reads for all, their mean. The bare operation on a file is ``index_select`` of a tensor in memory; the file is in
-the page cache after the first epoch.
+number of rows: ``index_select`` of a tensor, or slicing of a scipy matrix and ``toarray``. Bytes have to become
+floating-point numbers as well, whatever the loader; they are compared to indexing alone, with that, and with scaling.
+Both take turns, batch by batch, in this process; a figure is the median of the batches, and of a file that is read in
+blocks, where one batch of many reads for all, their mean. The bare operation on a mapped file is ``index_select`` of
+the mapping, on one that is read in blocks that of a tensor in memory; files are in the page cache from the second epoch
+on.
 """
 
 from __future__ import annotations
@@ -51,11 +53,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npy"
         np.save(path, dense)
+        mapped = torch.from_numpy(np.load(path, mmap_mode="c"))
         cases: list[tuple[str, Any, Callable[[Tensor], Tensor]]] = [
             ("sparse, float32", sparse, lambda rows: torch.from_numpy(sparse[rows.numpy()].toarray())),
             ("dense, float32", dense, lambda rows: tensor.index_select(0, rows)),
-            ("dense, uint8", bytes_, lambda rows: byte_tensor.index_select(0, rows).float()),
-            ("memory-mapped, float32", str(path), lambda rows: tensor.index_select(0, rows)),
+            ("dense, uint8: index", bytes_, lambda rows: byte_tensor.index_select(0, rows)),
+            ("dense, uint8: and convert", bytes_, lambda rows: byte_tensor.index_select(0, rows).float()),
+            ("dense, uint8: and scale", bytes_, lambda rows: byte_tensor.index_select(0, rows).float().mul_(0.5)),
+            ("memory-mapped, float32", str(path), lambda rows: mapped.index_select(0, rows)),
             ("file in blocks, float32", FileRows.of_npy(path), lambda rows: tensor.index_select(0, rows)),
         ]
         rows = [measure(args, *case) for case in cases]

@@ -79,14 +79,14 @@ def test_an_old_file_is_replaced_and_no_other_is_left(tmp_path: Path, name: str)
 
 @pytest.mark.parametrize(
     ("name", "writer"),
-    [("out.parquet", "pyarrow.parquet.ParquetWriter.write_table"), ("out.npz", "numpy.savez_compressed")],
+    [("out.parquet", "pyarrow.parquet.ParquetWriter.write_table"), ("out.npz", "zipfile.ZipFile.open")],
 )
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_failure_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, writer: str, error: BaseException
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        file = getattr(args[0], "file_handle", args[0])
+        file = getattr(args[0], "file_handle", getattr(args[0], "fp", None))
         if file is not None:
             file.write(b"half")
         raise error
@@ -153,3 +153,24 @@ def test_pieces_make_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     pieces = parquet.ParquetFile(tmp_path / "pieces.parquet")
     assert pieces.read().equals(parquet.read_table(tmp_path / "whole.parquet"))
     assert pieces.num_row_groups == -(-len(INDEX) // 2)
+
+
+@pytest.mark.parametrize("ids", [None, np.array([7, -1, 1 << 40]), np.array(["a", "ä.png", "c"])])
+@pytest.mark.parametrize("is_soft", [True, False])
+def test_pieces_make_the_arrays_that_numpy_would_save(tmp_path: Path, ids: np.ndarray | None, is_soft: bool) -> None:
+    others = {"cluster_kmeans": torch.tensor([1, 1, 0])}
+    with prediction_stream(tmp_path / "pieces.npz", is_soft=is_soft) as write:
+        for row in range(len(INDEX)):
+            rows = slice(row, row + 1)
+            own_ids = None if ids is None else ids[rows]
+            part = {name: column[rows] for name, column in others.items()}
+            write(INDEX[rows], Z.T.contiguous().T[rows], Q[rows], part, own_ids)
+    expected = {"index": INDEX, "cluster": np.array(CLUSTER), "z": Z, **others}
+    expected |= {"q": Q, "confidence": Q.max(1).values} if is_soft else {}
+    expected |= {} if ids is None else {"id": ids}
+    np.savez_compressed(tmp_path / "expected.npz", **expected)
+    with np.load(tmp_path / "pieces.npz") as pieces, np.load(tmp_path / "expected.npz") as saved:
+        assert sorted(pieces) == sorted(saved)
+        for name in saved:
+            np.testing.assert_array_equal(pieces[name], saved[name], strict=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected.npz", "pieces.npz"]

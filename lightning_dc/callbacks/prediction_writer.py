@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,17 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lightning_dc.batch import NamedSamples
+from lightning_dc.batch import NamedSamples, SampleLoader
 from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import world
-from lightning_dc.predictions import check_prediction_path, write_predictions
+from lightning_dc.predictions import check_prediction_path, prediction_stream
 
 
 class PredictionWriter(Callback):
     """Writes index, cluster, confidence, soft assignments and embedding of every sample, in the order of the index.
 
-    A hard head, that of k-means, has neither confidence nor soft assignments.
+    A hard head, that of k-means, has neither confidence nor soft assignments. One process writes batches as they come;
+    those of several processes are gathered in memory first, and so are those of a loader of one's own.
 
     Args:
         path: file to write, ``.parquet`` or ``.npz``.
@@ -33,6 +36,13 @@ class PredictionWriter(Callback):
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:
         self.path = check_prediction_path(path, overwrite=overwrite)
         self._batches: list[dict[str, Tensor]] = []
+        self._open = ExitStack()
+        self._write: Callable[[Tensor, Tensor, Tensor], None] | None = None
+        self._n_written = 0
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if world()[1] == 1 and isinstance(trainer.predict_dataloaders, SampleLoader):  # which come in order
+            self._write = self._open.enter_context(self._stream(trainer, pl_module))
 
     def on_predict_batch_end(
         self,
@@ -43,9 +53,24 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._batches.append({name: value.cpu() for name, value in outputs.items()})
+        if self._write is None:
+            self._batches.append({name: value.cpu() for name, value in outputs.items()})
+        else:
+            self._write(outputs["index"], outputs["z"], outputs["q"])
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._write is None:
+            self._write_gathered(trainer, pl_module)
+        self._open.close()
+        self._write = None
+        if trainer.is_global_zero:
+            print(f"{self._n_written} predictions written to {self.path}")
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._open.__exit__(type(exception), exception, exception.__traceback__)
+
+    def _write_gathered(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Batches of all processes, or of a loader of unknown order."""
         parts: list[Any] = [self._batches]
         if world()[1] > 1:
             parts = [None] * world()[1]
@@ -55,9 +80,21 @@ class PredictionWriter(Callback):
             batches = [batch for part in parts for batch in part]
             columns = {name: torch.cat([batch[name] for batch in batches]) for name in ("index", "z", "q")}
             order = columns["index"].argsort()
-            index, z, q = (column[order] for column in columns.values())
-            soft = clustering_module(pl_module).head.is_soft
-            loader = trainer.predict_dataloaders
-            ids = loader.ids if isinstance(loader, NamedSamples) else None
-            write_predictions(self.path, index, z, q, is_soft=soft, ids=None if ids is None else ids[index.numpy()])
-            print(f"{len(order)} predictions written to {self.path}")
+            with self._stream(trainer, pl_module) as write:
+                write(*(column[order] for column in columns.values()))
+
+    @contextmanager
+    def _stream(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> Iterator[Callable[[Tensor, Tensor, Tensor], None]]:
+        """A function that writes index, embeddings and soft assignments of some samples."""
+        loader = trainer.predict_dataloaders
+        ids = loader.ids if isinstance(loader, NamedSamples) else None
+        self._n_written = 0
+        with prediction_stream(self.path, is_soft=clustering_module(pl_module).head.is_soft) as write:
+
+            def write_named(index: Tensor, z: Tensor, q: Tensor) -> None:
+                write(index, z, q, ids=None if ids is None else ids[index.cpu().numpy()])
+                self._n_written += len(index)
+
+            yield write_named

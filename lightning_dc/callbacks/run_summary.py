@@ -55,7 +55,8 @@ class RunSummary(Callback):
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
         recluster: algorithms to cluster the final embeddings by: ``kmeans``, ``gaussian_mixture``, ``agglomerative``,
             ``hdbscan``, ``spectral``. Of more than 10,000 samples agglomerative and spectral clustering see as many,
-            HDBSCAN of more than 100,000; the others follow their nearest neighbours.
+            HDBSCAN of more than 100,000; the others follow their nearest neighbours. They need all embeddings and soft
+            assignments in memory; without them, the clusters are written in pieces.
         embedding: write the embeddings, too.
         n_terms: most terms of a cluster; 0 leaves them out.
 
@@ -110,8 +111,8 @@ class RunSummary(Callback):
 
     def _assign(self, module: ClusteringModule, loader: SampleLoader, path: Path | None) -> FullAssignment:
         """Assign the training set and write the clusters, on the process that has a path."""
-        if len(self.recluster) > 0 or self.file_name.endswith(".npz"):  # both take the tables as a whole
-            full = assign_all(module, loader, keep_q=True, keep_z=self.embedding or len(self.recluster) > 0)
+        if len(self.recluster) > 0:  # other algorithms take the embeddings as a whole
+            full = assign_all(module, loader, keep_q=True, keep_z=True)
             if path is not None:
                 self._write(module, loader, path, full)
             return full

@@ -182,7 +182,9 @@ def test_a_damaged_file_ends_in_an_input_error(
     try:
         loaded(path)
     except InputError as error:
-        assert "\n" not in str(error)  # noqa: PT017 - a damaged value may go unseen, so nothing need be raised
+        message = str(error)  # a damaged value may go unseen, so nothing need be raised
+        assert str(path) in message
+        assert "\n" not in message
 
 
 def test_the_command_line_takes_files(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
@@ -201,3 +203,19 @@ def test_long_doubles_are_read_as_doubles(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X.astype(np.longdouble))
     samples = ArrayDataModule(str(tmp_path / "x.npy"), scaling="none").train_dataloader()
     np.testing.assert_array_equal(samples.read(0, len(X)).x, X.astype("f4"))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.where(X[3, 1] == X, np.nan, X), Y, r"x='.*x\.npy', y='.*labels\.npy'\) holds NaN .* first in row 3"),
+        (X, Y - 2, r"y of ArrayDataModule\(x='.*', y='.*labels\.npy'\) holds -2"),
+        (np.ones_like(X), Y, r"x\.npy'.*: every feature of x is constant"),
+    ],
+)
+def test_messages_about_samples_name_their_files(tmp_path: Path, x: np.ndarray, y: np.ndarray, message: str) -> None:
+    files = in_npy(tmp_path)
+    np.save(files["x"], x)
+    np.save(files["y"], y)
+    with pytest.raises(InputError, match=message):
+        loaded(**files)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +216,27 @@ def test_samples_that_are_not_finite_are_refused_with_their_row(tmp_path: Path, 
     x[row, 1, 1] = np.nan
     with pytest.raises(InputError, match=f"NaN or infinite values, first in row {row};"):
         from_file(save(tmp_path, x))
+
+
+def test_an_open_file_may_be_replaced_and_removed(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    rows = FileRows.of_npy(path)
+    other = pickle.loads(pickle.dumps(rows))
+    np.save(tmp_path / "new.npy", -X)
+    os.replace(tmp_path / "new.npy", path)
+    changed = pickle.loads(pickle.dumps(rows))
+    path.unlink()
+    half = rows.subset(torch.arange(0, N_SAMPLES, 2))
+    np.testing.assert_array_equal(rows[:], X)
+    np.testing.assert_array_equal(other[:], X)
+    np.testing.assert_array_equal(changed[:], -X)
+    np.testing.assert_array_equal(half[:], X[::2])
+
+
+def test_files_are_closed(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    for _ in range(3):
+        rows = FileRows.of_npy(path)
+        del rows
+    assert sys.platform != "linux" or len(os.listdir("/proc/self/fd")) == before

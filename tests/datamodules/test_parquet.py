@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,24 @@ def test_samples_are_the_columns_of_all_files(
     expected = whole["kind"].map({"alpha": 0, "beta": 1}).fillna(-1)
     assert data.predict_dataloader().read(0, 1000).y.tolist() == expected.tolist()
     assert not [path for path in data.cache.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("most_bytes", "n_together"), [(1, 1), (300, 2)])
+def test_a_reader_does_not_hold_pages_of_all_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int, n_together: int
+) -> None:
+    """Some columns at a time, and then some rows of all of them."""
+    monkeypatch.setattr(datamodules.parquet_cache, "_OPEN_BYTES", most_bytes)
+    monkeypatch.setattr(datamodules.parquet_cache, "_NUMBERS", 36)
+    table = frame().assign(large=2**40 + np.arange(N_SAMPLES))
+    read: list[int] = []
+    tables = datamodules.parquet_cache._tables
+    record = lambda *arguments: (read.append(len(arguments[-1])), tables(*arguments))[1]  # noqa: E731
+    monkeypatch.setattr(datamodules.parquet_cache, "_tables", record)
+    data = module(write(tmp_path / "x.parquet", table))
+    np.testing.assert_array_equal(data.load().x[:], table[[*FEATURES, "large"]].to_numpy("f8"))
+    assert max(read) == n_together
+    assert sorted(path.name for path in data._cache().update().iterdir()) == ["manifest.json", "x.npy", "y.npy"]
 
 
 def test_columns_are_chosen_by_name_or_pattern(tmp_path: Path) -> None:
@@ -195,6 +215,87 @@ def test_of_processes_that_make_the_same_cache_one_wins(
         assert (folder / "x.npy").stat().st_ino == places[0]
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_there_is_a_cache_at_any_time_and_one_in_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    """At each step of a replacement, unless no process could read what is replaced."""
+    path = write(tmp_path / "x.parquet", frame(seed=1))
+    old = module(path).load().x
+    cache = next((tmp_path / "x.parquet.cache").glob("[!.]*/x.npy"))
+    if is_damaged:
+        cache.write_bytes(cache.read_bytes()[:-1])
+    else:
+        write(path)
+    steps: list[int] = []
+
+    def look(original: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> None:
+            count = lambda: len(list((tmp_path / "x.parquet.cache").glob("[!.]*/x.npy")))  # noqa: E731
+            steps.append(count())
+            original(*arguments, **options)
+            steps.append(count())
+
+        return step
+
+    monkeypatch.setattr(os, "replace", look(os.replace))
+    monkeypatch.setattr(shutil, "rmtree", look(shutil.rmtree))
+    new = module(path).load().x
+    monkeypatch.undo()
+    np.testing.assert_array_equal(new[:], frame(seed=1 if is_damaged else 0)[FEATURES].to_numpy("f4"))
+    assert is_damaged or min(steps) == 1
+    assert len(list((tmp_path / "x.parquet.cache").glob("*/x.npy"))) == 1
+    if not is_damaged:
+        np.testing.assert_array_equal(old[:], frame(seed=1)[FEATURES].to_numpy("f4"))
+
+
+def read_again_and_again(path: Path, stop: Any, results: Any) -> None:
+    """In a process of its own: whole samples of either seed, whatever the other process does."""
+    expected = [frame(seed=seed)[FEATURES].to_numpy("f4") for seed in (0, 1)]
+    n_read = 0
+    try:
+        while not stop.is_set() or n_read < 3:
+            try:
+                x = ParquetCache([path], FEATURES, "kind", path.with_name("cache")).read()[0]
+            except InputError as error:
+                if "has changed while it was converted" in str(error):
+                    continue
+                raise
+            assert any(np.array_equal(x[:], samples) for samples in expected)
+            n_read += 1
+        results.put(n_read)
+    except BaseException as error:
+        results.put(repr(error))
+
+
+def test_a_process_reads_while_another_replaces(tmp_path: Path) -> None:
+    path, new = tmp_path / "x.parquet", tmp_path / "new.parquet"
+    write(path)
+    context = multiprocessing.get_context("spawn")
+    stop, results = context.Event(), context.Queue()
+    reader = context.Process(target=read_again_and_again, args=(path, stop, results))
+    reader.start()
+    for i in range(40):
+        write(new, frame(seed=i % 2))
+        os.replace(new, path)
+        ParquetCache([path], FEATURES, "kind", tmp_path / "cache").read()
+    stop.set()
+    n_read = results.get(timeout=120)
+    reader.join()
+    assert isinstance(n_read, int), n_read
+    assert n_read >= 3
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_source_that_changes_while_it_is_converted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x.parquet")
+    numbers = ParquetCache._numbers
+    touch = staticmethod(lambda *arguments: (os.utime(path, ns=(1, 1)), numbers(*arguments))[1])
+    monkeypatch.setattr(ParquetCache, "_numbers", touch)
+    with pytest.raises(InputError, match=r"x\.parquet: has changed while it was converted"):
+        module(path)
+
+
 def test_a_cache_that_can_not_take_its_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(39, "Directory not empty")
@@ -241,6 +342,13 @@ def test_bad_columns_are_named(tmp_path: Path, table: pd.DataFrame, arguments: d
         table = table.astype({"count": "Int16"})
     with pytest.raises(InputError, match=message):
         module(write(tmp_path / "x.parquet", table), **arguments)
+
+
+def test_a_number_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    table = frame()
+    table.loc[7, "gene_1"] = np.inf
+    with pytest.raises(InputError, match=r"x\.parquet'\) holds NaN or infinite values, first in row 7"):
+        module(write(tmp_path / "x.parquet", table))
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

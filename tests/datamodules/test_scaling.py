@@ -127,3 +127,25 @@ def test_unit_scaling_is_that_of_cosines(sparse: bool) -> None:
     np.testing.assert_allclose(scaled[1:] @ scaled[1:].T / 4, cosine_similarity(rows[1:]), atol=1e-12)
     images = Scaling.learn("unit", torch.from_numpy(rows[1:]).view(-1, 1, 2, 2))(torch.ones(3, 1, 2, 2) * 7)
     torch.testing.assert_close(images, torch.ones(3, 1, 2, 2))
+
+
+@pytest.mark.parametrize("name", ["rms", "standard", "unit", "none"])
+@pytest.mark.parametrize("shape", [(4,), (1, 3, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.uint8, torch.int64])
+@pytest.mark.parametrize("batch_dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_rows_by_number_have_the_same_bits_as_a_call(
+    name: str, shape: tuple[int, ...], dtype: torch.dtype, batch_dtype: torch.dtype, is_transposed: bool
+) -> None:
+    x = samples(shape=shape).abs().to(dtype)
+    x[0] = 0
+    if dtype.is_floating_point:
+        x[1, ..., 0], x[1, ..., 1] = torch.finfo(dtype).tiny / 2, -0.0
+    x = x.transpose(0, -1).contiguous().transpose(0, -1) if is_transposed else x
+    source, scaling = x.clone(), Scaling.learn(name, x)
+    for rows in (torch.tensor([0, 1, 7, 7, 49]), torch.tensor([1]), torch.tensor([], dtype=torch.int64)):
+        taken = scaling.take(x, rows, batch_dtype)
+        assert taken.dtype == batch_dtype
+        assert torch.equal(taken, scaling(x[rows], batch_dtype))
+        taken.zero_()  # it is the caller's
+    assert torch.equal(x, source)

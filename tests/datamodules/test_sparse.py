@@ -187,13 +187,19 @@ def row_beyond() -> Any:
     return matrix
 
 
+def block_beyond() -> Any:
+    matrix = csr().tobsr()
+    matrix.indices[3] = 1_000_000
+    return matrix
+
+
 def negative_end() -> Any:
     matrix = csr()
     matrix.indptr[-1] = -1
     return matrix
 
 
-@pytest.mark.parametrize("broken", [column_beyond, row_beyond, negative_end])
+@pytest.mark.parametrize("broken", [column_beyond, row_beyond, block_beyond, negative_end])
 def test_a_broken_index_is_refused(broken: Callable[[], Any]) -> None:
     matrix = broken()
     with pytest.raises(InputError, match=r"x of Given\.load\(\) is no valid sparse matrix"):
