@@ -51,7 +51,7 @@ class DeepType(ClusteringModule):
     shows the classes alone; the first hidden layer keeps the geometry of the inputs that were kept. Where clusters are
     to be finer than the classes, ``representation=[activation_1]`` finds them.
 
-    *Defaults.* What was measured are the settings of the configuration ``deeptype_synthetic``. They differ from these in
+    *Defaults.* Measured are the settings of the configuration ``deeptype_synthetic``. They differ from these in
     ``representation=[activation_1]``, in a ramp of alpha in ``pretraining``, ``Exponential(0, 1, time_constant=3)``,
     and in speed: batches of 256 at a learning rate of 0.008, 6 epochs and then up to 30 with beta = 0.1 and k-means
     every 3, and an end where less than 0.5 % of the labels change. The defaults are meant for batches of 64; with that
