@@ -84,6 +84,12 @@ class ClusteringCLI(LightningCLI):
             args=self._args,
         )
 
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The subcommand that is asked for, where one is: the options of each take as long as those of another."""
+        known = LightningCLI.subcommands()
+        asked = self._args[0] if self._args else None
+        return {asked: known[asked]} if asked in known else known
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name in _LINKED:  # a model takes those that it has an argument for
             parser.link_arguments(

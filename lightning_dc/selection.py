@@ -22,6 +22,7 @@ from lightning_dc.errors import InputError
 from lightning_dc.functional import adjusted_rand_index, contingency_table
 from lightning_dc.predictions import whole_csv
 
+_FORMATS = ("", ".4f", ".4f", ".3g", ".2g", ".1f", "")  # a loss may be tiny
 _MOST_SAMPLES = 2000  # of the silhouette, whose time grows with their square
 _HELP = """Fit a model many times and choose its settings.
 
@@ -334,17 +335,21 @@ def selection_shares(runs: Sequence[Run]) -> dict[str, float]:
 def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.0 + 0.4 * len(scores), 4.5), layout="constrained")
-    axes = figure.subplots()
     names = [_name(score.setting) for score in scores]
+    losses, errors = ([getattr(score, key) for score in scores] for key in ("loss", "loss_error"))
+    has_loss = bool(np.isfinite(losses).any())
+    figure = Figure(figsize=(4.0 + 0.4 * len(scores), 6.0 if has_loss else 4.5), layout="constrained")
+    # Losses are on another scale than scores.
+    panels = figure.subplots(2 if has_loss else 1, 1, sharex=True, squeeze=False)[:, 0]
     for key in ("silhouette", "stability"):
-        axes.plot(names, [getattr(score, key) for score in scores], marker="o", label=key)
-    if np.isfinite([score.loss for score in scores]).any():
-        losses, errors = ([getattr(score, key) for score in scores] for key in ("loss", "loss_error"))
-        axes.errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
-    axes.axvline(list(scores).index(chosen), color="grey", linestyle=":", label="chosen")
-    axes.tick_params(axis="x", rotation=45)
-    axes.legend()
+        panels[0].plot(names, [getattr(score, key) for score in scores], marker="o", label=key)
+    if has_loss:
+        panels[1].errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
+    for axes in panels:
+        axes.axvline(list(scores).index(chosen), color="grey", linestyle=":", label="chosen")
+        axes.legend()
+    for label in panels[-1].get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")
     figure.savefig(path)
 
 
@@ -353,4 +358,4 @@ def _print(scores: Sequence[Scores], chosen: Scores) -> None:
 
     rows = [[_name(score.setting), *score[1:], "chosen" if score is chosen else ""] for score in scores]
     headers = ["setting", "silhouette", "stability", "held-out loss", "its error", "inputs", ""]
-    print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=".4f"))
+    print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=_FORMATS))

@@ -15,16 +15,22 @@ sets of recovery and the first of subtypes; all with the ramp of the configurati
 
 *subtypes*: each class consists of two or three clusters, which the labels don't show; ARI is against the clusters.
 torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs at 1e-3 and
-15 at 1e-4, 8 steps a batch) and as many clusters. Seconds are those of the CPU, on one thread: its are of training and
-clustering, ours of a whole `fit` with its tables and files, in this process, so without the start-up of Python and its
-imports, and without TensorBoard and checkpoints, which torch-deeptype does not write. Both get the same standardised
-inputs. It needs `pip install --no-deps torch-deeptype`.
+15 at 1e-4, 8 steps a batch, batches of 64) and as many clusters. Both get the same standardised inputs. It needs
+`pip install --no-deps torch-deeptype`. `--peer-batch-size` gives it batches of our size instead.
+
+Seconds are those of the clock. "training" is from the first look at the data to the last clusters: what happens in
+`Trainer.fit`, and `train` and `get_clusters` of torch-deeptype. "whole fit" is our command with its tables and files,
+in this process, so without the start-up of Python and its imports, and without TensorBoard and checkpoints, which
+torch-deeptype does not write. `--threads` says how many threads PyTorch and the OpenMP of scikit-learn's k-means have:
+one, and as many as there are CPUs, which is what a user gets who says nothing. ARI are those with the first number.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -33,11 +39,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import yaml
-from common import describe_machine, flags, new_parser, note, parse, silence
+from common import Recorder, describe_machine, flags, new_parser, note, parse, silence
 from pyarrow import parquet
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import adjusted_rand_score
 from tabulate import tabulate
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -70,16 +77,16 @@ ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Fit(NamedTuple):
-    """What a fit of ours has found: clusters (N,), columns of the selected inputs, and seconds."""
+    """What a fit of ours has found: clusters (N,), columns of the selected inputs, seconds of training and of all."""
 
     clusters: Any
     selected: list[int]
-    seconds: float
+    training: float
+    whole: float
 
 
 def main() -> None:
     """Run the benchmark."""
-    torch.set_num_threads(1)
     parser = new_parser(__doc__)
     parts = ("recovery", "penalties", "subtypes")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
@@ -87,7 +94,11 @@ def main() -> None:
         "--seeds", type=int, help="data sets of each shape; None takes 20, 10 and 5, and 10 of subtypes"
     )
     parser.add_argument("--no-peer", action="store_true", help="leave torch-deeptype out")
+    parser.add_argument("--peer-batch-size", type=int, default=64, help="samples in a batch of torch-deeptype")
+    cores = sorted({1, os.cpu_count() or 1})
+    parser.add_argument("--threads", type=int, nargs="+", default=cores, help="of subtypes; the other parts have 1")
     args = parse(parser)
+    use_threads(1)
     print(describe_machine())
     if "recovery" in args.parts:
         for shape in RECOVERY:
@@ -99,6 +110,12 @@ def main() -> None:
         for shape in SUBTYPES:
             print_subtypes(shape, args)
     print(describe_machine())
+
+
+def use_threads(n_threads: int) -> None:
+    """Number of threads of PyTorch and of the OpenMP of other libraries."""
+    torch.set_num_threads(n_threads)
+    threadpool_limits(n_threads)
 
 
 def seeds_of(shape: Shape, args: argparse.Namespace) -> range:
@@ -116,7 +133,7 @@ def fit(shape: Shape, seed: int, overrides: list[str]) -> Fit:
     """Our fit, by the command line."""
     with tempfile.TemporaryDirectory() as scratch:
         data = flags({f"data.{name}": value for name, value in options(shape, seed).items()})
-        start = time.process_time()
+        start = time.perf_counter()
         with silence():
             lightning_dc(
                 [
@@ -124,16 +141,17 @@ def fit(shape: Shape, seed: int, overrides: list[str]) -> Fit:
                     *(f"--seed_everything={seed}", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
                     *("--trainer.logger=false", "--trainer.enable_checkpointing=false"),
                     f"--trainer.default_root_dir={scratch}",
+                    "--trainer.callbacks+=common.Recorder",
                     *data,
                     *overrides,
                 ]
             )
-        seconds = time.process_time() - start
+        whole = time.perf_counter() - start
         folder = Path(scratch)
         clusters = parquet.read_table(folder / "clusters.parquet")["cluster"].to_numpy()
         with (folder / "features.csv").open() as file:
             selected = [int(row["index"]) for row in csv.DictReader(file) if row["selected"] == "1"]
-    return Fit(clusters, selected, seconds)
+    return Fit(clusters, selected, Recorder.latest.end, whole)
 
 
 def recall_precision(selected: list[int], n_informative: int) -> tuple[float, float]:
@@ -160,12 +178,12 @@ def print_recovery(shape: Shape, args: argparse.Namespace) -> None:
         bayes = adjusted_rand_score(y, cdist(x, centres).argmin(1))
         ari = adjusted_rand_score(y, found.clusters)
         recall, precision = recall_precision(found.selected, shape.n_informative)
-        rows.append([len(found.selected), recall, precision, ari, bayes, pdist(centres).min(), found.seconds])
+        rows.append([len(found.selected), recall, precision, ari, bayes, pdist(centres).min(), found.whole])
     table = np.array(rows)
     named = [[f"seed {seed}", *row] for seed, row in zip(seeds_of(shape, args), rows, strict=True)]
     exact = int(((table[:, 1] == 1) & (table[:, 2] == 1)).sum())
     print(f"\nRecovery, {shape}: exactly the informative inputs in {exact} of {len(rows)}")
-    headers = ["", "selected", "recall", "precision", "ARI", "bayes", "nearest", "CPU s"]
+    headers = ["", "selected", "recall", "precision", "ARI", "bayes", "nearest", "seconds"]
     summary = [["median", *np.median(table, 0)], ["min", *table.min(0)]]
     print(tabulate([*named, *summary], headers, tablefmt="simple_outline", floatfmt=".3f"))
 
@@ -192,26 +210,38 @@ def print_penalties(shape: Shape, args: argparse.Namespace) -> None:
 
 
 def print_subtypes(shape: Shape, args: argparse.Namespace) -> None:
-    """Ours beside torch-deeptype."""
-    rows = []
+    """Ours beside torch-deeptype: agreement with the clusters, then seconds."""
+    scores, seconds = [], []
     for seed in seeds_of(shape, args):
         note(f"{shape}, seed {seed}")
-        found = fit(shape, seed, args.overrides)
         x, y, centres = truth(shape, seed)
-        row = [adjusted_rand_score(y, found.clusters), found.seconds]
-        row += [float("nan")] * 2 if args.no_peer else run_peer(shape, seed)
-        rows.append([*row, adjusted_rand_score(y, cdist(x, centres).argmin(1))])
-    table = np.array(rows)
-    print(
-        f"\nSubtypes, {shape}: torch-deeptype takes {np.median(table[:, 3] / table[:, 1]):.1f} times as long (median)"
-    )
-    named = [[f"seed {seed}", *row] for seed, row in zip(seeds_of(shape, args), rows, strict=True)]
+        measured = []
+        for n_threads in args.threads:
+            use_threads(n_threads)
+            found = fit(shape, seed, args.overrides)
+            peer = [np.nan, np.nan] if args.no_peer else run_peer(shape, seed, args.peer_batch_size)
+            measured.append([adjusted_rand_score(y, found.clusters), peer[0], found.training, peer[1], found.whole])
+        use_threads(1)
+        scores.append([*measured[0][:2], adjusted_rand_score(y, cdist(x, centres).argmin(1))])
+        seconds.append([row[2:] for row in measured])
+    table = np.array(scores)
+    print(f"\nSubtypes, {shape}")
+    named = [[f"seed {seed}", *row] for seed, row in zip(seeds_of(shape, args), scores, strict=True)]
     summary = [["median", *np.median(table, 0)], ["min", *table.min(0)]]
-    headers = ["", "ARI", "CPU s", "ARI, torch-deeptype", "CPU s", "bayes"]
+    headers = ["ARI", "ours", "torch-deeptype", "bayes"]
     print(tabulate([*named, *summary], headers, tablefmt="simple_outline", floatfmt=".3f"))
+    rows = []
+    for i, n_threads in enumerate(args.threads):
+        training, peer_training, whole = zip(*(row[i] for row in seconds), strict=True)
+        ratio = statistics.median(theirs / ours for theirs, ours in zip(peer_training, training, strict=True))
+        whole_ratio = statistics.median(theirs / ours for theirs, ours in zip(peer_training, whole, strict=True))
+        rows.append([n_threads, *map(statistics.median, (training, peer_training, whole)), ratio, whole_ratio])
+    headers = ["threads", "training", "torch-deeptype", "whole fit", "torch-deeptype / training", "/ whole fit"]
+    print("Seconds, median; ratios, median of those of each seed")
+    print(tabulate(rows, headers, tablefmt="simple_outline", floatfmt=("d", ".2f", ".2f", ".2f", ".1f", ".1f")))
 
 
-def run_peer(shape: Shape, seed: int) -> list[float]:
+def run_peer(shape: Shape, seed: int, batch_size: int) -> list[float]:
     """ARI and seconds of torch-deeptype."""
     from torch_deeptype import DeeptypeModel, DeeptypeTrainer
 
@@ -244,10 +274,10 @@ def run_peer(shape: Shape, seed: int) -> list[float]:
     assert whole.y is not None
     torch.manual_seed(seed)
     dataset = TensorDataset(whole.x, whole.targets)
-    start = time.process_time()
+    start = time.perf_counter()
     trainer = DeeptypeTrainer(
         model=Network(shape.n_features, shape.n_clusters // shape.n_subtypes),
-        train_loader=DataLoader(dataset, batch_size=64, shuffle=True),
+        train_loader=DataLoader(dataset, batch_size=batch_size, shuffle=True),
         primary_loss_fn=nn.CrossEntropyLoss(),
         num_clusters=shape.n_clusters,
         sparsity_weight=0.01,
@@ -255,7 +285,8 @@ def run_peer(shape: Shape, seed: int) -> list[float]:
     )
     trainer.train(main_epochs=15, main_lr=1e-4, pretrain_epochs=10, pretrain_lr=1e-3, train_steps_per_batch=8)
     _, labels = trainer.get_clusters(dataset)
-    return [float(adjusted_rand_score(whole.y.numpy(), labels)), time.process_time() - start]
+    seconds = time.perf_counter() - start
+    return [float(adjusted_rand_score(whole.y.numpy(), labels)), seconds]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long the command line takes to start, beside an import of Lightning.
+"""How long the command line takes to start, and for a whole short fit, beside an import of Lightning.
 
     python scripts/benchmark_startup.py --repeats 7
 
@@ -30,6 +30,10 @@ def main() -> None:
     commands = {
         'python -c "import lightning.pytorch"': ([sys.executable, "-c", "import lightning.pytorch"], 0),
         "lightning-dc --help": ([script, "--help"], 0),
+        "lightning-dc fit --config deeptype_synthetic": (
+            [script, "fit", "--config", "deeptype_synthetic", "--trainer.enable_progress_bar", "false"],
+            0,
+        ),
         "lightning-dc fit --config dec_digits --model.n_clusterz 3": (
             [script, "fit", "--config", "dec_digits", "--model.n_clusterz", "3"],
             slip,

@@ -146,7 +146,7 @@ class _Draw:
         drawn = x.new_zeros(*shape, x.shape[1])
         own = start >= 0
         if bool(own.any()):
-            rows = start[own].unsqueeze(1) + torch.arange(CHUNK_SIZE, device=x.device)
+            rows = start[own].unsqueeze(1) + torch.arange(min(CHUNK_SIZE, n_rows), device=x.device)
             inside = rows < torch.clamp(start[own].unsqueeze(1) + CHUNK_SIZE, max=n_rows)
             rows = rows.clamp_max_(n_rows - 1)
             values = self._weights[0, rows].masked_fill_(~inside, 0.0)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def record(module: ClusteringModule, values: dict[str, float]) -> None:
     """Write scalars to every logger of the run at the current global step, whatever ``log_every_n_steps`` says."""
     for logger in module.trainer.loggers:
-        logger.log_metrics(values, step=module.global_step)
+        logger.log_metrics(values | {"epoch": module.current_epoch}, step=module.global_step)
+        logger.save()  # so that curves can be watched
 
 
 def record_figure(module: ClusteringModule, name: str, figure: Figure) -> None:
