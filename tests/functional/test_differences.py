@@ -1,0 +1,44 @@
+"""Standardised differences against scipy's t-test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ttest_ind
+
+from lightning_dc.functional import standardized_differences
+
+
+def differences(x: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Ours, from counts and sums."""
+    own = np.eye(n_clusters)[labels].T
+    counts, sums, squares = (torch.from_numpy(own @ rows) for rows in (np.ones(len(x)), x, x**2))
+    return standardized_differences(counts, sums, squares).numpy()
+
+
+@pytest.mark.parametrize("offset", [0.0, -1e4])
+def test_a_difference_is_the_t_statistic_without_its_share_of_the_sample_sizes(offset: float) -> None:
+    """t = d / sqrt(1 / n + 1 / m), with the pooled variance (equal_var)."""
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [1, 12, 30])
+    x = random.normal(size=(43, 4)) * [1, 5, 0.1, 1] + labels[:, None] * [0, 1, -1, 0.3] + offset
+    found = differences(x, labels, 3)
+    for k in range(3):
+        own, rest = x[labels == k], x[labels != k]
+        t = ttest_ind(own, rest).statistic
+        assert found[k] == pytest.approx(t * np.sqrt(1 / len(own) + 1 / len(rest)), rel=1e-6)
+
+
+def test_the_unit_of_an_input_does_not_matter() -> None:
+    random = np.random.default_rng(1)
+    x, labels = random.normal(size=(50, 1)), np.arange(50) % 2
+    for unit in (1e-6, 1e6):
+        assert differences(unit * x, labels, 2) == pytest.approx(differences(x, labels, 2), rel=1e-9)
+
+
+def test_where_nothing_differs_within_or_between_there_is_no_difference() -> None:
+    x = np.array([[1.0, 3.0], [1.0, 3.0], [2.0, 3.0], [2.0, 3.0]])
+    assert (differences(x, np.array([0, 0, 1, 1]), 2) == 0).all()
+    everything, nothing = differences(np.array([[0.0], [1.0], [2.0]]), np.zeros(3, dtype=int), 2)
+    assert everything == nothing == 0
