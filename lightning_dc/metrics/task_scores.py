@@ -56,9 +56,15 @@ class TaskScores(Metric):
         return scores
 
     def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
-        if not self.outputs:  # more processes than batches
-            self.outputs = [torch.zeros(0, self.spec.n_outputs, device=self.device)]
-            width = () if self.spec.kind == "class" else (len(self.spec.names),)
-            dtype = torch.int64 if self.spec.kind == "class" else torch.float32
+        # Without a batch (more processes than batches) there are empty tables of the types that the others have.
+        columns = (self.outputs, self.targets)
+        is_double = [len(column) > 0 and column[0].dtype == torch.float64 for column in columns]
+        double = max_(torch.tensor(is_double, dtype=torch.float32, device=self.device)) > 0
+        if not self.outputs:
+            floating = [torch.float64 if column else torch.float32 for column in double.tolist()]
+            self.outputs = [torch.zeros(0, self.spec.n_outputs, dtype=floating[0], device=self.device)]
+            is_class = self.spec.kind == "class"
+            width = () if is_class else (len(self.spec.names),)
+            dtype = torch.int64 if is_class else floating[1]
             self.targets = [torch.zeros(0, *width, dtype=dtype, device=self.device)]
         super()._sync_dist(*args, **kwargs)

@@ -1,29 +1,40 @@
-"""Standardised differences against NumPy."""
+"""Standardised differences against scipy's t-test."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from scipy.stats import ttest_ind
 
 from lightning_dc.functional import standardized_differences
 
 
 def differences(x: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    members = torch.as_tensor(labels)[None] == torch.arange(n_clusters)[:, None]
-    rows = torch.as_tensor(x, dtype=torch.float64)
-    sums, squares = (members.double() @ v for v in (rows, rows**2))
-    return standardized_differences(members.sum(1), sums, squares).numpy()
+    """Ours, from counts and sums."""
+    own = np.eye(n_clusters)[labels].T
+    counts, sums, squares = (torch.from_numpy(own @ rows) for rows in (np.ones(len(x)), x, x**2))
+    return standardized_differences(counts, sums, squares).numpy()
 
 
-def test_they_are_cohens_d() -> None:
+@pytest.mark.parametrize("offset", [0.0, -1e4])
+def test_a_difference_is_the_t_statistic_without_its_share_of_the_sample_sizes(offset: float) -> None:
+    """t = d / sqrt(1 / n + 1 / m), with the pooled variance (equal_var)."""
     random = np.random.default_rng(0)
-    labels = random.integers(0, 3, 90)
-    x = random.normal(5.0, 2.0, (90, 4)) + labels[:, None]
+    labels = np.repeat([0, 1, 2], [1, 12, 30])
+    x = random.normal(size=(43, 4)) * [1, 5, 0.1, 1] + labels[:, None] * [0, 1, -1, 0.3] + offset
     found = differences(x, labels, 3)
     for k in range(3):
         own, rest = x[labels == k], x[labels != k]
-        pooled = ((len(own) - 1) * own.var(0, ddof=1) + (len(rest) - 1) * rest.var(0, ddof=1)) / 88
-        np.testing.assert_allclose(found[k], (own.mean(0) - rest.mean(0)) / np.sqrt(pooled), rtol=1e-10)
+        t = ttest_ind(own, rest).statistic
+        assert found[k] == pytest.approx(t * np.sqrt(1 / len(own) + 1 / len(rest)), rel=1e-6)
+
+
+def test_the_unit_of_an_input_does_not_matter() -> None:
+    random = np.random.default_rng(1)
+    x, labels = random.normal(size=(50, 1)), np.arange(50) % 2
+    for unit in (1e-6, 1e6):
+        assert differences(unit * x, labels, 2) == pytest.approx(differences(x, labels, 2), rel=1e-9)
 
 
 def test_a_category_of_one_cluster_alone_is_infinitely_different() -> None:

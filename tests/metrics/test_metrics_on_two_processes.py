@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement
+from lightning_dc.batch import TargetSpec
+from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement, TaskScores
 from tests.processes import run_on_two_processes
 
 pytestmark = pytest.mark.distributed
@@ -25,6 +26,30 @@ def samples() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     q = np.concatenate([q * 0.99, np.full((90, 1), 0.01)], axis=1)
     clusters = q.argmax(1)
     return q, clusters, np.where(random.random(90) < 0.7, clusters % 3, random.integers(0, 4, 90))
+
+
+SPECS = {"class": TargetSpec("class", ("a", "b", "c")), "survival": TargetSpec("survival", ("time", "event"))}
+SHARES = {"uneven": 11, "first has all": 60}
+"""Of 60 predictions, those of the first process."""
+
+
+def predictions(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs and targets in float64, as in a 64-bit run."""
+    random = np.random.default_rng(4)
+    output = torch.from_numpy(random.normal(size=(60, SPECS[kind].n_outputs)))
+    if kind == "class":
+        return output, torch.from_numpy(random.integers(-1, 3, 60))
+    return output, torch.from_numpy(np.column_stack([random.integers(1, 9, 60), random.random(60) < 0.5]).astype(float))
+
+
+def task_scores(kind: str, rank: int, n_first: int) -> dict[str, float]:
+    output, targets = predictions(kind)
+    own = slice(0, n_first) if rank == 0 else slice(n_first, None)
+    metric = TaskScores(SPECS[kind])
+    if len(output[own]):
+        metric.update(output[own], targets[own])
+    assert metric.is_supervised
+    return metric.compute()
 
 
 def rows_of(rank: int, clusters: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -48,6 +73,7 @@ def compute(rank: int) -> dict[str, Any]:
     else:
         alone.update(torch.from_numpy(clusters[:0]), torch.from_numpy(classes[:0]))
     return {
+        "task": {name: {key: task_scores(key, rank, rows) for key in SPECS} for name, rows in SHARES.items()},
         "shape": list(agreement.table.shape),
         "scores": agreement.compute(),
         "samples_of_own": int(agreement.table.sum()),
@@ -109,3 +135,12 @@ def test_every_process_knows_whether_any_sample_is_labelled(results: list[dict[s
     for result in results:
         assert result["labelled_on_rank_0"]
         assert not result["labelled_nowhere"]
+
+
+def test_task_scores_are_those_of_all_samples_though_a_process_has_few_or_none(results: list[dict[str, Any]]) -> None:
+    for kind, spec in SPECS.items():
+        alone = TaskScores(spec)
+        alone.update(*predictions(kind))
+        for result in results:
+            for name in SHARES:
+                assert result["task"][name][kind] == pytest.approx(alone.compute(), rel=1e-12), (kind, name)
