@@ -166,7 +166,7 @@ def _draw_inputs(names: list[str], importance: Tensor | None, differences: Tenso
     heat[0].set_yticks(range(len(names)), names)
     heat[-1].set_xlabel("cluster")
     heat[-1].set_xticks(range(len(differences)))
-    figure.colorbar(image, ax=heat[-1], label="difference from the rest (standard deviations)")
+    figure.colorbar(image, ax=heat[-1], label="standardised difference")
     return figure
 
 
