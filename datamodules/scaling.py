@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from datamodules.sparse import SparseRows
 from lightning_dc.errors import InputError
 
 _CHUNK_ROWS = 8192
+_CHUNK_NUMBERS = 1 << 23  # of samples so wide that fewer rows have as many: 64 MiB in float64
 _CHUNK_SPARSE_ROWS = 256  # made dense, to compare
 _CHUNK_VALUES = 1 << 20
 _ALL_THE_SAME = "every feature of x is constant, so all samples are the same; check how x is read"
@@ -201,8 +203,9 @@ def check_finite(x: Tensor | SparseRows | FileRows, name: str) -> None:
 
 def _chunks(x: Tensor | FileRows) -> Iterator[tuple[int, Tensor]]:
     """Some rows at a time, with the number of the first."""
-    for start in range(0, len(x), _CHUNK_ROWS):
-        yield start, x[start : start + _CHUNK_ROWS]
+    n_rows = max(1, min(_CHUNK_ROWS, _CHUNK_NUMBERS // max(1, math.prod(x.shape[1:]))))
+    for start in range(0, len(x), n_rows):
+        yield start, x[start : start + n_rows]
 
 
 def _not_finite(name: str, row: int) -> InputError:

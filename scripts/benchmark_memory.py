@@ -1,6 +1,6 @@
-"""Seconds and peak memory of runs on ten million samples, on a 20 GB file, and on a sparse set as large as RCV1.
+"""Seconds and peak memory of runs on ten million samples, a 20 GB file, a sparse set as large as RCV1, wide Parquet.
 
-    python scripts/benchmark_memory.py --cases narrow sparse file --folder /var/tmp
+    python scripts/benchmark_memory.py --cases narrow sparse file parquet --folder /var/tmp
 
 Each case is a fit through the command line in a process of its own:
 
@@ -8,7 +8,8 @@ Each case is a fit through the command line in a process of its own:
   k-means runs over all embeddings, P is refreshed, and all clusters are written to a file;
 - ``sparse``: a CSR matrix of 685,071 x 2,000 with 1 % stored values, the size of the REUTERS of the DEC paper, and the
   same run;
-- ``file``: a file of 20.5 GB, 10^7 samples of 512 features, of which most are a hole in the file; the same run.
+- ``file``: a file of 20.5 GB, 10^7 samples of 512 features, of which most are a hole in the file; the same run;
+- ``parquet``: a Parquet file of 66,000 x 2,000 in one row group, its conversion and the same run.
 
 Resident memory is what the kernel says of the process, at its highest (VmHWM of /proc/self/status), pages of files
 included that are mapped; "own" is the part that is not pages of files (RssAnon), the highest of samples 100 times a
@@ -90,11 +91,12 @@ class Peak:
 def main() -> None:
     """Run the benchmark."""
     parser = new_parser(__doc__)
-    cases = ["narrow", "sparse", "file"]
+    cases = ["narrow", "sparse", "file", "parquet"]
     parser.add_argument("--cases", nargs="+", default=cases, choices=cases, help="cases to run")
     parser.add_argument("--folder", type=Path, help="folder for the data, with 2 GB of room; None is a temporary one")
     parser.add_argument("--samples", type=int, help="samples of each case, to try the script out; None is all")
     parser.add_argument("--steps", type=int, default=200, help="steps of pretraining, and of clustering")
+    parser.add_argument("--clusters-file", default="clusters.parquet", help="name of the file of clusters, or .npz")
     parser.add_argument("--batch-size", type=int, default=256, help="samples in a batch")
     parser.add_argument("--worker", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -116,7 +118,7 @@ def main() -> None:
                 [
                     case,
                     f"{shape[0]:,} x {shape[1]:,}",
-                    f"{sum(path.stat().st_size for path in folder.glob('*.npy')) / MIB:,.0f}",
+                    f"{sum(path.stat().st_size for path in folder.glob('*.*') if path.is_file()) / MIB:,.0f}",
                     f"{result['seconds']:.0f}",
                     f"{result['clustering']:.0f}",
                     f"{result['before'] / MIB:,.0f}",
@@ -135,8 +137,11 @@ def work(args: argparse.Namespace, case: str, folder: Path) -> None:
     data: dict[str, object] = {"data": "datamodules.ArrayDataModule", "data.x": folder / "x.npy"}
     if case == "sparse":
         data = {"data": "benchmark_memory.CSRFile", "data.folder": folder, "data.n_features": 2000}
+    if case == "parquet":
+        data = {"data": "datamodules.ParquetDataModule", "data.path": folder / "x.parquet"}
     widths = "[500,500,2000]" if case == "sparse" else "[32]"
     options = {
+        "summary.file_name": args.clusters_file,
         "model": "DEC",
         "model.n_clusters": 10,
         "model.autoencoder": "MLPAutoencoder",
@@ -180,6 +185,10 @@ def write(case: str, folder: Path, n_samples: int | None) -> tuple[int, int]:
         shape = (n_samples or 685_071, 2000)
         write_csr(folder, *shape, random)
         return shape
+    if case == "parquet":
+        shape = (n_samples or 66_000, 2000)
+        write_parquet(folder / "x.parquet", *shape, random)
+        return shape
     shape = (n_samples or 10_000_000, 10 if case == "narrow" else 512)
     x = np.lib.format.open_memmap(folder / "x.npy", mode="w+", dtype=np.float32, shape=shape)
     centres = random.normal(scale=3.0, size=(10, shape[1])).astype(np.float32)
@@ -190,6 +199,20 @@ def write(case: str, folder: Path, n_samples: int | None) -> tuple[int, int]:
         x[start : start + n_rows] = centres[random.integers(0, 10, n_rows)] + noise
     x.flush()
     return shape
+
+
+def write_parquet(path: Path, n_samples: int, n_features: int, random: np.random.Generator) -> None:
+    """One row group of normal numbers around ten centres."""
+    import pyarrow
+    from pyarrow import parquet
+
+    group = random.integers(0, 10, n_samples)
+    columns = (
+        random.normal(size=10).astype(np.float32)[group] + random.standard_normal(n_samples, np.float32)
+        for _ in range(n_features)
+    )
+    table = pyarrow.table({f"feature_{j}": column for j, column in enumerate(columns)})
+    parquet.write_table(table, path, row_group_size=n_samples)
 
 
 def write_csr(folder: Path, n_samples: int, n_features: int, random: np.random.Generator) -> None:

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import StandardScaler
 
+import datamodules.scaling
 from datamodules.scaling import Scaling, ScalingName, check_finite
 from datamodules.sparse import SparseRows
 from lightning_dc.errors import InputError
@@ -36,6 +37,18 @@ def test_standard_equals_sklearns(n_samples: int) -> None:
     x = samples(n_samples)
     scaled = Scaling.learn("standard", x)(x)
     np.testing.assert_allclose(scaled, StandardScaler().fit_transform(x.numpy()), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("most_numbers", [1, 40])
+def test_chunks_of_wide_samples_change_nothing(monkeypatch: pytest.MonkeyPatch, most_numbers: int) -> None:
+    x = samples(shape=(1, 3, 5))
+    expected = Scaling.learn("standard", x)
+    monkeypatch.setattr(datamodules.scaling, "_CHUNK_NUMBERS", most_numbers)
+    scaling = Scaling.learn("standard", x)
+    torch.testing.assert_close((scaling.shift, scaling.factor), (expected.shift, expected.factor), rtol=1e-12, atol=0)
+    x[7, 0, 1, 2] = math.nan
+    with pytest.raises(InputError, match="first in row 7"):
+        check_finite(x, "x")
 
 
 @pytest.mark.parametrize("offset", [1e5, 1e9])
