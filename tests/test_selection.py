@@ -161,7 +161,7 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
     used = yaml.safe_load((folder / "runs/setting-1/version_0/config.yaml").read_text())["model"]["init_args"]
     ramp = used["pretraining"]["loss_weights"]["sparsity"]
     assert ramp["class_path"] == "lightning_dc.schedules.Exponential"
-    assert (ramp["init_args"]["end"], ramp["init_args"]["time_constant"]) == (0.8, 20.0)
+    assert (ramp["init_args"]["end"], ramp["init_args"]["time_constant"]) == (0.8, 5.0)
     assert used["joint"]["loss_weights"] == {"task": 1.0, "sparsity": 0.8, "distance": 0.2}
     assert float(rows[1]["stability"]) == pytest.approx(1.0)
     assert float(rows[1]["loss"]) > 0
