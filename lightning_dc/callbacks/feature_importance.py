@@ -99,6 +99,7 @@ def _draw_importance(names: list[str], importance: Tensor, differences: Tensor) 
     bars.barh(names, importance.numpy())
     bars.invert_yaxis()
     bars.set_xlabel("norm of the input's weights")
+    bars.ticklabel_format(axis="x", scilimits=(-2, 3))  # those of a ridge are small, and long numbers would overlap
     limit = max(float(differences.abs().max()), 1e-6)
     image = heat.imshow(differences.T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit)
     heat.set_xlabel("cluster")
