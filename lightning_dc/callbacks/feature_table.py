@@ -159,6 +159,7 @@ def _draw_inputs(names: list[str], importance: Tensor | None, differences: Tenso
     if importance is not None:
         heat[0].barh(range(len(names)), importance.numpy())
         heat[0].set_xlabel("importance")
+        heat[0].ticklabel_format(axis="x", scilimits=(-2, 3))  # those of a ridge are small: long numbers would overlap
     limit = max(float(differences.abs().where(differences.isfinite(), 0.0).max()), 1e-6)
     image = heat[-1].imshow(
         differences.clamp(-limit, limit).T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sksurv.compare import compare_survival
 from sksurv.metrics import concordance_index_censored
 from sksurv.nonparametric import kaplan_meier_estimator
+from sksurv.util import Surv
 
 from lightning_dc import InputError
 from lightning_dc.outcomes import check_lifelines, concordance, kaplan_meier_figure
@@ -51,7 +53,11 @@ def test_curves_are_those_of_scikit_survival() -> None:
         drawn = dict(zip(*map(np.ndarray.tolist, map(np.asarray, line.get_data())), strict=True))
         assert [drawn[t] for t in times] == pytest.approx(shares.tolist())
         assert f"cluster {k} ({own.sum()} samples, {int(event[own].sum())} events)" == line.get_label()
-    assert axes.get_title().startswith("training: log-rank p = ")
+        low, high = kaplan_meier_estimator(event[own] == 1, time[own], conf_type="log-log")[2]
+        band = {(x, round(y, 6)) for x, y in axes.collections[k].get_paths()[0].vertices}
+        assert {(t, round(y, 6)) for t, y in [*zip(times, low, strict=True), *zip(times, high, strict=True)]} <= band
+    p = compare_survival(Surv.from_arrays(event[known] == 1, time[known]), clusters[known])[1]
+    assert axes.get_title() == f"training: log-rank p = {p:.2g}"
 
 
 def test_without_lifelines_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
