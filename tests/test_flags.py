@@ -81,7 +81,7 @@ def test_a_ramp_of_a_file_keeps_what_a_flag_does_not_name(
         "loss_weights"
     ]
     assert weights["task"] == 1.0
-    assert weights["sparsity"]["init_args"] == {"start": 0.0, "end": 0.5, "time_constant": 20.0}
+    assert weights["sparsity"]["init_args"] == {"start": 0.0, "end": 0.5, "time_constant": 5.0}
 
 
 @pytest.mark.parametrize("form", [("=null",), ("", "null"), ("=~",)])

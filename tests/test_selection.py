@@ -162,7 +162,7 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
     ramp = used["pretraining"]["loss_weights"]["sparsity"]
     assert ramp["class_path"] == "lightning_dc.schedules.Exponential"
     assert (ramp["init_args"]["end"], ramp["init_args"]["time_constant"]) == (0.8, 5.0)
-    assert used["joint"]["loss_weights"] == {"task": 1.0, "sparsity": 0.8, "distance": 0.2}
+    assert used["joint"]["loss_weights"] == {"task": 1.0, "sparsity": 0.8, "distance": 0.1}
     assert float(rows[1]["stability"]) == pytest.approx(1.0)
     assert float(rows[1]["loss"]) > 0
     assert (folder / "scores.png").stat().st_size > 1000

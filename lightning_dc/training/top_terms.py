@@ -47,6 +47,7 @@ def top_terms(
         Terms by cluster and rank; none for a cluster without samples, or with all of them.
 
     Example:
+        >>> import torch
         >>> from datamodules import ArrayDataModule
         >>> data = ArrayDataModule(torch.tensor([[1.0, 0.0], [1.0, 0.5], [0.0, 2.0]]), scaling="none")
         >>> terms = top_terms(data.train_dataloader(), torch.tensor([0, 0, 1]), 2, ["oil", "grain"], 1)

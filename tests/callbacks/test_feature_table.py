@@ -111,7 +111,7 @@ def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -
 def test_a_category_that_is_a_cluster_differs_infinitely(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
     path = write_table(tmp_path / "table.csv", [{"kind": "xy"[row % 2]} for row in range(60)])
     data = ("--data=TableDataModule", f"--data.path={path}", "--data.categorical=kind")
-    model = ("--model=AEKMeans", "--model.autoencoder=Identity", "--model.pretraining.max_epochs=0")
+    model = ("--model=AEKMeans", "--model.autoencoder=lightning_dc.Identity", "--model.pretraining.max_epochs=0")
     lightning_dc_cli("fit", *model, "--model.n_clusters=2", *data, "--trainer.accelerator=cpu")
     found = pd.read_csv("runs/run/version_0/features.csv").filter(like="standardized_difference_")
     assert np.isinf(found).all(axis=None)
