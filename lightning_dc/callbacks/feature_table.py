@@ -181,13 +181,15 @@ def _draw_clusters(module: ClusteringModule, loader: SampleLoader, labels: Tenso
     batch = module.trainer.strategy.batch_to_device(Batch(x, None, chosen), module.device)
     z = embed_batch(module, module.trainer.precision_plugin.convert_input(batch)).cpu()
     figure = Figure(figsize=(9.0, 4.5), layout="constrained")
+    n_colours = 10 if module.head.n_clusters <= 10 else 20
+    colours = {"c": labels[chosen].numpy() % n_colours, "cmap": f"tab{n_colours}", "vmin": 0, "vmax": n_colours - 1}
     panels = (("representation", z), ("raw inputs", x.flatten(1)))
     for axes, (title, rows) in zip(figure.subplots(1, 2), panels, strict=True):
         plane = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows.double().numpy())
-        axes.scatter(
-            plane[:, 0], plane[:, -1], c=labels[chosen].numpy(), s=6, cmap="tab10" if labels.max() < 10 else "tab20"
-        )
+        points = axes.scatter(plane[:, 0], plane[:, -1], s=6, **colours)
         axes.set(title=title, xlabel="first principal component", ylabel="second principal component")
+    if module.head.n_clusters <= n_colours:
+        figure.legend(*points.legend_elements(num=None), title="cluster", loc="outside right upper", frameon=False)
     return figure
 
 
