@@ -193,7 +193,8 @@ class DeepType(ClusteringModule):
         shown = "\n".join(names[j] for j in order[:_MOST_SHOWN])
         if len(order) > _MOST_SHOWN:
             shown += f"\nand {len(order) - _MOST_SHOWN} more"
-        return [("selected inputs", f"{len(order)} of {len(names)}, the other weights are zero\n{shown}".strip())]
+        rest = ", the other weights are zero" if len(order) < len(names) else ""
+        return [("selected inputs", f"{len(order)} of {len(names)}{rest}\n{shown}".strip())]
 
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
