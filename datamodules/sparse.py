@@ -134,7 +134,16 @@ def checked_rows(matrix: Any) -> csr_array[Any]:
 
     if matrix.format in ("csr", "csc", "bsr"):
         matrix = type(matrix)((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape, copy=False)
-        if matrix.indptr[-1] < 0:  # check_format would take the matrix for one without values and look no further
-            raise ValueError(f"index pointer ends with {matrix.indptr[-1]}")
-        matrix.check_format(full_check=True)  # replaces parts of the matrix: hence the new one
-    return csr_array(matrix)
+        _check_index(matrix)  # conversion trusts it
+    rows = csr_array(matrix)
+    if rows is not matrix:
+        _check_index(rows)
+    return rows
+
+
+def _check_index(matrix: Any) -> None:
+    """Check the index of a compressed matrix, of which parts may be replaced."""
+    pointer = matrix.indptr
+    if pointer[0] != 0 or (np.diff(pointer) < 0).any():  # check_format looks no further where the last one is 0 or less
+        raise ValueError("index pointer must ascend from 0")
+    matrix.check_format(full_check=True)

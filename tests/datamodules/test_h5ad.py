@@ -168,6 +168,17 @@ def test_a_file_cut_short_is_refused(tmp_path_factory: pytest.TempPathFactory, s
         module(path, n_top_genes=3)
 
 
+@pytest.mark.parametrize(("part", "number"), [("indptr", -1), ("indptr", 0), ("indices", 100)])
+def test_a_broken_index_is_refused(tmp_path: Path, part: str, number: int) -> None:
+    import h5py
+
+    path = write_fake_cells(tmp_path / "cells.h5ad")
+    with h5py.File(path, "r+") as file:
+        file[f"X/{part}"][-1] = number
+    with pytest.raises(InputError, match=r"cells\.h5ad: can't be read \(ind"):
+        module(path)
+
+
 def damage_content(data: st.DataObject, path: Path) -> None:
     """Take out, replace or change a part of a file, which stays one that HDF5 can read.
 

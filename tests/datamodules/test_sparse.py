@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -175,31 +176,30 @@ def test_samples_that_are_not_finite_are_refused_with_their_row(
         given(csr(x))
 
 
-def column_beyond() -> Any:
-    matrix = csr()
-    matrix.indices[3] = 1000
-    return matrix
-
-
-def row_beyond() -> Any:
-    matrix = csr().tocsc()
-    matrix.indices[3] = 1000
-    return matrix
-
-
-def block_beyond() -> Any:
-    matrix = csr().tobsr()
+def index_beyond(form: str) -> Any:
+    matrix = csr().asformat(form)
     matrix.indices[3] = 1_000_000
     return matrix
 
 
-def negative_end() -> Any:
-    matrix = csr()
-    matrix.indptr[-1] = -1
+def column_beyond_of_lists() -> Any:
+    matrix = csr().tolil()
+    matrix.rows[7] = [1_000_000]
+    matrix.data[7] = [1.0]
     return matrix
 
 
-@pytest.mark.parametrize("broken", [column_beyond, row_beyond, block_beyond, negative_end])
+def pointer_ends_in(end: int) -> Any:
+    matrix = csr()
+    matrix.indptr[-1] = end
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [*(partial(index_beyond, form) for form in ("csr", "csc", "bsr")), column_beyond_of_lists]
+    + [partial(pointer_ends_in, end) for end in (-1, 0, 3, 1_000_000)],
+)
 def test_a_broken_index_is_refused(broken: Callable[[], Any]) -> None:
     matrix = broken()
     with pytest.raises(InputError, match=r"x of Given\.load\(\) is no valid sparse matrix"):
