@@ -29,7 +29,7 @@ from lightning_dc.flags import (
     phases_with_a_loss_weight,
     split_configs,
     value_of,
-    with_nested_nulls,
+    with_nulls_of_phases,
     with_shipped_configs,
 )
 from lightning_dc.predictions import check_writable_folder
@@ -61,7 +61,7 @@ class ClusteringCLI(LightningCLI):
     """LightningCLI for methods and DataModules of deep clustering."""
 
     def __init__(self, args: Sequence[str]) -> None:
-        self._args = with_nested_nulls(args)
+        self._args = with_nulls_of_phases(args)
         super().__init__(
             ClusteringModule,
             pl.LightningDataModule,

@@ -62,6 +62,8 @@ def broadcast_(tensor: Tensor) -> Tensor:
 def failing_together(device: torch.device) -> Iterator[None]:
     """Raise on all processes, at the end, what is raised on one: else the others would wait for it in what comes next.
 
+    The block is one in which processes do not wait for one another: work of the first one alone, mostly.
+
     Args:
         device: where processes exchange tensors.
 
@@ -73,9 +75,11 @@ def failing_together(device: torch.device) -> Iterator[None]:
         yield
     except Exception as raised:
         error = raised
-    n_failed = sum_(torch.tensor(int(error is not None), device=device))
-    if error is not None:
-        raise error
+    try:
+        n_failed = sum_(torch.tensor(int(error is not None), device=device))
+    finally:  # another process may be gone
+        if error is not None:
+            raise error
     if int(n_failed) > 0:
         raise RuntimeError("another process has failed; see its message")
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import yaml
 
 from lightning_dc.shipped import find_config
+from lightning_dc.training.phase import OPTIONAL
 
-_NESTED = re.compile(r"--(?P<component>model|data)\.(?:init_args\.)?(?P<argument>\w+)\.(?P<key>[\w.]+)")
+_OF_A_PHASE = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.(?P<argument>\w+)")
 _LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
 _NULLS = ("null", "Null", "NULL", "~")
 
@@ -29,18 +27,18 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     return resolved
 
 
-def with_nested_nulls(args: Sequence[str]) -> list[str]:
-    """Write a null inside an argument of model or data as a mapping.
+def with_nulls_of_phases(args: Sequence[str]) -> list[str]:
+    """Write a null for an optional argument of a phase as a mapping.
 
     jsonargparse (4.53) hands a value to the parser of the inner argument as text, and the text of None is no null.
 
     Example:
-        >>> with_nested_nulls(["fit", "--model.pretraining.lr_schedule", "null", "--model.gamma=null"])
-        ['fit', '--model.pretraining={lr_schedule: null}', '--model.gamma=null']
+        >>> with_nulls_of_phases(["fit", "--model.pretraining.lr_schedule", "null", "--model.joint.dropout=null"])
+        ['fit', '--model.pretraining={lr_schedule: null}', '--model.joint.dropout=null']
     """
     joined: list[str] = []
     for arg in args:
-        if arg in _NULLS and joined and _NESTED.fullmatch(joined[-1]):
+        if arg in _NULLS and joined and _OF_A_PHASE.fullmatch(joined[-1]):
             joined[-1] += f"={arg}"
         else:
             joined.append(arg)
@@ -49,13 +47,10 @@ def with_nested_nulls(args: Sequence[str]) -> list[str]:
 
 def _as_mapping(arg: str) -> str:
     name, _, value = arg.partition("=")
-    found = _NESTED.fullmatch(name)
-    if found is None or value not in _NULLS:
+    found = _OF_A_PHASE.fullmatch(name)
+    if found is None or value not in _NULLS or found["argument"] not in OPTIONAL:
         return arg
-    nested: Any = None
-    for key in reversed(found["key"].split(".")):
-        nested = {key: nested}
-    return f"--{found['component']}.{found['argument']}={yaml.safe_dump(nested, default_flow_style=True).strip()}"
+    return f"--model.{found['phase']}={{{found['argument']}: null}}"
 
 
 def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -88,7 +88,7 @@ def test_a_ramp_of_a_file_keeps_what_a_flag_does_not_name(
 def test_null_takes_back_what_a_file_sets(
     lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
 ) -> None:
-    names = ("pretraining.lr_schedule", "pretraining.optimizer.fused", "clustering.lr_schedule", "autoencoder.init_std")
+    names = ("pretraining.lr_schedule", "clustering.lr_schedule", "clustering.momentum_schedule")
     flags = [part for name in names for part in (f"--model.{name}{form[0]}", *form[1:])]
     before = printed(lightning_dc_cli, capsys, "fit", "--config=dec_mnist")
     model = printed(lightning_dc_cli, capsys, "fit", "--config=dec_mnist", *flags)
@@ -96,9 +96,30 @@ def test_null_takes_back_what_a_file_sets(
         assert before[phase][field] is not None
         assert model[phase][field] is None
         before[phase][field] = None
-    before["pretraining"]["optimizer"]["init_args"]["fused"] = None
-    before["autoencoder"]["init_args"]["init_std"] = None
     assert model == before  # nothing else has changed
+
+
+@pytest.mark.parametrize(
+    "name", ["pretraining.dropout", "pretraining.bias_lr_factor", "encoder.hidden_dims", "joint.loss_weights.task"]
+)
+def test_null_for_what_needs_a_value_is_refused_in_one_line(
+    lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        lightning_dc_cli("fit", "--config=deeptype_synthetic", f"--model.{name}=null")
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert name.split(".")[1] in error
+    assert "Traceback" not in error
+
+
+def test_null_in_a_file_for_what_needs_a_value_is_refused(
+    lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("own.yaml").write_text("model: {init_args: {pretraining: {dropout: null}}}")
+    with pytest.raises(SystemExit):
+        lightning_dc_cli("fit", "--config=deeptype_synthetic", "--config=own.yaml")
+    assert "dropout of a phase is None; give a value" in capsys.readouterr().err
 
 
 def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine) -> None:

@@ -94,17 +94,21 @@ class RunSummary(Callback):
         loader = training_loader(module)
         folder = trainer.log_dir  # on every rank: it is a broadcast
         path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
-        with failing_together(module.device):
-            full = self._assign(module, loader, path)
+        full = self._assign(module, loader, path)
         scores = full.scores()
         record(module, {f"final/{name}": score for name, score in scores.items()})
         terms = self._terms(trainer, module, full)
-        if path is None:
-            return
-        rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
+        with failing_together(module.device):
+            if path is not None:
+                self._report(trainer, module, full, terms, path)
+
+    def _report(
+        self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment, terms: list[TopTerm], path: Path
+    ) -> None:
+        rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in full.scores().items()]
         again, rows_again = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
-            self._write(module, loader, path, full, again)
+            self._write(module, path, full, again)
         if terms:
             _write_terms(path.with_name("terms.csv"), terms)
         self._print(trainer, module, full, rows + rows_again + _rows_of_terms(terms), path)
@@ -113,33 +117,36 @@ class RunSummary(Callback):
         """Assign the training set and write the clusters, on the process that has a path."""
         if len(self.recluster) > 0:  # other algorithms take the embeddings as a whole
             full = assign_all(module, loader, keep_q=True, keep_z=True)
-            if path is not None:
-                self._write(module, loader, path, full)
+            with failing_together(module.device):
+                if path is not None:
+                    self._write(module, path, full)
             return full
-        if path is None:
-            return assign_all(module, loader, sink=lambda *_: None)
         ids = _ids(loader)
         with ExitStack() as stack:
 
             @functools.cache  # where it fails, the other processes are told: within the sink
-            def stream() -> Callable[..., None]:
+            def stream(path: Path) -> Callable[..., None]:
                 return stack.enter_context(prediction_stream(path, is_soft=module.head.is_soft))
 
             def sink(rows: slice, q: Tensor, z: Tensor) -> None:
-                own_ids = None if ids is None else ids[rows]
-                stream()(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
+                if path is not None:
+                    own_ids = None if ids is None else ids[rows]
+                    stream(path)(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
 
-            return assign_all(module, loader, sink=sink)
+            full = assign_all(module, loader, sink=sink)
+            with failing_together(module.device):
+                stack.close()  # the end of the file
+            return full
 
     def _write(
         self,
         module: ClusteringModule,
-        loader: SampleLoader,
         path: Path,
         full: FullAssignment,
         others: Mapping[str, Tensor] | None = None,
     ) -> None:
         assert full.q is not None
+        loader = training_loader(module)
         z = full.z if self.embedding else None
         is_soft, ids = module.head.is_soft, _ids(loader)
         write_predictions(path, loader.sample_ids, z, full.q, is_soft=is_soft, others=others, ids=ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -50,6 +50,9 @@ class PhaseConfig:
     augment: bool = True
 
     def __post_init__(self) -> None:
+        for argument in fields(self):
+            if getattr(self, argument.name) is None and argument.name not in OPTIONAL:
+                raise InputError(f"{argument.name} of a phase is None; give a value, or leave it out")
         if self.max_epochs < 0 or (self.max_steps is not None and self.max_steps < 0):
             raise InputError(
                 f"max_epochs={self.max_epochs} and max_steps={self.max_steps} of a phase must not be negative; "
@@ -65,6 +68,9 @@ class PhaseConfig:
     def parts(self, default: tuple[str, ...]) -> tuple[str, ...]:
         """Parts that train: those that the user names, or else the method's."""
         return default if self.trainable is None else tuple(self.trainable)
+
+
+OPTIONAL = frozenset(argument.name for argument in fields(PhaseConfig) if argument.default is None)
 
 
 @dataclass(frozen=True)

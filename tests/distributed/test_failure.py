@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from lightning_dc.distributed import failing_together
-from tests.processes import run_on_two_processes
+from tests.processes import run_command, run_on_two_processes
 
 CPU = torch.device("cpu")
 
@@ -54,7 +53,6 @@ def test_clusters_that_can_not_be_written_keep_no_process_waiting(tmp_path: Path
         *("--data.n_samples=5000", "--trainer.strategy=ddp", "--trainer.devices=2"),
         "--summary.file_name=config.yaml/clusters.parquet",  # below a file
     )
-    done = subprocess.run(fit, cwd=tmp_path, capture_output=True, text=True, timeout=240)
-    assert done.returncode != 0
-    assert "FileExistsError" in done.stderr
-    assert "another process has failed; see its message" in done.stderr
+    printed = run_command(fit, tmp_path, succeeds=False)
+    assert "FileExistsError" in printed
+    assert "another process has failed; see its message" in printed
