@@ -181,7 +181,7 @@ def test_pieces_make_the_arrays_that_numpy_would_save(tmp_path: Path, ids: np.nd
 def test_pieces_of_another_kind_are_refused(tmp_path: Path, name: str, change: str) -> None:
     z = {"type": Z.double(), "shape": Z[:, :1], "less": None}.get(change, Z)
     others = {"cluster_kmeans": INDEX} if change == "more" else None
-    with pytest.raises(ValueError), prediction_stream(tmp_path / name) as write:  # noqa: PT011  # or pyarrow's own
+    with pytest.raises(ValueError), prediction_stream(tmp_path / name) as write:  # noqa: PT011, PT012
         write(INDEX, Z, Q)
         write(INDEX, z, Q, others)
     assert not list(tmp_path.iterdir())
