@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,8 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self.labels = labels
 
     @property
-    def source(self) -> str:
-        return f"{type(self).__name__}(path={str(self.path)!r})"
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
