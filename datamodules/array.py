@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,8 @@ class ArrayDataModule(ClusteringDataModule):
         self.labels = labels
 
     @property
-    def source(self) -> str:
-        files = {"x": self.x, "y": self.y}
-        named = [f"{name}={fspath(file)!r}" for name, file in files.items() if isinstance(file, (str, PathLike))]
-        return f"{type(self).__name__}({', '.join(named)})" if named else super().source
+    def _source_files(self) -> Mapping[str, Any]:
+        return {name: file for name, file in (("x", self.x), ("y", self.y)) if isinstance(file, (str, PathLike))}
 
     def load(self) -> Samples:
         x, y = self.x, self.y

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import fspath
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import lightning.pytorch as pl
@@ -106,11 +107,6 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample. It loads the data, unless a subclass knows better."""
         return tuple(self._training_samples().x.shape[1:])
-
-    @property
-    def source(self) -> str:
-        """What messages about the training samples call them: a subclass that reads files names them."""
-        return f"{type(self).__name__}.load()"
 
     @property
     def target_spec(self) -> TargetSpec | None:
@@ -224,9 +220,19 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
 
     # ---- the inside ------------------------------------------------------------------------------------------------
 
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        """Files or folders that the training samples come from, by their arguments."""
+        return {}
+
+    def _samples_name(self) -> str:
+        """What messages about the training samples call them."""
+        files = ", ".join(f"{argument}={fspath(path)!r}" for argument, path in self._source_files.items())
+        return f"{type(self).__name__}({files})" if files else f"{type(self).__name__}.load()"
+
     def _training_samples(self) -> _Checked:
         if self._train is None:
-            self._train = _Checked.of(self.load(), self.target_spec, self.source)
+            self._train = _Checked.of(self.load(), self.target_spec, self._samples_name())
         return self._train
 
     def _test_samples(self) -> _Checked | None:
@@ -269,7 +275,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             try:
                 self._scaling = Scaling.learn(self.scaling_name, training)
             except InputError as error:
-                raise InputError(f"{self.source}: {error}") from error
+                raise InputError(f"{self._samples_name()}: {error}") from error
         if self.keep_on_device and not isinstance(x, Tensor):
             what = (
                 "sparse and would have to be made dense" if isinstance(x, SparseRows) else "in a file and would be read"

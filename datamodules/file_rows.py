@@ -26,7 +26,7 @@ class FileRows:
 
     Rows are read, not mapped: pages of a mapping count as resident memory for as long as the system likes to keep
     them, and random access to one reads a page for each row. The file stays open: it may be replaced or removed, and
-    these are still its samples.
+    these are still its samples. A pickled copy opens it again, and needs the same file, by size and time.
 
     Args:
         path: the file.
@@ -37,7 +37,7 @@ class FileRows:
         descriptor: of the open file, which it takes over; None opens the path.
 
     Raises:
-        InputError: the file is shorter than its shape says.
+        InputError: the file is shorter than its shape says, or is not the same where a copy opens it.
     """
 
     def __init__(
@@ -143,10 +143,19 @@ class FileRows:
     def _hold(self, descriptor: int) -> None:
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
+        status = os.fstat(descriptor)
+        self._version = status.st_size, status.st_mtime_ns
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_descriptor"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._hold(os.open(self.path, os.O_RDONLY))
+        try:
+            self._hold(os.open(self.path, os.O_RDONLY))
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: can't be opened again ({error.strerror}); leave it while it is read"
+            ) from error
+        if self._version != state["_version"]:
+            raise InputError(f"{self.path}: has changed since it was opened; leave it while it is read")

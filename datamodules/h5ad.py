@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,10 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         self.target_sum = target_sum
         self.log1p = log1p
         self.n_top_genes = n_top_genes
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -119,8 +119,8 @@ class ImageFolderDataModule(LearningDataModule[ImageForm]):
         self.learned = ImageForm(sizes, color)
 
     @property
-    def source(self) -> str:
-        return f"{type(self).__name__}(path={str(self.path)!r})"
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

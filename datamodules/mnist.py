@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,10 @@ class MNISTDataModule(ClusteringDataModule):
         self.download = download
         self.mirrors = tuple(mirrors)
         self.labels = labels
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"folder": self.folder}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
     """Numbers of a Parquet file or a folder of them, which need not fit into memory.
 
     They are converted once, some rows at a time, to a file that is then read in a block shuffle; it is made again when
-    a source changes. A checkpoint keeps the names of the columns, and takes those of new data, whatever their order;
-    new data may lack the label.
+    a source changes. Meanwhile the disk holds the old file, too, and a row group of many columns once more.
+    A checkpoint keeps the names of the columns, and takes those of new data, whatever their order; new data may lack
+    the label.
     For text, categories or missing values take a :class:`~datamodules.TableDataModule`, which holds the table in
     memory.
 
@@ -73,8 +74,8 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self.labels = labels
 
     @property
-    def source(self) -> str:
-        return f"{type(self).__name__}(path={str(self.path)!r})"
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

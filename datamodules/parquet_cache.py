@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.file_rows import FileRows
-from datamodules.table_file import unreadable
+from datamodules.table_file import check_unique, unreadable
 from lightning_dc.errors import InputError
 
 _ROWS = 1 << 16  # converted at a time, at most
 _NUMBERS = 1 << 22  # of so many columns that fewer rows have as many numbers: 32 MiB in float64
 _BUFFER_BYTES = 1 << 14  # read at a time of each column, instead of all that a row group has of it
-_PAGES_BYTES = 3 << 20  # of a column that is being read: a dictionary and a page, 1 MiB each as writers make them
+_PAGES_BYTES = 3 << 20  # of a column that is being read: dictionary, page and its compressed bytes, 1 MiB each
 _OPEN_BYTES = 1 << 25  # of all columns that are being read
 _TRIES = 10  # to put a cache into its place, where other processes make the same one
 _FORMAT = 1
@@ -34,8 +34,8 @@ class ParquetCache:
 
     A manifest beside it holds size, time and SHA-256 of each source. The cache is made again when a source has changed:
     when its size differs, or its time and its checksum do. It is made under another name and takes its own, with a
-    checksum of the sources in it, when it is whole; of processes that make the same one, the first to be done wins. The
-    cache of the sources as they were is removed afterwards, so that there is one at any time.
+    checksum of the sources in it, when it is whole; of processes that make the same one, the first to be done wins.
+    Caches of the sources as they were are removed after one is made, so that there is one at any time.
 
     Args:
         sources: the Parquet files, whose rows follow one another.
@@ -60,11 +60,9 @@ class ParquetCache:
         """
         for _ in range(_TRIES):
             folder = self.update()
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # a source has changed since, and another process has been here
+            with contextlib.suppress(FileNotFoundError):  # another process has replaced it since
                 return FileRows.of_npy(folder / "x.npy"), None if self.label is None else np.load(folder / "y.npy")
-        raise InputError(f"{self.sources[0]}: changes faster than it can be read; wait until it is written")
+        raise self._restless()
 
     def update(self) -> Path:
         """Make the cache if there is none that fits the sources; returns its folder.
@@ -72,9 +70,14 @@ class ParquetCache:
         Raises:
             InputError: a source can't be read or holds something else than numbers, or the folder can't be written.
         """
-        current = self._current()
-        if current is not None:
-            return current
+        for _ in range(_TRIES):
+            folder = self._current() or self._make()
+            if folder is not None:
+                return folder
+        raise self._restless()
+
+    def _make(self) -> Path | None:
+        """Make the cache and install it; None where a source has changed since it was converted."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{self._choice}."))
@@ -87,8 +90,11 @@ class ParquetCache:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _install(self, scratch: Path, folder: Path) -> Path:
-        """Give a whole cache its name, unless another process has done so, and remove those of other sources."""
+    def _install(self, scratch: Path, folder: Path) -> Path | None:
+        """Give a whole cache its name, unless another process has done so, and remove those of other sources.
+
+        A source may have changed since it was converted: then this cache is removed, too. Returns the one that fits.
+        """
         for i in range(_TRIES):
             current = self._current()
             if current is not None:
@@ -101,10 +107,13 @@ class ParquetCache:
                 reason = error
                 continue
             for old in [*folder.glob("old-*"), *self.folder.glob(f"{self._choice}*")]:
-                if old != folder and not self._is_current(old):
+                if not self._is_current(old):
                     shutil.rmtree(old, ignore_errors=True)
-            return folder
+            return self._current()
         raise InputError(f"cache={str(folder)!r} can't be replaced ({reason.strerror}); choose another folder")
+
+    def _restless(self) -> InputError:
+        return InputError(f"{self.sources[0]}: changes faster than it can be read; wait until it is written")
 
     def _current(self) -> Path | None:
         """Folder of the cache that fits the sources."""
@@ -140,6 +149,7 @@ class ParquetCache:
             with _opened(path) as file, _reading(path):
                 n_rows += file.metadata.num_rows
                 schema = file.schema_arrow
+            check_unique(schema.names, path)
             types |= {self._type(schema, column, path) for column in self.columns}
             if self.label is not None:
                 self._require(schema, self.label, path)
@@ -181,15 +191,16 @@ class ParquetCache:
         with _reading(source):
             n_rows = file.metadata.row_group(number).num_rows
             blocks = _columns_together(file.metadata.row_group(number), self.columns)
-        with tempfile.TemporaryFile(dir=Path(out.name).parent) as waiting:
+        at_once = len(blocks) == 1
+        with contextlib.nullcontext(out) if at_once else tempfile.TemporaryFile(dir=Path(out.name).parent) as waiting:
             for names in blocks:
                 for table in _tables(source, file, number, names):
                     rows = np.empty((table.num_rows, len(names)), dtype)
                     for j, name in enumerate(names):
                         rows[:, j] = self._numbers(table, name, source)
-                    (out if len(blocks) == 1 else waiting).write(rows.data)
+                    waiting.write(rows.data)
                     bar.update(rows.size)
-            if len(blocks) == 1:
+            if at_once:
                 return
             n_together = _rows_together(len(self.columns))
             for start in range(0, n_rows, n_together):

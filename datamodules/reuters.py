@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,6 +106,11 @@ class ReutersDataModule(LearningDataModule[Features]):
         self.labels = labels
         self._news: News | None = None
         self._topics: list[str] = []
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        folder = self.folder if self.corpus == "rcv1" else self._sgml_folder
+        return {} if folder is None else {"folder": folder}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

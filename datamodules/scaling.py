@@ -150,7 +150,7 @@ class Scaling:
         return x / self.factor.to(x) + self.shift.to(x)
 
     def take(self, x: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        """Scaled samples by number, (B, *input_shape), the same as those of a call.
+        """Scaled samples by number, (B, *input_shape), with the same values as those of a call.
 
         In float32 in main memory, a number times a row is written where the row is copied: of bags of one row each,
         the weighted sums. That takes no longer than the copy.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -103,6 +103,10 @@ class TableDataModule(LearningDataModule[TableSchema]):
         self.missing = missing
         self.unseen = unseen
         self.delimiter = delimiter
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,12 +45,21 @@ def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = 
         names = table.column_names  # which may be no UTF-8
     except Exception as error:  # damaged files make the parsers fail in many ways
         raise unreadable(path, error) from error
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise InputError(f"{path}: has more than one column named {twice[0]!r}; rename one")
+    check_unique(names, path)
     if table.num_rows == 0:
         raise InputError(f"{path}: has no rows; give a table with samples")
     return table
+
+
+def check_unique(names: Sequence[str], path: Path) -> None:
+    """Check that no two columns have one name.
+
+    Raises:
+        InputError: two have.
+    """
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise InputError(f"{path}: has more than one column named {twice[0]!r}; rename one")
 
 
 def unreadable(path: Path, error: BaseException) -> InputError:

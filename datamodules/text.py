@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -78,6 +78,10 @@ class TextDataModule(LearningDataModule[TfIdf]):
         self.encoding = encoding
         self.empty = empty
         self.labels = labels
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

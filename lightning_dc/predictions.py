@@ -112,8 +112,12 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
     Yields:
         A function of the index, z, q, and optionally ``others`` and ``ids`` of some samples, as in
         :func:`write_predictions`.
+
+    Raises:
+        ValueError: there was no piece, or one has other columns, types or shapes than the first.
     """
     in_format = _npz_stream if path.suffix == ".npz" else _parquet_stream
+    is_empty = True
     with whole_file(path) as file, in_format(file, path.parent) as put:
 
         def write(
@@ -123,9 +127,13 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
             others: Mapping[str, Tensor] | None = None,
             ids: NDArray[Any] | None = None,
         ) -> None:
+            nonlocal is_empty
             put(*_columns(index, z, q, is_soft=is_soft, others=others, ids=ids))
+            is_empty = False
 
         yield write
+        if is_empty:
+            raise ValueError(f"{path}: there are no predictions to write")
 
 
 @contextmanager
@@ -167,9 +175,14 @@ def _npz_stream(file: Any, folder: Path) -> Iterator[_Write]:
 
         def put(columns: dict[str, Any], tables: dict[str, Any]) -> None:
             nonlocal n_rows
-            for name, array in {**columns, **tables}.items():
-                if name not in waiting:
+            arrays = {**columns, **tables}
+            if not waiting:
+                for name, array in arrays.items():
                     waiting[name] = stack.enter_context(tempfile.TemporaryFile(dir=folder)), array[:0]
+            kinds, first = _kinds(arrays), _kinds({name: like for name, (_, like) in waiting.items()})
+            if kinds != first:
+                raise ValueError(f"a piece of predictions has {kinds}, but the first one had {first}")
+            for name, array in arrays.items():
                 array.tofile(waiting[name][0])
             n_rows += len(columns["index"])
 
@@ -181,6 +194,11 @@ def _npz_stream(file: Any, folder: Path) -> Iterator[_Write]:
                     np.lib.format.write_array_header_1_0(member, header)
                     part.seek(0)
                     shutil.copyfileobj(part, member, _COPIED_BYTES)
+
+
+def _kinds(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of a sample of each array."""
+    return {name: (array.dtype.str, array.shape[1:]) for name, array in arrays.items()}
 
 
 def _columns(

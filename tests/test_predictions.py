@@ -174,3 +174,21 @@ def test_pieces_make_the_arrays_that_numpy_would_save(tmp_path: Path, ids: np.nd
         for name in saved:
             np.testing.assert_array_equal(pieces[name], saved[name], strict=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["expected.npz", "pieces.npz"]
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+@pytest.mark.parametrize("change", ["type", "shape", "less", "more"])
+def test_pieces_of_another_kind_are_refused(tmp_path: Path, name: str, change: str) -> None:
+    z = {"type": Z.double(), "shape": Z[:, :1], "less": None}.get(change, Z)
+    others = {"cluster_kmeans": INDEX} if change == "more" else None
+    with pytest.raises(ValueError), prediction_stream(tmp_path / name) as write:  # noqa: PT011, PT012
+        write(INDEX, Z, Q)
+        write(INDEX, z, Q, others)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+def test_a_file_without_predictions_is_not_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"there are no predictions to write"), prediction_stream(tmp_path / name):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -41,6 +41,7 @@ class PredictionWriter(Callback):
         self._n_written = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write, self._batches = None, []  # of a run that has failed
         if world()[1] == 1 and isinstance(trainer.predict_dataloaders, SampleLoader):  # which come in order
             self._write = self._open.enter_context(self._stream(trainer, pl_module))
 

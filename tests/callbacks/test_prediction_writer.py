@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ from lightning_dc.callbacks import PredictionWriter
 X = np.random.default_rng(0).normal(size=(2500, 4)).astype("f4")  # three batches
 
 
-def predict(path: Path, data: Any, *others: pl.Callback) -> DEC:
+def predict(writer: PredictionWriter, data: Any, *others: pl.Callback) -> DEC:
     torch.manual_seed(0)
     model = DEC((4,), 3, functools.partial(MLPAutoencoder, hidden_dims=[5], latent_dim=2))
-    writer = PredictionWriter(path)
     options: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="cpu", callbacks=[*others, writer], **options)
     if isinstance(data, DataLoader):
@@ -33,14 +33,18 @@ def predict(path: Path, data: Any, *others: pl.Callback) -> DEC:
     return model
 
 
+def samples(kind: str) -> Any:
+    """Of our DataModule, or of a loader of one's own in another order."""
+    if kind == "module":
+        return ArrayDataModule(X, scaling="none")
+    rows = [(torch.from_numpy(X[i]), -1, i) for i in np.random.default_rng(1).permutation(len(X)).tolist()]
+    return DataLoader(rows, batch_size=1000)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", ["module", "loader"])
 @pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
 def test_all_samples_are_written_in_order(tmp_path: Path, name: str, kind: str) -> None:
-    data: Any = ArrayDataModule(X, scaling="none")
-    if kind == "loader":
-        samples = [(torch.from_numpy(X[i]), -1, i) for i in np.random.default_rng(1).permutation(len(X)).tolist()]
-        data = DataLoader(samples, batch_size=1000)  # type: ignore[arg-type]
-    model = predict(tmp_path / name, data)
+    model = predict(PredictionWriter(tmp_path / name), samples(kind))
     with torch.no_grad():
         expected = model.embed(torch.from_numpy(X)).numpy()
     if name.endswith("npz"):
@@ -70,5 +74,15 @@ class Failing(pl.Callback):
 @pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
 def test_a_run_that_fails_leaves_no_file(tmp_path: Path, name: str, error: BaseException) -> None:
     with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
-        predict(tmp_path / name, ArrayDataModule(X), Failing(error))
+        predict(PredictionWriter(tmp_path / name), ArrayDataModule(X), Failing(error))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kinds", list(itertools.product(["module", "loader"], repeat=2)))
+def test_a_writer_serves_again_after_a_run_that_failed(tmp_path: Path, kinds: tuple[str, str]) -> None:
+    writer = PredictionWriter(tmp_path / "out.npz")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        predict(writer, samples(kinds[0]), Failing(RuntimeError("out of memory")))
+    predict(writer, samples(kinds[1]))
+    with np.load(tmp_path / "out.npz") as arrays:
+        np.testing.assert_array_equal(arrays["index"], np.arange(len(X)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
+import datamodules
 from datamodules import ClusteringDataModule, Samples
 from datamodules.loader import BatchLoader
 from lightning_dc.errors import InputError
@@ -97,6 +100,42 @@ def test_bad_samples_are_refused(x: Any, message: str) -> None:
 def test_bad_labels_are_refused(y: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         given(y=y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        (datamodules.AnnDataModule, {"path": "cells.h5ad"}),
+        (datamodules.ArrayDataModule, {"x": "x.npy", "y": "y.npy"}),
+        (datamodules.ImageFolderDataModule, {"path": "images"}),
+        (datamodules.MNISTDataModule, {"folder": "digits"}),
+        (datamodules.ParquetDataModule, {"path": "cells.parquet"}),
+        (datamodules.ReutersDataModule, {"folder": "news"}),
+        (functools.partial(datamodules.ReutersDataModule, corpus="rcv1"), {"folder": "news"}),
+        (datamodules.TableDataModule, {"path": "table.csv"}),
+        (datamodules.TextDataModule, {"path": "texts"}),
+    ],
+)
+def test_messages_about_samples_name_their_files(
+    kind: Any, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = kind(**files)
+    monkeypatch.setattr(data, "load", lambda: Samples(np.full((3, 2), np.nan)))
+    monkeypatch.setattr(type(data), "target_spec", None)  # which a table would learn
+    named = ", ".join(f"{argument}='{file}'" for argument, file in files.items())
+    with pytest.raises(InputError, match=re.escape(f"x of {type(data).__name__}({named}) holds NaN")):
+        data.setup("fit")
+
+
+def test_a_datamodule_may_have_a_source_of_its_own() -> None:
+    class Sourced(Given):
+        def __init__(self) -> None:
+            self.source = "a database"
+            super().__init__(Samples(features()))
+
+    data = Sourced()
+    data.setup("fit")
+    assert data.source == "a database"
 
 
 def test_something_else_than_samples_is_refused() -> None:

@@ -215,6 +215,37 @@ def test_of_processes_that_make_the_same_cache_one_wins(
         assert (folder / "x.npy").stat().st_ino == places[0]
 
 
+def test_a_cache_of_a_source_that_has_changed_since_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process makes that of the changed source, or none does, before this one's takes its place."""
+    for other_makes_it in (True, False):
+        path = write(tmp_path / f"{other_makes_it}.parquet", frame(seed=1))
+        original = os.replace
+
+        def intrude(*arguments: Any, path: Path = path, other: bool = other_makes_it, replace: Any = original) -> None:
+            monkeypatch.undo()
+            write(path)
+            if other:
+                module(path)
+            replace(*arguments)
+
+        monkeypatch.setattr(os, "replace", intrude)
+        data = module(path)
+        np.testing.assert_array_equal(samples(data), frame()[FEATURES].to_numpy("f4"))
+        assert len(list(data.cache.iterdir())) == 1
+
+
+def test_a_source_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "x.parquet")
+    replace = os.replace
+    seeds = iter(range(1000))
+    monkeypatch.setattr(os, "replace", lambda *arguments: (write(path, frame(seed=next(seeds))), replace(*arguments)))
+    with pytest.raises(InputError, match=r"x\.parquet: changes faster than it can be read"):
+        ParquetCache([path], FEATURES, None, tmp_path / "cache").update()
+    assert not list((tmp_path / "cache").iterdir())
+
+
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_there_is_a_cache_at_any_time_and_one_in_use_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
@@ -273,15 +304,21 @@ def test_a_process_reads_while_another_replaces(tmp_path: Path) -> None:
     write(path)
     context = multiprocessing.get_context("spawn")
     stop, results = context.Event(), context.Queue()
-    reader = context.Process(target=read_again_and_again, args=(path, stop, results))
+    reader = context.Process(target=read_again_and_again, args=(path, stop, results), daemon=True)
     reader.start()
-    for i in range(40):
-        write(new, frame(seed=i % 2))
-        os.replace(new, path)
-        ParquetCache([path], FEATURES, "kind", tmp_path / "cache").read()
-    stop.set()
-    n_read = results.get(timeout=120)
-    reader.join()
+    try:
+        for i in range(40):
+            write(new, frame(seed=i % 2))
+            os.replace(new, path)
+            ParquetCache([path], FEATURES, "kind", tmp_path / "cache").read()
+        stop.set()
+        n_read = results.get(timeout=120)
+    finally:
+        stop.set()
+        reader.join(30)
+        reader.kill()
+    write(path, frame(30))  # what was left behind is removed with the cache of a changed source
+    ParquetCache([path], FEATURES, "kind", tmp_path / "cache").read()
     assert isinstance(n_read, int), n_read
     assert n_read >= 3
     assert len(list((tmp_path / "cache").iterdir())) == 1
@@ -349,6 +386,18 @@ def test_a_number_that_is_not_finite_is_named(tmp_path: Path) -> None:
     table.loc[7, "gene_1"] = np.inf
     with pytest.raises(InputError, match=r"x\.parquet'\) holds NaN or infinite values, first in row 7"):
         module(write(tmp_path / "x.parquet", table))
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    twice = pyarrow.table([pyarrow.array([1.0, 2.0])] * 3, names=["gene", "cell", "gene"])
+    parquet.write_table(twice, tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"x\.parquet: has more than one column named 'gene'"):
+        module(tmp_path / "x.parquet", label=None)
+
+
+def test_a_few_columns_wait_in_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datamodules.parquet_cache.tempfile, "TemporaryFile", None)
+    np.testing.assert_array_equal(samples(module(write(tmp_path / "x.parquet"))), frame()[FEATURES].to_numpy("f4"))
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

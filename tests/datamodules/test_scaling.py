@@ -147,7 +147,7 @@ def test_unit_scaling_is_that_of_cosines(sparse: bool) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.uint8, torch.int64])
 @pytest.mark.parametrize("batch_dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("is_transposed", [False, True])
-def test_rows_by_number_have_the_same_bits_as_a_call(
+def test_rows_by_number_have_the_same_values_as_a_call(
     name: str, shape: tuple[int, ...], dtype: torch.dtype, batch_dtype: torch.dtype, is_transposed: bool
 ) -> None:
     x = samples(shape=shape).abs().to(dtype)
