@@ -145,6 +145,8 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
                         *("fit", *base, *setting.flags(configuration)),
                         *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
                         *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
+                        *("--summary.file_name=clusters.parquet", "--summary.embedding=true"),  # what read_run needs
+                        "--features.file_name=features.csv",
                         *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
                     ]
                 )

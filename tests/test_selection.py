@@ -146,6 +146,9 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
         "--data.batch_size=16",
         "--trainer.accelerator=cpu",
         "--model.joint.max_epochs=5",
+        "--features.file_name=null",  # a selection reads these files of its runs all the same
+        "--summary.file_name=other.npz",
+        "--summary.embedding=false",
     )
     printed = lightning_dc_cli(
         *("select", "--config", "deeptype_synthetic", "--k", 3, 4, "--alpha", 0.8, "--resamples", 2),

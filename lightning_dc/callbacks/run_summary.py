@@ -48,8 +48,8 @@ class RunSummary(Callback):
     ``cluster_`` and the algorithm, and their scores follow those of the model. They are of the training samples alone:
     ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps centroids of a last k-means.
 
-    Where features have names, the top terms of a cluster, those with the largest difference between the mean in the
-    cluster and in the rest, are in the table and in ``terms.csv``.
+    Where the inputs are terms of texts, the top terms of a cluster, those with the largest difference between the mean
+    in the cluster and in the rest, are in the table and in ``terms.csv``.
 
     Args:
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.

@@ -188,7 +188,7 @@ class DeepType(ClusteringModule):
 
     def summary_rows(self) -> list[tuple[str, str]]:
         importance = self.importance
-        order = [j for j in importance.argsort(descending=True).tolist() if importance[j] > 0]
+        order = [j for j in importance.argsort(descending=True, stable=True).tolist() if importance[j] > 0]
         names = self.feature_names
         shown = "\n".join(names[j] for j in order[:_MOST_SHOWN])
         if len(order) > _MOST_SHOWN:

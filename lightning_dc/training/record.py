@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def record(module: ClusteringModule, values: dict[str, float]) -> None:
-    """Write scalars to every logger of the run at the current global step, whatever ``log_every_n_steps`` says."""
+    """Write scalars to every logger of the run at the current global step, whatever ``log_every_n_steps`` says.
+
+    ``epoch`` comes with them, as with what Lightning logs. What the loggers have is written out at once.
+    """
     for logger in module.trainer.loggers:
         logger.log_metrics(values | {"epoch": module.current_epoch}, step=module.global_step)
         logger.save()  # so that curves can be watched

@@ -300,6 +300,13 @@ def test_inputs_of_a_group_are_kept_or_dropped_together(tmp_path: Path) -> None:
         assert len(set(model.importance[group].tolist())) == 1
 
 
+def test_inputs_of_equal_importance_are_named_in_their_order() -> None:
+    model = deeptype(input_shape=(40,))
+    torch.nn.init.ones_(model.autoencoder.input_layer.weight)
+    ((_, value),) = model.summary_rows()
+    assert value.split("\n")[1:] == [*(f"input_{j}" for j in range(20)), "and 20 more"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
