@@ -53,6 +53,9 @@ class FeatureTable(Callback):
       deviations of the two (:func:`~lightning_dc.functional.standardized_differences`); ``inf`` where the input differs
       within neither.
 
+    A cluster without samples has neither means nor differences, one with all samples no differences: such fields are
+    empty.
+
     One figure draws importances and standardised differences, the other the clusters in the first two principal
     components of the representation and of the raw inputs.
 
@@ -85,9 +88,10 @@ class FeatureTable(Callback):
     def _report(
         module: ClusteringModule, loader: SampleLoader, labels: Tensor, statistics: InputStatistics, path: Path
     ) -> None:
-        differences = standardized_differences(*statistics)
+        differences = standardized_differences(statistics.sizes, statistics.sums, statistics.squares)
         importance = module.importance.detach().cpu() if isinstance(module, InputSelector) else None
-        order = (differences.abs().amax(0) if importance is None else importance).argsort(descending=True, stable=True)
+        weight = differences.abs().nan_to_num(0.0, posinf=math.inf).amax(0) if importance is None else importance
+        order = weight.argsort(descending=True, stable=True)
         means = _means_in_unit(loader, statistics, module.autoencoder.input_shape)
         _write(path, module.feature_names, order, importance, means, differences)
         if any(isinstance(logger, TensorBoardLogger) for logger in module.trainer.loggers):
@@ -147,7 +151,7 @@ def _write(
             row = [rank, names[j], j]
             row += [] if importance is None else [f"{float(importance[j]):.6g}", int(importance[j] > 0)]
             row += [] if means is None else means[j]
-            writer.writerow([*row, *(f"{d:z.4f}" for d in differences[:, j].tolist())])
+            writer.writerow([*row, *("" if math.isnan(d) else f"{d:z.4f}" for d in differences[:, j].tolist())])
 
 
 def _draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -14,12 +15,13 @@ def standardized_differences(counts: Tensor, sums: Tensor, squares: Tensor) -> T
 
     Args:
         counts: samples of each cluster, (K,).
-        sums: sum of each input over them, (K, F), float64.
-        squares: sum of its squares, (K, F).
+        sums: sum of each input over them, (K, F), float64. Any origin does; that of an input far from 0 should be near
+            its values, since a variance below 1e-12 of the mean square counts as rounding.
+        squares: sum of its squares from the same origin, (K, F).
 
     Returns:
         (K, F); infinite where the input differs between the two, but within neither: a category that all samples of
-        the cluster have, and no other. 0 where it does not differ at all, or where all samples or none are in the
+        the cluster have, and no other. 0 where it does not differ at all. NaN where all samples or none are in the
         cluster.
 
     Example:
@@ -35,6 +37,6 @@ def standardized_differences(counts: Tensor, sums: Tensor, squares: Tensor) -> T
     scatter = squares - n_in * mean_in.square() + (squares.sum(0) - squares) - n_out * mean_out.square()
     variance = scatter.clamp_min(0) / (n_in + n_out - 2).clamp_min(1)
     difference, rounding = mean_in - mean_out, 1e-12 * squares.sum(0) / n_in.sum(0)
-    compared = (n_in > 0) & (n_out > 0) & ((variance > rounding) | (difference.square() > rounding))
+    differs = (variance > rounding) | (difference.square() > rounding)
     deviation = variance.where(variance > rounding, 0.0).sqrt()
-    return (difference / deviation).where(compared, 0.0)
+    return (difference / deviation).where(differs, 0.0).where((n_in > 0) & (n_out > 0), torch.nan)

@@ -18,28 +18,30 @@ class InputStatistics(NamedTuple):
 
     Attributes:
         sizes: samples of each cluster, (K,), float64.
-        sums: sum of each input over them, (K, F), float64.
-        squares: sum of its squares, (K, F).
+        sums: sum of each input minus its origin over them, (K, F), float64.
+        squares: sum of the squares of the same, (K, F).
+        origin: a sample, (F,), float64: an input far from 0 keeps its differences.
     """
 
     sizes: Tensor
     sums: Tensor
     squares: Tensor
+    origin: Tensor
 
     @property
     def means(self) -> Tensor:
         """Mean of each input in each cluster, (K, F); NaN in a cluster without samples."""
-        return self.sums / self.sizes[:, None]
+        return self.origin + self.sums / self.sizes[:, None]
 
     @property
     def means_of_rest(self) -> Tensor:
         """Mean of each input in all other samples, (K, F); NaN where there are none."""
-        return (self.sums.sum(0) - self.sums) / (self.sizes.sum() - self.sizes)[:, None]
+        return self.origin + (self.sums.sum(0) - self.sums) / (self.sizes.sum() - self.sizes)[:, None]
 
     @property
     def mean(self) -> Tensor:
         """Mean of each input in all samples, (F,)."""
-        return self.sums.sum(0) / self.sizes.sum()
+        return self.origin + self.sums.sum(0) / self.sizes.sum()
 
     def cpu(self) -> InputStatistics:
         """The same in main memory."""
@@ -48,7 +50,8 @@ class InputStatistics(NamedTuple):
     @property
     def deviation(self) -> Tensor:
         """Standard deviation of each input in all samples, (F,)."""
-        return (self.squares.sum(0) / self.sizes.sum() - self.mean.square()).clamp_min(0.0).sqrt()
+        n = self.sizes.sum()
+        return (self.squares.sum(0) / n - (self.sums.sum(0) / n).square()).clamp_min(0.0).sqrt()
 
 
 @runtime_checkable
@@ -74,12 +77,14 @@ def input_statistics(loader: SampleLoader, labels: Tensor, n_clusters: int, n_in
         n_inputs: number of inputs F.
     """
     sums = torch.zeros(2, n_clusters, n_inputs, dtype=torch.float64, device=labels.device)
+    origin = loader.read(0, 1).x.flatten().double()  # on every process the same
     n_rows = max(_AT_A_TIME // n_inputs, 1)
     for rows in owned_chunks(loader.n_samples):
         x = loader.read(rows.start, rows.stop).x.flatten(1)
         for part, own in zip(torch.split(x, n_rows), torch.split(labels[rows], n_rows), strict=True):
-            wide = part.double()
+            wide = part.double() - origin
             members = torch.nn.functional.one_hot(own.to(x.device, torch.int64), n_clusters).to(wide).T
             sums += torch.stack([members @ wide, members @ wide.square()]).to(sums.device)
     sums = sum_(sums)  # where the labels are: NCCL has no sums of tensors in main memory
-    return InputStatistics(torch.bincount(labels, minlength=n_clusters).double(), sums[0], sums[1])
+    sizes = torch.bincount(labels, minlength=n_clusters).double()
+    return InputStatistics(sizes, sums[0], sums[1], origin.to(sums.device))

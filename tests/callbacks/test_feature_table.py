@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from lightning.pytorch.loggers import CSVLogger
 from scipy.sparse import csr_array
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -47,7 +48,9 @@ def test_means_are_those_of_the_raw_table(lightning_dc_cli: CommandLine, tmp_pat
     found = pd.read_csv(RUN / "features.csv")
     assert found["rank"].tolist() == list(range(1, 8))
     assert set(found["feature"]) == set(raw.columns)
-    best = found.filter(like="standardized_difference_").abs().max(axis=1)
+    best = (
+        found.filter(like="standardized_difference_").abs().max(axis=1).fillna(0.0)
+    )  # none where one cluster has all samples
     assert best.is_monotonic_decreasing
     if scaling == "unit":  # a sample's own size is gone
         assert not [name for name in found.columns if name.startswith("mean")]
@@ -99,6 +102,21 @@ def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
         pooled = ((len(own) - 1) * own.var() + (len(rest) - 1) * rest.var()) / (len(raw) - 2)
         difference = (own.mean() - rest.mean()) / np.sqrt(pooled)
         np.testing.assert_allclose(found[f"standardized_difference_cluster_{k}"], difference, atol=1e-3)
+
+
+def test_a_cluster_without_samples_has_empty_fields(tmp_path: Path) -> None:
+    data = SparseCounts()
+    model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), n_init=2)
+    table = FeatureTable("inputs.csv")
+    run = trainer(tmp_path, logger=CSVLogger(tmp_path, version=0))
+    run.fit(model, data)
+    with torch.no_grad():
+        model.head.centroids[1] = 1e3
+    table.on_train_end(run, model)
+    found = pd.read_csv(Path(run.log_dir) / "inputs.csv", dtype=str, keep_default_na=False)
+    assert (found[["mean_cluster_1", "standardized_difference_cluster_1"]] == "").all(axis=None)
+    others = found[[f"{column}_cluster_{k}" for column in ("mean", "standardized_difference") for k in (0, 2)]]
+    assert np.isfinite(others.astype(float)).all(axis=None)
 
 
 def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
