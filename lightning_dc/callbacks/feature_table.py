@@ -89,7 +89,7 @@ class FeatureTable(Callback):
         module: ClusteringModule, loader: SampleLoader, labels: Tensor, statistics: InputStatistics, path: Path
     ) -> None:
         differences = standardized_differences(statistics.sizes, statistics.sums, statistics.squares)
-        importance = module.importance.detach().cpu() if isinstance(module, InputSelector) else None
+        importance = module.importance.detach().double().cpu() if isinstance(module, InputSelector) else None
         weight = differences.abs().nan_to_num(0.0, posinf=math.inf).amax(0) if importance is None else importance
         order = weight.argsort(descending=True, stable=True)
         means = _means_in_unit(loader, statistics, module.autoencoder.input_shape)

@@ -119,6 +119,12 @@ def test_a_cluster_without_samples_has_empty_fields(tmp_path: Path) -> None:
     assert np.isfinite(others.astype(float)).all(axis=None)
 
 
+def test_a_method_in_bfloat16_has_its_table(lightning_dc_cli: CommandLine) -> None:
+    quick = ("--model.pretraining.max_epochs=1", "--model.joint.max_epochs=1", "--trainer.accelerator=cpu")
+    lightning_dc_cli("fit", "--config=deeptype_synthetic", *quick, "--trainer.precision=bf16-true")
+    assert len(pd.read_csv("runs/deeptype_synthetic/version_0/features.csv")) == 20
+
+
 def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
     lightning_dc_cli(*write(tmp_path)[0])
     events = EventAccumulator(str(RUN))
