@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -31,8 +32,10 @@ from lightning_dc.training import (
 )
 
 _MOST_DRAWN = 30
+_MOST_LETTERS = 40  # of a name, drawn
+_MOST_TICKS = 40
 _MOST_POINTS = 5000
-_MOST_NUMBERS = 1 << 24  # of the points that are drawn, in the raw inputs
+_MOST_NUMBERS = 1 << 24  # of the points that are drawn, in the inputs
 
 
 class FeatureTable(Callback):
@@ -57,7 +60,7 @@ class FeatureTable(Callback):
     empty.
 
     One figure draws importances and standardised differences, the other the clusters in the first two principal
-    components of the representation and of the raw inputs.
+    components of the representation and of the inputs, scaled as the model sees them.
 
     Args:
         file_name: file of the table in the run's folder, ``.csv``; None leaves table and figures out.
@@ -89,7 +92,7 @@ class FeatureTable(Callback):
         module: ClusteringModule, loader: SampleLoader, labels: Tensor, statistics: InputStatistics, path: Path
     ) -> None:
         differences = standardized_differences(statistics.sizes, statistics.sums, statistics.squares)
-        importance = module.importance.detach().cpu() if isinstance(module, InputSelector) else None
+        importance = module.importance.detach().double().cpu() if isinstance(module, InputSelector) else None
         weight = differences.abs().nan_to_num(0.0, posinf=math.inf).amax(0) if importance is None else importance
         order = weight.argsort(descending=True, stable=True)
         means = _means_in_unit(loader, statistics, module.autoencoder.input_shape)
@@ -157,22 +160,39 @@ def _write(
 def _draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor) -> Any:
     from matplotlib.figure import Figure
 
-    width = 5.5 if importance is None else 9.0
-    figure = Figure(figsize=(width, 1.5 + 0.25 * len(names)), layout="constrained")
-    heat = figure.subplots(1, 1 if importance is None else 2, sharey=True, squeeze=False)[0]
+    drawn = [_shortened(name) for name in names]
+    n_clusters, n_panels = len(differences), 1 if importance is None else 2
+    widths = [3.5, max(3.0, 0.35 * min(n_clusters, _MOST_TICKS))][-n_panels:]  # inches
+    size = (1.5 + 0.1 * max(map(len, drawn)) + sum(widths), max(1.5 + 0.25 * len(drawn), 3.0))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, n_panels, sharey=True, squeeze=False, width_ratios=widths)[0]
     if importance is not None:
-        heat[0].barh(range(len(names)), importance.numpy())
-        heat[0].set_xlabel("importance")
-        heat[0].ticklabel_format(axis="x", scilimits=(-2, 3))  # those of a ridge are small: long numbers would overlap
-    limit = max(float(differences.abs().where(differences.isfinite(), 0.0).max()), 1e-6)
-    image = heat[-1].imshow(
+        panels[0].barh(range(len(drawn)), importance.numpy())
+        panels[0].set_xlabel("importance")
+        panels[0].ticklabel_format(axis="x", scilimits=(-2, 3))  # those of a ridge are small: long numbers overlap
+    heat, limit = panels[-1], _colour_limit(differences)
+    image = heat.imshow(
         differences.clamp(-limit, limit).T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit
     )
-    heat[0].set_yticks(range(len(names)), names)
-    heat[-1].set_xlabel("cluster")
-    heat[-1].set_xticks(range(len(differences)))
-    figure.colorbar(image, ax=heat[-1], label="standardised difference")
+    for k, j in differences.isinf().nonzero().tolist():
+        sign = "∞" if differences[k, j] > 0 else "-∞"
+        heat.text(k, j, sign, color="white", ha="center", va="center", clip_on=True)
+    panels[0].set_yticks(range(len(drawn)), drawn, parse_math=False)  # a name may have dollars
+    heat.set_xlabel("cluster")
+    heat.set_xticks(range(0, n_clusters, -(-n_clusters // _MOST_TICKS)))
+    figure.colorbar(image, ax=heat, label="standardised difference")
     return figure
+
+
+def _shortened(name: str) -> str:
+    """A name that fits beside a figure: of a long one both ends, since names often differ in the last letters."""
+    half = _MOST_LETTERS // 2
+    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[1 - half :]}"
+
+
+def _colour_limit(differences: Tensor) -> float:
+    """Largest finite difference, which gets the darkest colour; 1 if there is none but 0."""
+    return float(differences.abs().where(differences.isfinite(), 0.0).max()) or 1.0
 
 
 def _draw_clusters(module: ClusteringModule, loader: SampleLoader, labels: Tensor) -> Any:
@@ -187,11 +207,13 @@ def _draw_clusters(module: ClusteringModule, loader: SampleLoader, labels: Tenso
     figure = Figure(figsize=(9.0, 4.5), layout="constrained")
     n_colours = 10 if module.head.n_clusters <= 10 else 20
     colours = {"c": labels[chosen].numpy() % n_colours, "cmap": f"tab{n_colours}", "vmin": 0, "vmax": n_colours - 1}
-    panels = (("representation", z), ("raw inputs", x.flatten(1)))
+    panels = (("representation", z), ("scaled inputs", x.flatten(1)))
     for axes, (title, rows) in zip(figure.subplots(1, 2), panels, strict=True):
-        plane = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows.double().numpy())
-        points = axes.scatter(plane[:, 0], plane[:, -1], s=6, **colours)
-        axes.set(title=title, xlabel="first principal component", ylabel="second principal component")
+        components = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows.double().numpy()).T
+        second = components[1] if len(components) > 1 else np.zeros(len(rows))
+        points = axes.scatter(components[0], second, s=6, **colours)
+        axes.set(title=title, xlabel="first principal component")
+        axes.set_ylabel("second principal component" if len(components) > 1 else "")
     if module.head.n_clusters <= n_colours:
         figure.legend(*points.legend_elements(num=None), title="cluster", loc="outside right upper", frameon=False)
     return figure

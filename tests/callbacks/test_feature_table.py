@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from matplotlib.figure import Figure
 from scipy.sparse import csr_array
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datamodules import ArrayDataModule, ClusteringDataModule
 from lightning_dc import AEKMeans, Identity, PhaseConfig
 from lightning_dc.callbacks import FeatureTable
-from lightning_dc.training import assign_all, training_loader
+from lightning_dc.training import ClusteringModule, assign_all, record_figure, training_loader
 from tests.conftest import CommandLine
 from tests.fake_files import table_rows, write_table
 from tests.methods.test_dec import trainer
@@ -48,7 +50,9 @@ def test_means_are_those_of_the_raw_table(lightning_dc_cli: CommandLine, tmp_pat
     found = pd.read_csv(RUN / "features.csv")
     assert found["rank"].tolist() == list(range(1, 8))
     assert set(found["feature"]) == set(raw.columns)
-    best = found.filter(like="standardized_difference_").abs().max(axis=1).fillna(0.0)  # none where one cluster has all samples
+    best = (
+        found.filter(like="standardized_difference_").abs().max(axis=1).fillna(0.0)
+    )  # none where one cluster has all samples
     assert best.is_monotonic_decreasing
     if scaling == "unit":  # a sample's own size is gone
         assert not [name for name in found.columns if name.startswith("mean")]
@@ -102,6 +106,77 @@ def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[f"standardized_difference_cluster_{k}"], difference, atol=1e-3)
 
 
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """The figures of a run by name, as they go to TensorBoard."""
+    found: dict[str, Figure] = {}
+
+    def record(module: ClusteringModule, name: str, figure: Figure) -> None:
+        found[name] = figure
+        record_figure(module, name, figure)
+
+    monkeypatch.setattr("lightning_dc.callbacks.feature_table.record_figure", record)
+    return found
+
+
+def kmeans_flags(path: Path, n_clusters: int) -> tuple[str, ...]:
+    """K-means on the inputs of a table."""
+    data = ("--data=TableDataModule", f"--data.path={path}")
+    model = ("--model=AEKMeans", "--model.autoencoder=lightning_dc.Identity", "--model.pretraining.max_epochs=0")
+    return ("fit", *model, f"--model.n_clusters={n_clusters}", *data, "--trainer.accelerator=cpu")
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+def test_names_of_any_length_fit_the_figure_as_they_are(
+    lightning_dc_cli: CommandLine, tmp_path: Path, figures: dict[str, Figure]
+) -> None:
+    names = ["pay_$_per_$", "m" * 57 + "_60", "n" * 146 + "_150"]
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    path = write_table(tmp_path / "table.csv", [dict(zip(names, row, strict=True)) for row in x.tolist()])
+    lightning_dc_cli(*kmeans_flags(path, 12))
+    assert set(pd.read_csv("runs/run/version_0/features.csv")["feature"]) == set(names)
+    figure = figures["inputs/clusters"]
+    heat, bar = figure.axes
+    drawn = [label.get_text() for label in heat.get_yticklabels()]
+    assert sorted(drawn) == sorted(
+        ["pay_$_per_$", "m" * 20 + "…" + "m" * 16 + "_60", "n" * 20 + "…" + "n" * 15 + "_150"]
+    )
+    assert [label.get_text() for label in heat.get_xticklabels()] == [str(k) for k in range(12)]
+    boxes = [label.get_window_extent() for label in heat.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    for text in (bar.yaxis.label, *heat.get_yticklabels()):
+        box = text.get_window_extent()
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0
+        assert box.y1 <= figure.bbox.y1
+
+
+def test_a_hundred_clusters_have_numbers_that_can_be_read(
+    lightning_dc_cli: CommandLine, tmp_path: Path, figures: dict[str, Figure]
+) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    path = write_table(tmp_path / "table.csv", [{"a": a, "b": b} for a, b in x.tolist()])
+    lightning_dc_cli(*kmeans_flags(path, 100))
+    boxes = [label.get_window_extent() for label in figures["inputs/clusters"].axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_one_input_has_no_second_component(
+    lightning_dc_cli: CommandLine, tmp_path: Path, figures: dict[str, Figure]
+) -> None:
+    x = np.random.default_rng(0).normal(size=60)
+    path = write_table(tmp_path / "table.csv", [{"a": a} for a in x.tolist()])
+    lightning_dc_cli(*kmeans_flags(path, 2))
+    panels = figures["clusters/representation"].axes
+    assert [axes.get_title() for axes in panels] == ["representation", "scaled inputs"]
+    for axes in panels:
+        first, second = axes.collections[0].get_offsets().T
+        assert np.abs(np.corrcoef(first, x)[0, 1]) == pytest.approx(1.0)
+        assert (second == 0).all()
+        assert axes.get_ylabel() == ""
+
+
 def test_a_cluster_without_samples_has_empty_fields(tmp_path: Path) -> None:
     data = SparseCounts()
     model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), n_init=2)
@@ -117,6 +192,12 @@ def test_a_cluster_without_samples_has_empty_fields(tmp_path: Path) -> None:
     assert np.isfinite(others.astype(float)).all(axis=None)
 
 
+def test_a_method_in_bfloat16_has_its_table(lightning_dc_cli: CommandLine) -> None:
+    quick = ("--model.pretraining.max_epochs=1", "--model.joint.max_epochs=1", "--trainer.accelerator=cpu")
+    lightning_dc_cli("fit", "--config=deeptype_synthetic", *quick, "--trainer.precision=bf16-true")
+    assert len(pd.read_csv("runs/deeptype_synthetic/version_0/features.csv")) == 20
+
+
 def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
     lightning_dc_cli(*write(tmp_path)[0])
     events = EventAccumulator(str(RUN))
@@ -124,13 +205,17 @@ def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -
     assert set(events.Tags()["images"]) == {"inputs/clusters", "clusters/representation"}
 
 
-def test_a_category_that_is_a_cluster_differs_infinitely(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+def test_a_category_that_is_a_cluster_differs_infinitely(
+    lightning_dc_cli: CommandLine, tmp_path: Path, figures: dict[str, Figure]
+) -> None:
     path = write_table(tmp_path / "table.csv", [{"kind": "xy"[row % 2]} for row in range(60)])
-    data = ("--data=TableDataModule", f"--data.path={path}", "--data.categorical=kind")
-    model = ("--model=AEKMeans", "--model.autoencoder=lightning_dc.Identity", "--model.pretraining.max_epochs=0")
-    lightning_dc_cli("fit", *model, "--model.n_clusters=2", *data, "--trainer.accelerator=cpu")
+    lightning_dc_cli(*kmeans_flags(path, 2), "--data.categorical=kind")
     found = pd.read_csv("runs/run/version_0/features.csv").filter(like="standardized_difference_")
     assert np.isinf(found).all(axis=None)
+    heat, _ = figures["inputs/clusters"].axes
+    cells = {text.get_position(): text.get_text() for text in heat.texts}
+    assert cells == {(k, j): "∞" if found.iloc[j, k] > 0 else "-∞" for j in range(2) for k in range(2)}
+    assert heat.images[0].get_clim() == (-1.0, 1.0)  # nothing is finite
 
 
 def test_without_names_or_a_file_name_there_is_no_table(
