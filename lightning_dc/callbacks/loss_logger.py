@@ -20,8 +20,8 @@ class LossLogger(Callback):
     """Logs the loss, each of its terms and their weights, learning rate and phase every ``log_every_n_steps`` steps.
 
     Losses add up on the device in between, and go to the loggers at once: a call of ``self.log`` takes a fifth of the
-    step of a small model for each value. What is logged is their mean since the last log, over all processes. Losses
-    alone, not weights and rates, are among the metrics that other callbacks can monitor.
+    step of a small model for each value. What is logged is their mean since the last log, over all processes. Of it
+    ``train/loss`` alone is among the metrics that other callbacks can monitor.
 
     Raises:
         InputError: the loss is no longer a finite number.
@@ -59,14 +59,14 @@ class LossLogger(Callback):
     def _log(self, module: ClusteringModule) -> None:
         means = self._means()
         self._check_finite(module, means)
-        losses = {f"train/{name}": value for name, value in means.items()}
-        values = {f"weight/{name}": weight for name, weight in module.phase.loss_weights(module.progress).items()}
+        values = {f"train/{name}": value for name, value in means.items()}
+        values |= {f"weight/{name}": weight for name, weight in module.phase.loss_weights(module.progress).items()}
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         values["train/lr"] = optimizer.param_groups[0]["lr"]
         values["phase"] = float(module.phase_index)
-        record(module, losses | values)
-        module.log_dict(losses, on_step=True, on_epoch=False, logger=False)
+        record(module, values)
+        module.log("train/loss", means["loss"], on_step=True, on_epoch=False, logger=False)
         self._sums = {}
 
     def _means(self) -> dict[str, float]:
