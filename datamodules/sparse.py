@@ -136,7 +136,7 @@ def checked_rows(matrix: Any) -> csr_array[Any]:
         matrix = type(matrix)((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape, copy=False)
         _check_index(matrix)  # conversion trusts it
     rows = csr_array(matrix)
-    if rows is not matrix:
+    if matrix.format != "csr":
         _check_index(rows)
     return rows
 
