@@ -100,12 +100,18 @@ class RunSummary(Callback):
         terms = self._terms(trainer, module, full)
         with failing_together(module.device):
             if path is not None:
-                self._report(trainer, module, full, terms, path)
+                rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
+                self._report(trainer, module, full, rows, terms, path)
 
     def _report(
-        self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment, terms: list[TopTerm], path: Path
+        self,
+        trainer: pl.Trainer,
+        module: ClusteringModule,
+        full: FullAssignment,
+        rows: _Rows,
+        terms: list[TopTerm],
+        path: Path,
     ) -> None:
-        rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in full.scores().items()]
         again, rows_again = self._cluster_again(module, full)
         if again:  # what could fail comes after the first file
             self._write(module, path, full, again)
