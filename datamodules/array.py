@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import ClusteringDataModule, Samples
-from datamodules.file_rows import FileRows
-from datamodules.scaling import ScalingName
+from datamodules.base import ClusteringDataModule
+from datamodules.loading.file_rows import FileRows
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
 from lightning_dc.errors import InputError
 
 _LARGE_BYTES = 1 << 30

@@ -6,48 +6,18 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from os import fspath
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.file_rows import FileRows
-from datamodules.ids import check_ids
-from datamodules.loader import BatchLoader
-from datamodules.scaling import Scaling, ScalingName, check_finite
-from datamodules.sparse import SparseRows, is_sparse, torch_dtype
-from datamodules.targets import check_targets
-from lightning_dc.batch import UNLABELLED, TargetSpec
+from datamodules.loading.loader import BatchLoader
+from datamodules.loading.samples import CheckedSamples, Samples, subset
+from datamodules.loading.scaling import Scaling, ScalingName
+from datamodules.loading.sparse import SparseRows
+from lightning_dc.batch import TargetSpec
 from lightning_dc.errors import InputError
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array, csr_matrix
-
-Array = NDArray[Any] | Tensor
-Rows = Tensor | SparseRows | FileRows
-_MOST_CLASSES = 10_000  # whatever the number of samples: a larger label is an id
-
-
-class Samples(NamedTuple):
-    """Data as a user has them.
-
-    Attributes:
-        x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense. A
-            :class:`~datamodules.FileRows` stays in its file.
-        y: class of each sample, (N,), integers, -1 where unknown; None without labels. For evaluation only.
-        targets: what a supervised method learns, as in :class:`~lightning_dc.batch.Batch` and told by ``target_spec``;
-            None without. Where there are classes in it and no labels, they are the labels, too.
-        ids: what the user calls each sample, (N,), integers or strings, no two the same; None without. They are written
-            beside the clusters.
-    """
-
-    x: Array | csr_array[Any] | csr_matrix[Any] | FileRows
-    y: Array | None = None
-    targets: Array | None = None
-    ids: Sequence[int] | Sequence[str] | NDArray[Any] | None = None
 
 
 class ClusteringDataModule(pl.LightningDataModule, ABC):
@@ -89,8 +59,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         self.val_fraction = val_fraction
         self.keep_on_device = keep_on_device
         self.seed = torch.initial_seed()
-        self._train: _Checked | None = None
-        self._test: _Checked | None = None
+        self._train: CheckedSamples | None = None
+        self._test: CheckedSamples | None = None
         self._scaling: Scaling | None = None
 
     # ---- what a DataModule says ------------------------------------------------------------------------------------
@@ -182,7 +152,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         """All samples of :meth:`load`, in its order, and then those of :meth:`load_test`."""
         samples, test = self._training_samples(), self._test_samples()
         if test is not None:
-            samples = _Checked.join(samples, test)
+            samples = CheckedSamples.join(samples, test)
         return self._loader(samples, None, shuffle=False)
 
     def state_dict(self) -> dict[str, Any]:
@@ -230,16 +200,16 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         files = ", ".join(f"{argument}={fspath(path)!r}" for argument, path in self._source_files.items())
         return f"{type(self).__name__}({files})" if files else f"{type(self).__name__}.load()"
 
-    def _training_samples(self) -> _Checked:
+    def _training_samples(self) -> CheckedSamples:
         if self._train is None:
-            self._train = _Checked.of(self.load(), self.target_spec, self._samples_name())
+            self._train = CheckedSamples.of(self.load(), self.target_spec, self._samples_name())
         return self._train
 
-    def _test_samples(self) -> _Checked | None:
+    def _test_samples(self) -> CheckedSamples | None:
         if self._test is None:
             test = self.load_test()
             name = f"{type(self).__name__}.load_test()"
-            self._test = None if test is None else _Checked.of(test, self.target_spec, name)
+            self._test = None if test is None else CheckedSamples.of(test, self.target_spec, name)
             if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
                 raise InputError(
                     f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
@@ -263,15 +233,15 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         n_samples = len(self._training_samples().x)
         return self._order(n_samples)[: self._n_held_out(n_samples)].sort().values
 
-    def _loader(self, samples: _Checked, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
+    def _loader(self, samples: CheckedSamples, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
         x, y, targets, ids = samples
         if rows is not None:
-            x, ids = _subset(x, rows), None if ids is None else ids[rows.numpy()]
+            x, ids = subset(x, rows), None if ids is None else ids[rows.numpy()]
             y, targets = (None if column is None else column[rows] for column in (y, targets))
         if self._scaling is None:
             training = self._training_samples().x
             training_rows = self.training_rows(len(training))
-            training = training if training_rows is None else _subset(training, training_rows)
+            training = training if training_rows is None else subset(training, training_rows)
             try:
                 self._scaling = Scaling.learn(self.scaling_name, training)
             except InputError as error:
@@ -301,83 +271,6 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             targets=targets,
             ids=ids,
         )
-
-
-class _Checked(NamedTuple):
-    """Samples as tensors, checked."""
-
-    x: Rows
-    y: Tensor | None
-    targets: Tensor | None
-    ids: NDArray[Any] | None
-
-    @classmethod
-    def of(cls, samples: Samples, spec: TargetSpec | None, source: str) -> _Checked:
-        if not isinstance(samples, Samples):
-            raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
-        named = f"x of {source}"
-        x = _as_rows(samples.x, named)
-        if x.ndim < 2 or len(x) == 0:
-            raise InputError(f"{named} has shape {tuple(x.shape)}; give (samples, features), at least one sample")
-        check_finite(x, named)
-        targets = None
-        if samples.targets is not None:
-            targets = check_targets(_as_tensor(samples.targets, f"targets of {source}"), spec, len(x), source)
-        ids = None if samples.ids is None else check_ids(samples.ids, len(x), source)
-        if samples.y is None:
-            return cls(x, targets if spec is not None and spec.kind == "class" else None, targets, ids)
-        return cls(x, cls._labels(samples.y, x, source), targets, ids)
-
-    @staticmethod
-    def _labels(labels: Array, x: Rows, source: str) -> Tensor:
-        y = _as_tensor(labels, f"y of {source}")
-        if y.shape != x.shape[:1]:
-            raise InputError(
-                f"y of {source} has shape {tuple(y.shape)}, but x has {len(x)} samples; give one label each"
-            )
-        if y.dtype.is_floating_point and not torch.equal(y, y.round()):
-            raise InputError(f"y of {source} holds {y.dtype} values that are no integers; number the classes from 0")
-        y = y.to(torch.int64)
-        if int(y.min()) < UNLABELLED:
-            raise InputError(f"y of {source} holds {int(y.min())}; number the classes from 0, with -1 for unknown")
-        if int(y.max()) >= max(len(x), _MOST_CLASSES):
-            raise InputError(f"y of {source} holds {int(y.max())}, which is no class; number the classes from 0")
-        return y
-
-    @classmethod
-    def join(cls, first: _Checked, second: _Checked) -> _Checked:
-        columns = ((first.y, second.y), (first.targets, second.targets))
-        y, targets = (None if a is None or b is None else torch.cat([a, b]) for a, b in columns)
-        ids = None if first.ids is None or second.ids is None else np.concatenate([first.ids, second.ids])
-        if isinstance(first.x, SparseRows) and isinstance(second.x, SparseRows):
-            return cls(first.x.join(second.x), y, targets, ids)
-        if not isinstance(first.x, SparseRows) and not isinstance(second.x, SparseRows):  # in a file: read as a whole
-            return cls(torch.cat([first.x[:], second.x[:]]), y, targets, ids)
-        raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
-
-
-def _subset(x: Rows, rows: Tensor) -> Rows:
-    return x[rows] if isinstance(x, Tensor) else x.subset(rows)
-
-
-def _as_rows(x: Any, name: str) -> Rows:
-    if isinstance(x, FileRows):
-        return x
-    return SparseRows.of(x, name) if is_sparse(x) else _as_tensor(x, name)
-
-
-def _as_tensor(array: Any, name: str) -> Tensor:
-    if isinstance(array, Tensor):
-        if array.layout != torch.strided:
-            raise InputError(f"{name} is a sparse tensor ({array.layout}); give a scipy CSR matrix, or a dense one")
-        if array.is_complex():
-            raise InputError(f"{name} has dtype {array.dtype}; give numbers")
-        return array.detach().cpu()
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{name} has dtype {array.dtype}; give numbers")
-    array = array.astype(torch_dtype(array.dtype), copy=False)
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def _runs_in_float64(trainer: pl.Trainer | None) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from datamodules.base import ClusteringDataModule, Samples
-from datamodules.scaling import ScalingName
+from datamodules.base import ClusteringDataModule
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
 from lightning_dc.batch import TargetSpec
 
 

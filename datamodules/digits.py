@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datamodules.base import ClusteringDataModule, Samples
-from datamodules.scaling import ScalingName
+from datamodules.base import ClusteringDataModule
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
 
 
 class DigitsDataModule(ClusteringDataModule):

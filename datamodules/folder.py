@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.table_file import some
+from datamodules.messages import some
 from lightning_dc.errors import InputError
 
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.base import Samples
 from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
-from datamodules.scaling import ScalingName
-from datamodules.table_file import unreadable
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
+from datamodules.messages import unreadable
 from lightning_dc.errors import InputError
 
 Color = Literal["rgb", "grey"]

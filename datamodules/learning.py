@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from datamodules.base import ClusteringDataModule
-from datamodules.scaling import ScalingName
+from datamodules.loading.scaling import ScalingName
 from lightning_dc.errors import InputError
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import ClusteringDataModule, Samples
+from datamodules.base import ClusteringDataModule
 from datamodules.download import download
 from datamodules.idx import read_idx
-from datamodules.scaling import ScalingName
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
 from lightning_dc.errors import InputError
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")

@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.base import ClusteringDataModule, Samples
-from datamodules.scaling import ScalingName
+from datamodules.base import ClusteringDataModule
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
 from lightning_dc.batch import TargetKind, TargetSpec
 from lightning_dc.errors import InputError
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import ClusteringDataModule
-from datamodules.loader import BatchLoader
+from datamodules.loading.loader import BatchLoader
 from lightning_dc.batch import Batch, DataDescription, Preprocessor
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class DataModuleContract(ABC):
         shares: list[list[Batch]] = []
         evaluated: list[int] = []
         for rank in range(3):
-            monkeypatch.setattr("datamodules.loader.world", lambda rank=rank: (rank, 3))
+            monkeypatch.setattr("datamodules.loading.loader.world", lambda rank=rank: (rank, 3))
             shares.append(list(_epoch(data.train_dataloader())))
             evaluated += [i for batch in data.predict_dataloader() for i in batch.index.tolist()]
         for batch, *parts in zip(alone, *shares, strict=True):

@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.base import Samples
 from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
-from datamodules.scaling import ScalingName
-from datamodules.table_file import as_strings, is_table_file, read_table, require_column
-from datamodules.table_schema import classes_of, read_ids, read_labels
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
+from datamodules.tables.file import as_strings, is_table_file, read_table, require_column
+from datamodules.tables.schema import classes_of, read_ids, read_labels
 from datamodules.tfidf import TfIdf
 from lightning_dc.errors import InputError
 

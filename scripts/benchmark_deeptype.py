@@ -50,8 +50,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from datamodules import SyntheticDataModule
 from lightning_dc.cli import main as lightning_dc
-from lightning_dc.selection import Setting
-from lightning_dc.shipped import find_config
+from lightning_dc.cli.choice import Setting
+from lightning_dc.configs import find_config
 
 
 class Shape(NamedTuple):

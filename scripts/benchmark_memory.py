@@ -32,7 +32,8 @@ import numpy as np
 from common import Recorder, describe_machine, flags, memory_status, new_parser, note, silence
 from tabulate import tabulate
 
-from datamodules.base import ClusteringDataModule, Samples
+from datamodules.base import ClusteringDataModule
+from datamodules.loading.samples import Samples
 from lightning_dc.cli import main as lightning_dc
 
 MIB = 2**20

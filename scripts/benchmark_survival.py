@@ -32,9 +32,10 @@ from sksurv.util import Surv
 from tabulate import tabulate
 
 from datamodules import BreastCancerSurvivalDataModule
-from datamodules.loader import BatchLoader
+from datamodules.loading.loader import BatchLoader
 from lightning_dc.cli import main as lightning_dc
-from lightning_dc.outcomes import concordance, outcome_tables
+from lightning_dc.reports.outcomes import outcome_tables
+from lightning_dc.reports.survival import concordance
 
 RIDGE = 100.0
 LEVEL = 0.05

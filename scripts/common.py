@@ -20,12 +20,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from datamodules.base import ClusteringDataModule, Samples
+from datamodules.base import ClusteringDataModule
 from datamodules.idx import read_idx
+from datamodules.loading.samples import Samples
 from datamodules.mnist import CHECKSUMS
-from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.functional import agreement_scores, contingency_table
-from lightning_dc.training import assign_all, training_loader
+from lightning_dc.training import assign_all, clustering_module, training_loader
 
 DATA_VARIABLE = "LIGHTNING_DC_DATA"
 """Environment variable that names the folder of the data sets."""

@@ -40,9 +40,9 @@ from tabulate import tabulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 import datamodules
+from lightning_dc.configs import find_config
 from lightning_dc.errors import InputError
 from lightning_dc.functional import agreement_scores
-from lightning_dc.shipped import find_config
 
 SCORES = tuple(agreement_scores(np.eye(2, dtype=np.int64)))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lightning_dc.cli import main
-from tests.server import Server
+from tests.helpers.server import Server
 
 pytest.register_assert_rewrite("datamodules.testing")  # the contract's asserts tell the values
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.processes import run_command, started
-from tests.test_cli import QUICK
+from tests.cli.test_cli import QUICK
+from tests.helpers.processes import run_command, started
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lightning_dc.shipped import shipped_configs
+from lightning_dc.configs import shipped_configs
+from tests.cli.test_cli import QUICK
 from tests.conftest import CommandLine
-from tests.test_cli import QUICK
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import broadcast_
 from lightning_dc.errors import InputError
@@ -23,6 +22,7 @@ from lightning_dc.training import (
     ClusteringModule,
     FullAssignment,
     assign_all,
+    clustering_module,
     embed_chunks,
     embed_owned,
     record,

@@ -10,11 +10,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lightning_dc.batch import Batch, as_batch
-from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
 from lightning_dc.functional import nearest_centroids
 from lightning_dc.kmeans import counted_update_
-from lightning_dc.training import ClusteringModule, centroid_head, embed_batch
+from lightning_dc.training import ClusteringModule, centroid_head, clustering_module, embed_batch
 
 
 class CountedCentroidUpdate(Callback):

@@ -8,9 +8,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule
+from lightning_dc.training import ClusteringModule, clustering_module
 
 
 class LabelChangeStop(Callback):

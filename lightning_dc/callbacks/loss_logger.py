@@ -10,10 +10,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule, record
+from lightning_dc.training import ClusteringModule, clustering_module, record
 
 
 class LossLogger(Callback):

@@ -8,11 +8,10 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from lightning_dc.callbacks.access import clustering_module
 from lightning_dc.errors import InputError
 from lightning_dc.functional import project_to_bound, proximal_step
 from lightning_dc.losses import GroupSparsity
-from lightning_dc.training import ClusteringModule
+from lightning_dc.training import ClusteringModule, clustering_module
 
 
 class ProximalStep(Callback):

@@ -48,7 +48,7 @@ class DeepType(ClusteringModule):
     ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero. With few events and
     many inputs that say the same, ``norm="ridge", gamma=None``, which drops none, did better on samples held out
     (``deeptype_survival``). A run that has dropped every input ends with a warning. On the command line
-    :class:`~lightning_dc.callbacks.FeatureTable` writes and draws the inputs; from Python, add it to the Trainer.
+    :class:`~lightning_dc.reports.FeatureTable` writes and draws the inputs; from Python, add it to the Trainer.
 
     *Representation.* The authors cluster the last hidden layer. The longer the task is learned, the more that layer
     shows the classes alone; the first hidden layer keeps the geometry of the inputs that were kept. Where clusters are

@@ -12,15 +12,13 @@ from lightning_dc.training.full_pass import (
     predict_all,
     read_owned,
     sample_chunks,
-    training_loader,
 )
-from lightning_dc.training.input_statistics import InputSelector, InputStatistics, input_statistics
-from lightning_dc.training.module import ClusteringModule
+from lightning_dc.training.loader import training_loader
+from lightning_dc.training.module import ClusteringModule, clustering_module
 from lightning_dc.training.phase import PARTS, Phase, PhaseConfig
 from lightning_dc.training.record import record, record_figure
+from lightning_dc.training.state import Assignments, TargetDistribution, TargetPredictor
 from lightning_dc.training.step import SupervisedStep, TrainingStep
-from lightning_dc.training.target import Assignments, TargetDistribution, TargetPredictor
-from lightning_dc.training.top_terms import TopTerm, top_terms
 
 __all__ = [
     "LARGE_TABLE",
@@ -28,27 +26,23 @@ __all__ = [
     "Assignments",
     "ClusteringModule",
     "FullAssignment",
-    "InputSelector",
-    "InputStatistics",
     "Phase",
     "PhaseConfig",
     "SupervisedStep",
     "TargetDistribution",
     "TargetPredictor",
-    "TopTerm",
     "TrainingStep",
     "assign_all",
     "centroid_head",
+    "clustering_module",
     "embed_batch",
     "embed_chunks",
     "embed_owned",
-    "input_statistics",
     "predict_all",
     "read_checkpoint",
     "read_owned",
     "record",
     "record_figure",
     "sample_chunks",
-    "top_terms",
     "training_loader",
 ]

@@ -31,8 +31,8 @@ from lightning_dc.schedules import Progress
 from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
 from lightning_dc.training.phase import Phase
+from lightning_dc.training.state import Assignments, TargetDistribution
 from lightning_dc.training.step import LayerStep, TrainingStep
-from lightning_dc.training.target import Assignments, TargetDistribution
 
 _CHECKPOINT_KEY = "lightning_dc"
 
@@ -435,3 +435,14 @@ class ClusteringModule(pl.LightningModule, ABC):
 
     def _datamodule(self) -> object:
         return None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
+
+
+def clustering_module(module: pl.LightningModule) -> ClusteringModule:
+    """Return the module that a callback is called with as a :class:`ClusteringModule`.
+
+    Raises:
+        TypeError: it is another kind of module.
+    """
+    if not isinstance(module, ClusteringModule):
+        raise TypeError(f"the callbacks of lightning_dc drive a ClusteringModule, got {type(module).__name__}")
+    return module

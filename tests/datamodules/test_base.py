@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import datamodules
 from datamodules import ClusteringDataModule, Samples
-from datamodules.loader import BatchLoader
+from datamodules.loading.loader import BatchLoader
 from lightning_dc.errors import InputError
 
 N_SAMPLES = 20

@@ -28,7 +28,7 @@ from datamodules import (
 )
 from datamodules.learning import LearningDataModule
 from datamodules.testing import DataModuleContract
-from tests.fake_files import (
+from tests.helpers.fake_files import (
     texts,
     write_fake_cells,
     write_fake_images,
@@ -36,8 +36,8 @@ from tests.fake_files import (
     write_fake_texts,
     write_table,
 )
-from tests.fake_mnist import write_fake_mnist
-from tests.fake_reuters import write_fake_reuters
+from tests.helpers.fake_mnist import write_fake_mnist
+from tests.helpers.fake_reuters import write_fake_reuters
 
 X = np.random.default_rng(0).normal(size=(40, 5)).astype("f4")
 Y = np.arange(40) % 3

@@ -14,8 +14,8 @@ from PIL import Image
 
 from datamodules import ImageFolderDataModule
 from lightning_dc import DEC, Identity, InputError, MLPAutoencoder
-from tests.damage import damaged, read_or_refuse
-from tests.fake_files import pictures, write_fake_images
+from tests.helpers.damage import damaged, read_or_refuse
+from tests.helpers.fake_files import pictures, write_fake_images
 
 ALL = 1 << 30
 

@@ -15,8 +15,8 @@ import datamodules.mnist
 from datamodules import MNISTDataModule
 from datamodules.download import download
 from lightning_dc.errors import InputError
-from tests.fake_mnist import write_fake_mnist, write_idx
-from tests.server import Server
+from tests.helpers.fake_mnist import write_fake_mnist, write_idx
+from tests.helpers.server import Server
 
 NAMES = tuple(datamodules.mnist.CHECKSUMS)
 

@@ -14,8 +14,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from datamodules import TextDataModule
 from lightning_dc.errors import InputError
-from tests.damage import damaged, read_or_refuse
-from tests.fake_files import texts, write_fake_texts, write_table
+from tests.helpers.damage import damaged, read_or_refuse
+from tests.helpers.fake_files import texts, write_fake_texts, write_table
 
 ALL = 1 << 30
 ROWS = [{"id": 100 + i, "story": text, "topic": "xyz"[i % 3]} for i, text in enumerate(texts())]

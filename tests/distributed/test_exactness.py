@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.distributed.exactness_scenarios import KILLS, METHODS, STEPS_PER_EPOCH
-from tests.processes import run_command
+from tests.helpers.processes import run_command
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lightning_dc.distributed import failing_together
-from tests.processes import run_command, run_on_two_processes
+from tests.helpers.processes import run_command, run_on_two_processes
 
 CPU = torch.device("cpu")
 

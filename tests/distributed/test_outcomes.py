@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import run_command
+from tests.helpers.processes import run_command
 
 FIT = (
     *(sys.executable, "-m", "lightning_dc", "fit", "--config=kmeans_synthetic", "--trainer.accelerator=cpu"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_dc.distributed import owned_rows
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, counted_update_, kmeans, kmeans_plusplus
-from tests.processes import run_on_two_processes
+from tests.helpers.processes import run_on_two_processes
 
 pytestmark = [
     pytest.mark.distributed,

@@ -12,8 +12,8 @@ from sklearn.cluster import KMeans as SklearnKMeans
 
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeans, MiniBatchKMeans, kmeans
+from tests.helpers.processes import run_command
 from tests.kmeans.test_lloyd import blobs, uniform
-from tests.processes import run_command
 
 
 def test_everything_is_as_in_sklearn() -> None:

@@ -22,7 +22,7 @@ from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, kmeans, kmeans_plusplus
 from lightning_dc.kmeans.samples import prepare
-from tests.processes import run_command
+from tests.helpers.processes import run_command
 
 lloyd = import_module("lightning_dc.kmeans.lloyd")
 native = import_module("lightning_dc.kmeans.native")

@@ -15,7 +15,7 @@ from lightning_dc import InputError
 from lightning_dc.batch import TargetKind
 from lightning_dc.functional import cox_loss
 from lightning_dc.losses import TaskLoss
-from tests.processes import run_on_two_processes
+from tests.helpers.processes import run_on_two_processes
 
 NAN = float("nan")
 KINDS = get_args(TargetKind)

@@ -21,8 +21,8 @@ from torch.nn import functional
 from datamodules import ClusteringDataModule, Samples, SyntheticDataModule
 from lightning_dc import DeepType, InputError, MLPEncoder, PhaseConfig, TargetSpec
 from lightning_dc.batch import TargetKind
-from lightning_dc.callbacks import FeatureTable
 from lightning_dc.randomness import mix_seed
+from lightning_dc.reports import FeatureTable
 from lightning_dc.schedules import Exponential
 from lightning_dc.training import assign_all, training_loader
 from tests.methods.test_dec import Observe, trainer, weights

@@ -13,7 +13,7 @@ import torch
 
 from lightning_dc.batch import TargetSpec
 from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement, TaskScores
-from tests.processes import run_on_two_processes
+from tests.helpers.processes import run_on_two_processes
 
 pytestmark = pytest.mark.distributed
 N_CLUSTERS = 6

@@ -1,0 +1,1 @@
+"""Gene expression of single cells."""

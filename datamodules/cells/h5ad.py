@@ -1,0 +1,177 @@
+"""AnnData files of single cells."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.cells.gene_expression import GeneSelection
+from datamodules.learning import LearningDataModule
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
+from datamodules.loading.sparse import checked_rows
+from datamodules.messages import some, unreadable
+from datamodules.tables.encoding import in_order
+from lightning_dc.batch import UNLABELLED
+from lightning_dc.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+class AnnDataModule(LearningDataModule[GeneSelection]):
+    """Counts of single cells from an AnnData file, ``.h5ad``; it needs ``pip install lightning_dc[anndata]``.
+
+    Counts of each cell are divided by their sum, multiplied by ``target_sum``, and ln(1 + x) is taken; the genes that
+    vary most are kept. They are chosen on the training cells, as ``scanpy.pp.highly_variable_genes`` does by default,
+    and travel with the checkpoint. A file that is predicted on has the same genes, by name and in any order; others are
+    left out before the sum. Samples are sparse. A cell without counts has a row of zeros. Ids are the cells' names.
+    A file that was cut short is refused; over one in which single bytes were changed HDF5 itself can loop for ever, so
+    compare its checksum where the source gives one.
+
+    Args:
+        path: the file.
+        layer: layer of the counts; None takes ``X``.
+        label: column of ``obs`` with classes, for evaluation. A missing one is unknown.
+        target_sum: counts of each cell after normalisation; None leaves them.
+        log1p: take ln(1 + x).
+        n_top_genes: genes to keep; None for all.
+        batch_size: cells in a training batch, over all processes.
+        scaling: see :class:`~datamodules.ClusteringDataModule`; ``standard`` is refused for sparse samples.
+        val_fraction: share of the cells that is held out for validation.
+
+    Raises:
+        InputError: an argument out of range, a file that can't be read, genes or cells of one name, or numbers that are
+            no counts.
+    """
+
+    learned_name = "genes"
+
+    def __init__(
+        self,
+        path: str,
+        layer: str | None = None,
+        label: str | None = None,
+        target_sum: float | None = 1e4,
+        log1p: bool = True,
+        n_top_genes: int | None = 2000,
+        batch_size: int = 256,
+        scaling: ScalingName = "rms",
+        val_fraction: float = 0.0,
+    ) -> None:
+        super().__init__(batch_size, scaling, val_fraction)
+        if target_sum is not None and not target_sum > 0:
+            raise InputError(f"target_sum={target_sum} must be positive, or null")
+        if n_top_genes is not None and n_top_genes < 1:
+            raise InputError(f"n_top_genes={n_top_genes} must be at least 1, or null for all")
+        self.path = Path(path).expanduser()
+        self.layer = layer
+        self.label = label
+        self.target_sum = target_sum
+        self.log1p = log1p
+        self.n_top_genes = n_top_genes
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (len(self.known().kept),)
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        return self.known().kept_genes
+
+    def restore(self, state: dict[str, Any]) -> GeneSelection:
+        return GeneSelection(**state)
+
+    def load(self) -> Samples:
+        data = self._read()
+        genes, cells = (
+            self._names(names, what) for names, what in ((data.var_names, "gene"), (data.obs_names, "cell"))
+        )
+        counts = self._counts(data)
+        y = None
+        if self.label is not None and (self.learned is None or self.label in data.obs):  # new cells need no labels
+            y = self._labels(data.obs)
+        if self.learned is None:
+            rows = self.training_rows(len(cells))
+            training = counts if rows is None else counts[rows.numpy()]
+            try:
+                self.learned = GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from error
+        place = {gene: i for i, gene in enumerate(genes)}
+        missing = [gene for gene in self.learned.genes if gene not in place]
+        if missing:
+            raise InputError(f"{self.path}: lacks the genes {some(missing)}, which the training data had; add them")
+        order = [place[gene] for gene in self.learned.genes]
+        return Samples(self.learned(counts if order == list(range(len(genes))) else counts[:, order]), y, ids=cells)
+
+    def _read(self) -> Any:
+        if self.path.suffix != ".h5ad" or not self.path.is_file():
+            raise InputError(f"{self.path}: is no .h5ad file; give the path of one")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pandas and of old files, which are read all the same
+                import anndata
+
+                return anndata.read_h5ad(self.path)
+        except ImportError as error:
+            raise InputError(f"{self.path}: needs anndata; run pip install 'lightning_dc[anndata]'") from error
+        except Exception as error:  # damaged files make HDF5 fail in many ways
+            raise unreadable(self.path, error) from error
+
+    def _counts(self, data: Any) -> csr_array[Any]:
+        from scipy.sparse import csr_array, issparse
+
+        if self.layer is not None and self.layer not in data.layers:
+            raise InputError(f"layer={self.layer!r} is no layer of {self.path}, which has {some(list(data.layers))}")
+        matrix = data.X if self.layer is None else data.layers[self.layer]
+        if matrix is None:
+            raise InputError(f"{self.path}: has no X; name a layer")
+        if not issparse(matrix) and np.asarray(matrix).dtype.kind not in "biuf":
+            raise InputError(f"{self.path}: holds {np.asarray(matrix).dtype}, not counts; give numbers")
+        try:
+            counts = checked_rows(matrix) if issparse(matrix) else csr_array(matrix)
+        except ValueError as error:
+            raise unreadable(self.path, error) from error
+        values = counts.data
+        normalises = self.target_sum is not None or self.log1p
+        bad = ~np.isfinite(values)
+        if normalises:
+            bad |= (values < 0) | (values != np.round(values))
+        if bad.any():
+            at = int(bad.argmax())
+            row = int(np.searchsorted(counts.indptr, at, side="right")) - 1
+            remedy = "name the layer of raw counts, or set target_sum to null and log1p to false"
+            raise InputError(
+                f"{self.path}: holds {values[at]:g} for cell {row} and gene {int(counts.indices[at])}, which is no "
+                f"count; {remedy if np.isfinite(values[at]) else 'remove the cell'}"
+            )
+        return counts
+
+    def _names(self, names: Any, what: str) -> list[str]:
+        found = [str(name) for name in names]
+        if len(set(found)) < len(found):
+            raise InputError(
+                f"{self.path}: has more than one {what} named {Counter(found).most_common(1)[0][0]!r}; make the names "
+                f"unique, as {'obs' if what == 'cell' else 'var'}_names_make_unique() does"
+            )
+        return found
+
+    def _labels(self, obs: Any) -> NDArray[np.int64]:
+        if self.label not in obs:
+            raise InputError(f"label={self.label!r} is no column of obs in {self.path}, which has {some(list(obs))}")
+        column = obs[self.label]
+        missing = column.isna().to_numpy()
+        values = [None if gone else str(value) for value, gone in zip(column, missing, strict=True)]
+        number = {name: i for i, name in enumerate(in_order(value for value in values if value is not None))}
+        return np.array([UNLABELLED if value is None else number[value] for value in values])

@@ -1,0 +1,1 @@
+"""Parquet files of numbers that may be larger than memory."""

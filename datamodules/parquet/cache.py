@@ -1,0 +1,327 @@
+"""Parquet files as one file of numbers that can be read row by row."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.loading.file_rows import FileRows
+from datamodules.messages import unreadable
+from datamodules.tables.file import check_unique
+from lightning_dc.errors import InputError
+
+_ROWS = 1 << 16  # converted at a time, at most
+_NUMBERS = 1 << 22  # of so many columns that fewer rows have as many numbers: 32 MiB in float64
+_BUFFER_BYTES = 1 << 14  # read at a time of each column, instead of all that a row group has of it
+_PAGES_BYTES = 3 << 20  # of a column that is being read: dictionary, page and its compressed bytes, 1 MiB each
+_OPEN_BYTES = 1 << 25  # of all columns that are being read
+_TRIES = 10  # to put a cache into its place, where other processes make the same one
+_FORMAT = 1
+_EXACT_IN_FLOAT32 = ("bool", "int8", "int16", "uint8", "uint16", "halffloat", "float")
+
+
+class ParquetCache:
+    """The chosen columns of Parquet files in a ``.npy`` file, made once.
+
+    A manifest beside it holds size, time and SHA-256 of each source. The cache is made again when a source has changed:
+    when its size differs, or its time and its checksum do. It is made under another name and takes its own, with a
+    checksum of the sources in it, when it is whole; of processes that make the same one, the first to be done wins.
+    Caches of the sources as they were are removed after one is made, so that there is one at any time.
+
+    Args:
+        sources: the Parquet files, whose rows follow one another.
+        columns: names of the columns of numbers.
+        label: name of the column of labels, integers or text; None for none.
+        folder: where caches are kept; each choice of columns has one of its own.
+    """
+
+    def __init__(self, sources: Sequence[Path], columns: Sequence[str], label: str | None, folder: Path) -> None:
+        self.sources = list(sources)
+        self.columns = list(columns)
+        self.label = label
+        self.folder = folder
+        choice = json.dumps([[path.name for path in self.sources], self.columns, label]).encode()
+        self._choice = _digest(choice)
+
+    def read(self) -> tuple[FileRows, NDArray[np.int64] | None]:
+        """Samples, and class of each, (N,), -1 where unknown; text is numbered in alphabetical order.
+
+        Raises:
+            InputError: as for :meth:`update`.
+        """
+        for _ in range(_TRIES):
+            folder = self.update()
+            with contextlib.suppress(FileNotFoundError):  # another process has replaced it since
+                return FileRows.of_npy(folder / "x.npy"), None if self.label is None else np.load(folder / "y.npy")
+        raise self._restless()
+
+    def update(self) -> Path:
+        """Make the cache if there is none that fits the sources; returns its folder.
+
+        Raises:
+            InputError: a source can't be read or holds something else than numbers, or the folder can't be written.
+        """
+        for _ in range(_TRIES):
+            folder = self._current() or self._make()
+            if folder is not None:
+                return folder
+        raise self._restless()
+
+    def _make(self) -> Path | None:
+        """Make the cache and install it; None where a source has changed since it was converted."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{self._choice}."))
+        except OSError as error:
+            raise InputError(
+                f"cache={str(self.folder)!r} can't be written ({error.strerror}); choose another folder"
+            ) from error
+        try:
+            return self._install(scratch, self.folder / f"{self._choice}-{self._convert(scratch)}")
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _install(self, scratch: Path, folder: Path) -> Path | None:
+        """Give a whole cache its name, unless another process has done so, and remove those of other sources.
+
+        A source may have changed since it was converted: then this cache is removed, too. Returns the one that fits.
+        """
+        for i in range(_TRIES):
+            current = self._current()
+            if current is not None:
+                return current
+            try:
+                if folder.exists():  # damaged
+                    os.replace(folder, scratch / f"old-{i}")
+                os.replace(scratch, folder)
+            except OSError as error:  # another process was here since
+                reason = error
+                continue
+            for old in [*folder.glob("old-*"), *self.folder.glob(f"{self._choice}*")]:
+                if not self._is_current(old):
+                    shutil.rmtree(old, ignore_errors=True)
+            return self._current()
+        raise InputError(f"cache={str(folder)!r} can't be replaced ({reason.strerror}); choose another folder")
+
+    def _restless(self) -> InputError:
+        return InputError(f"{self.sources[0]}: changes faster than it can be read; wait until it is written")
+
+    def _current(self) -> Path | None:
+        """Folder of the cache that fits the sources."""
+        return next(filter(self._is_current, self.folder.glob(f"{self._choice}-*")), None)
+
+    def _is_current(self, folder: Path) -> bool:
+        path = folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text())
+            if manifest["format"] != _FORMAT or (folder / "x.npy").stat().st_size != manifest["bytes"]:
+                return False
+            touched = False
+            for source, known in zip(self.sources, manifest["sources"], strict=True):
+                now = source.stat()
+                if now.st_size != known["size"]:
+                    return False
+                if now.st_mtime_ns != known["mtime_ns"]:
+                    if _sha256(source) != known["sha256"]:
+                        return False
+                    known["mtime_ns"], touched = now.st_mtime_ns, True
+        except (OSError, ValueError, KeyError, TypeError):  # none, or none of ours
+            return False
+        if touched:
+            with contextlib.suppress(OSError):  # of a folder that is only read, checksums are made again
+                _write_whole(path, json.dumps(manifest))
+        return True
+
+    def _convert(self, folder: Path) -> str:
+        """Make the cache in a folder; returns a checksum of the sources."""
+        sources = [_size_and_time(path) for path in self.sources]
+        n_rows, types = 0, set()
+        for path in self.sources:
+            with _opened(path) as file, _reading(path):
+                n_rows += file.metadata.num_rows
+                schema = file.schema_arrow
+            check_unique(schema.names, path)
+            types |= {self._type(schema, column, path) for column in self.columns}
+            if self.label is not None:
+                self._require(schema, self.label, path)
+        dtype = np.dtype(np.float32 if types <= set(_EXACT_IN_FLOAT32) else np.float64)
+        n_bytes = self._write_numbers(folder / "x.npy", n_rows, dtype)
+        if self.label is not None:
+            np.save(folder / "y.npy", _numbered(self._read_labels(self.label), self.label, self.sources[0]))
+        for path, source in zip(self.sources, sources, strict=True):
+            checksum = _sha256(path)
+            if _size_and_time(path) != source:
+                raise InputError(f"{path}: has changed while it was converted; wait until it is written")
+            source["sha256"] = checksum
+        manifest = {"format": _FORMAT, "sources": sources, "bytes": n_bytes}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return _digest("".join(source["sha256"] for source in sources).encode())
+
+    def _write_numbers(self, path: Path, n_rows: int, dtype: np.dtype[Any]) -> int:
+        """Write the columns of all sources, row group by row group; returns the bytes of the file."""
+        from tqdm import tqdm
+
+        shape = (n_rows, len(self.columns))
+        bar = tqdm(total=n_rows * len(self.columns), unit=" numbers", desc="Converting Parquet", unit_scale=True)
+        with bar, path.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+            for source in self.sources:
+                with _opened(source) as file:
+                    for number in range(file.num_row_groups):
+                        self._write_group(out, source, file, number, dtype, bar)
+            out.flush()
+            os.fsync(out.fileno())
+            return out.tell()
+
+    def _write_group(self, out: Any, source: Path, file: Any, number: int, dtype: np.dtype[Any], bar: Any) -> None:
+        """Write the rows of a row group.
+
+        A reader holds pages of each column that it reads. Where they would be too many, it reads some columns at a
+        time, which wait in a file of their own, one block of columns after another, until all are there.
+        """
+        with _reading(source):
+            n_rows = file.metadata.row_group(number).num_rows
+            blocks = _columns_together(file.metadata.row_group(number), self.columns)
+        at_once = len(blocks) == 1
+        with contextlib.nullcontext(out) if at_once else tempfile.TemporaryFile(dir=Path(out.name).parent) as waiting:
+            for names in blocks:
+                for table in _tables(source, file, number, names):
+                    rows = np.empty((table.num_rows, len(names)), dtype)
+                    for j, name in enumerate(names):
+                        rows[:, j] = self._numbers(table, name, source)
+                    waiting.write(rows.data)
+                    bar.update(rows.size)
+            if at_once:
+                return
+            n_together = _rows_together(len(self.columns))
+            for start in range(0, n_rows, n_together):
+                rows = np.empty((min(n_together, n_rows - start), len(self.columns)), dtype)
+                first = 0
+                for names in blocks:
+                    part = np.empty((len(rows), len(names)), dtype)
+                    waiting.seek((n_rows * first + start * len(names)) * dtype.itemsize)
+                    waiting.readinto(part.data)
+                    rows[:, first : first + len(names)] = part
+                    first += len(names)
+                out.write(rows.data)
+
+    def _read_labels(self, label: str) -> list[Any]:
+        values: list[Any] = []
+        for source in self.sources:
+            with _opened(source) as file:
+                for number in range(file.num_row_groups):
+                    for table in _tables(source, file, number, [label]):
+                        values += table.column(label).to_pylist()
+        return values
+
+    def _type(self, schema: Any, column: str, path: Path) -> str:
+        import pyarrow as pa
+
+        self._require(schema, column, path)
+        kind = schema.field(column).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            raise InputError(f"{path}: column {column!r} holds {kind}, not numbers; choose others with columns")
+        return str(kind)
+
+    @staticmethod
+    def _require(schema: Any, column: str, path: Path) -> None:
+        if column not in schema.names:
+            raise InputError(f"{path}: lacks column {column!r}, which the first file has; leave the file out")
+
+    @staticmethod
+    def _numbers(table: Any, column: str, path: Path) -> NDArray[Any]:
+        values = table.column(column)
+        if values.null_count > 0:
+            raise InputError(f"{path}: column {column!r} has missing values; fill them, or leave the rows out")
+        return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Damaged files make the parser fail in many ways: all name the file."""
+    try:
+        yield
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A Parquet file whose pages are read one by one, not a row group at once."""
+    from pyarrow import parquet
+
+    with _reading(path):
+        file = parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    with file:
+        yield file
+
+
+def _tables(path: Path, file: Any, number: int, names: Sequence[str]) -> Iterator[Any]:
+    """Columns of a row group, some rows at a time."""
+    with _reading(path):
+        n_told, n_read = file.metadata.row_group(number).num_rows, 0
+        for table in file.iter_batches(_rows_together(len(names)), row_groups=[number], columns=names):
+            yield table
+            n_read += table.num_rows
+        if n_read != n_told:
+            raise ValueError(f"row group {number} has {n_read} rows, but tells of {n_told}")
+
+
+def _rows_together(n_columns: int) -> int:
+    return max(1, min(_ROWS, _NUMBERS // n_columns))
+
+
+def _columns_together(group: Any, columns: Sequence[str]) -> list[list[str]]:
+    """Columns of a row group in their order, as many together as a reader may hold pages of."""
+    chunks = (group.column(i) for i in range(group.num_columns))
+    held = {chunk.path_in_schema: min(chunk.total_uncompressed_size, _PAGES_BYTES) for chunk in chunks}
+    blocks: list[list[str]] = []
+    n_bytes = 0
+    for name in columns:
+        n_bytes += held[name]
+        if not blocks or n_bytes > _OPEN_BYTES:
+            blocks.append([])
+            n_bytes = held[name]
+        blocks[-1].append(name)
+    return blocks
+
+
+def _numbered(labels: list[Any], name: str, path: Path) -> NDArray[np.int64]:
+    known = [label for label in labels if label is not None]
+    if all(isinstance(label, int) for label in known):
+        return np.array([-1 if label is None else label for label in labels], np.int64)
+    if all(isinstance(label, str) for label in known):
+        number = {label: i for i, label in enumerate(sorted(set(known)))}
+        return np.array([-1 if label is None else number[label] for label in labels], np.int64)
+    raise InputError(f"{path}: label={name!r} holds neither integers nor text; choose another column")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replace a file that others may be reading."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text)
+    os.replace(scratch, path)
+
+
+def _size_and_time(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Reuters news: the 21578 collection and RCV1."""

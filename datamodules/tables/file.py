@@ -1,0 +1,200 @@
+"""Tables in CSV and Parquet files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from datamodules.messages import listed, some, unreadable
+from lightning_dc.errors import InputError
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_WHOLE_FILE = (1 << 31) - 1  # bytes of a CSV block; types are inferred from the first
+
+
+def is_table_file(path: Path) -> bool:
+    """Whether its ending is that of a table."""
+    return path.suffix in (*_DELIMITERS, ".parquet")
+
+
+def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = None) -> Any:
+    """Read a table.
+
+    Types of a CSV file's columns are inferred from all of its rows, so one word makes a column of numbers a column of
+    text. Empty fields and ``NA``, ``NaN``, ``null``, ``#N/A`` and their like are missing values, in text, too.
+
+    Args:
+        path: a ``.csv``, ``.tsv`` or ``.parquet`` file, UTF-8.
+        as_text: names or patterns of columns of a CSV file that are text, whatever they look like: ``01`` stays so.
+        delimiter: between the fields of a line; None takes a comma, and in a ``.tsv`` file a tab.
+
+    Returns:
+        A ``pyarrow.Table``.
+
+    Raises:
+        InputError: the file is missing, damaged or of another kind, has no rows, or two columns of one name.
+    """
+    if not is_table_file(path):
+        raise InputError(f"{path}: must end in .csv, .tsv or .parquet; give a file of one of these kinds")
+    if not path.is_file():
+        raise InputError(f"{path}: is no file; give the path of one")
+    try:
+        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, as_text, delimiter)
+        names = table.column_names  # which may be no UTF-8
+    except Exception as error:  # damaged files make the parsers fail in many ways
+        raise unreadable(path, error) from error
+    check_unique(names, path)
+    if table.num_rows == 0:
+        raise InputError(f"{path}: has no rows; give a table with samples")
+    return table
+
+
+def check_unique(names: Sequence[str], path: Path) -> None:
+    """Check that no two columns have one name.
+
+    Raises:
+        InputError: two have.
+    """
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise InputError(f"{path}: has more than one column named {twice[0]!r}; rename one")
+
+
+def match_columns(patterns: str | Sequence[str], names: Sequence[str]) -> list[str]:
+    """Columns that a name or pattern (``gene_*``) matches, in the order of the table.
+
+    Example:
+        >>> match_columns(["gene_*", "age"], ["id", "age", "gene_a", "gene_b"])
+        ['age', 'gene_a', 'gene_b']
+    """
+    return [name for name in names if any(_matches(name, pattern) for pattern in listed(patterns))]
+
+
+def check_columns(argument: str, patterns: str | Sequence[str], names: Sequence[str], path: Path) -> None:
+    """Check that each name or pattern matches a column.
+
+    Raises:
+        InputError: one doesn't.
+    """
+    for pattern in listed(patterns):
+        if not any(_matches(name, pattern) for name in names):
+            raise InputError(f"{argument}={pattern!r} matches no column of {path}, which has {some(names)}")
+
+
+def require_column(argument: str, name: str | None, names: Sequence[str], path: Path) -> None:
+    """Check that a table has a column; None needs none.
+
+    Raises:
+        InputError: it has not.
+    """
+    if name is not None and name not in names:
+        raise InputError(f"{argument}={name!r} is no column of {path}, which has {some(names)}")
+
+
+def as_strings(column: Any, name: str, path: Path) -> list[str | None]:
+    """Values of a column as text; None where missing, or empty.
+
+    Raises:
+        InputError: it holds something that is neither text, number, truth value nor date.
+    """
+    import pyarrow as pa
+
+    column = _decoded(column)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        raise InputError(f"{path}: column {name!r} is no UTF-8 text; save the file as UTF-8, or leave the column out")
+    try:
+        strings: list[str | None] = [value or None for value in column.cast(pa.string()).to_pylist()]
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(f"{path}: column {name!r} holds {column.type}, not values of a category") from error
+    return strings
+
+
+def as_numbers(column: Any, name: str, path: Path, remedy: str) -> Any:
+    """Values of a column as numbers, NaN where missing.
+
+    Args:
+        column: a column of a table.
+        name: its name.
+        path: the file, for messages.
+        remedy: what to do about text, for messages.
+
+    Returns:
+        A NumPy array, (N,): float32 where that holds the column's type exactly, otherwise float64.
+
+    Raises:
+        InputError: it holds text, dates or infinite values; the message names the row of the first, from 0.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    column = _decoded(column)
+    kind = column.type
+    types = pa.types
+    numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)
+    if not (numeric or types.is_decimal(kind)):
+        raise InputError(f"{path}: column {name!r} holds {_first_text(column)}, not numbers; {remedy}")
+    narrow = kind in (pa.float16(), pa.float32(), pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16())
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    if types.is_null(kind):
+        return np.full(len(column), np.nan, np.float32)
+    if types.is_boolean(kind):
+        column = column.cast(pa.uint8())
+    numbers = column.cast(pa.float32() if narrow else pa.float64(), safe=False).fill_null(0)
+    values = numbers.to_numpy(zero_copy_only=False).copy()
+    values[missing] = np.nan
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise InputError(f"{path}: column {name!r} holds an infinite value in row {int(infinite.argmax())}; replace it")
+    return values
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def _decoded(column: Any) -> Any:
+    """A column without chunks and dictionary."""
+    import pyarrow as pa
+
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _first_text(column: Any) -> str:
+    """The first value that is no number, and its row."""
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            if value is not None:
+                float(value)
+        except (TypeError, ValueError):
+            return f"{value!r} in row {row}"
+    return str(column.type)
+
+
+def _read_parquet(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.read_table(path, partitioning=None)
+
+
+def _read_csv(path: Path, as_text: Sequence[str], delimiter: str | None) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    parsing = csv.ParseOptions(
+        delimiter=_DELIMITERS[path.suffix] if delimiter is None else delimiter, newlines_in_values=True
+    )
+    block = min(path.stat().st_size + 1, _WHOLE_FILE)
+    types = {}
+    if as_text:
+        with csv.open_csv(path, parse_options=parsing) as file:
+            types = {name: pa.string() for name in match_columns(as_text, file.schema.names)}
+    converting = csv.ConvertOptions(strings_can_be_null=True, column_types=types)
+    options = {"parse_options": parsing, "convert_options": converting}
+    try:
+        return csv.read_csv(path, csv.ReadOptions(block_size=block), **options)
+    except pa.ArrowInvalid:  # without threads it tells the row
+        return csv.read_csv(path, csv.ReadOptions(block_size=block, use_threads=False), **options)

@@ -1,0 +1,184 @@
+"""What the columns of a table are for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.tables.encoding import TableEncoding, in_order
+from datamodules.tables.file import as_numbers, as_strings
+from lightning_dc.batch import UNLABELLED, TargetSpec
+from lightning_dc.errors import InputError
+
+Target = Literal["none", "class", "multilabel", "value", "survival"]
+_INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")  # others, such as 007, would not come out as they went in
+_REMEDY = "name another column, or mend the value"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Columns by what they are for.
+
+    Args:
+        columns: names or patterns of the inputs; None for all that have no other role.
+        drop: names or patterns of columns that are no inputs.
+        categorical: names or patterns of inputs that are categorical.
+        label: column of the classes, for evaluation.
+        target: kind of target.
+        target_columns: its columns; of ``survival`` time and event.
+        id_column: column of the ids.
+    """
+
+    columns: list[str] | None
+    drop: list[str]
+    categorical: list[str]
+    label: str | None
+    target: Target
+    target_columns: list[str]
+    id_column: str | None
+
+    @property
+    def names_of_text(self) -> list[str]:
+        """Columns of classes and ids, which are text even where they look like numbers: ``01``."""
+        classes = self.target_columns if self.target == "class" else []
+        return [*classes, *(name for name in (self.label, self.id_column) if name is not None)]
+
+    @property
+    def reserved(self) -> list[str]:
+        """Columns that are no inputs."""
+        return [*self.target_columns, *(name for name in (self.label, self.id_column) if name is not None)]
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """Roles of the columns, the inputs' encoding, and the classes, as the training file has them.
+
+    Args:
+        roles: of the columns.
+        encoding: of the inputs.
+        classes: names of the label's classes.
+        target_classes: names of the classes of a ``class`` target.
+    """
+
+    roles: Roles
+    encoding: TableEncoding
+    classes: list[str]
+    target_classes: list[str]
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> TableSchema:
+        """From :meth:`state_dict`."""
+        return cls(Roles(**state["roles"]), TableEncoding(**state["encoding"]), state["classes"], state["targets"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Roles, encoding and classes, in primitives."""
+        return {
+            "roles": asdict(self.roles),
+            "encoding": self.encoding.state_dict(),
+            "classes": self.classes,
+            "targets": self.target_classes,
+        }
+
+    @property
+    def target_spec(self) -> TargetSpec | None:
+        """What the targets are; None without."""
+        if self.roles.target == "none":
+            return None
+        names = {"class": self.target_classes, "survival": ["time", "event"]}
+        return TargetSpec(self.roles.target, tuple(names.get(self.roles.target, self.roles.target_columns)))
+
+
+def classes_of(table: Any, column: str, path: Path, at_least: int = 1) -> list[str]:
+    """Distinct values of a column, in order.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    classes = in_order(value for value in as_strings(table[column], column, path) if value is not None)
+    if len(classes) < at_least:
+        raise InputError(f"{path}: column {column!r} holds {len(classes)} classes, fewer than {at_least}; name another")
+    return classes
+
+
+def read_labels(table: Any, column: str | None, classes: Sequence[str], path: Path) -> NDArray[np.int64]:
+    """Number of each row's class, -1 where missing; classes that are not known yet have numbers behind the others.
+
+    Returns:
+        (N,).
+    """
+    values = as_strings(table[column], str(column), path)
+    new = [value for value in in_order(value for value in values if value is not None) if value not in set(classes)]
+    number = {value: i for i, value in enumerate([*classes, *new])}
+    return np.array([UNLABELLED if value is None else number[value] for value in values], dtype=np.int64)
+
+
+def read_ids(table: Any, column: str | None, path: Path) -> NDArray[Any]:
+    """Ids of the rows, integers if all are written as such and otherwise strings.
+
+    Returns:
+        (N,).
+
+    Raises:
+        InputError: one is missing, or comes twice; the message names its rows, from 0.
+    """
+    ids = as_strings(table[column], str(column), path)
+    seen: dict[str, int] = {}
+    for row, value in enumerate(ids):
+        if value is None:
+            raise InputError(f"{path}: column {column!r} has no id in row {row}; give one to each")
+        if value in seen:
+            raise InputError(
+                f"{path}: column {column!r} holds the id {value!r} twice, in rows {seen[value]} and {row}; make them "
+                "unique"
+            )
+        seen[value] = row
+    if all(_INTEGER.fullmatch(value) for value in seen):
+        return np.array([int(value) for value in seen])
+    return np.array(list(seen))
+
+
+def read_targets(table: Any, schema: TableSchema, path: Path) -> NDArray[Any] | None:
+    """Targets of the rows, as in :class:`~lightning_dc.batch.Batch`.
+
+    A time or an event that is missing makes both missing.
+
+    Returns:
+        (N,) for classes, otherwise (N, T); None where all are missing.
+
+    Raises:
+        InputError: a value that is no target of the kind; the message names column and row, from 0.
+    """
+    roles = schema.roles
+    if roles.target == "class":
+        column = roles.target_columns[0]
+        labels = read_labels(table, column, schema.target_classes, path)
+        if labels.max() >= len(schema.target_classes):
+            row = int((labels >= len(schema.target_classes)).argmax())
+            raise InputError(
+                f"{path}: column {column!r} holds {str(table[column][row])!r} in row {row}, a class that the training "
+                "data had not; leave the row out"
+            )
+        return labels if labels.max() >= 0 else None
+    columns = [as_numbers(table[name], name, path, _REMEDY).astype(np.float64) for name in roles.target_columns]
+    for name, values in zip(roles.target_columns, columns, strict=True):
+        binary = roles.target == "multilabel" or (roles.target == "survival" and name == roles.target_columns[1])
+        if binary:
+            _refuse(~np.isin(values, (0, 1)) & ~np.isnan(values), values, name, path, "0 and 1 only")
+        elif roles.target == "survival":
+            _refuse(values < 0, values, name, path, "times from 0 on")
+    targets = np.stack(columns, axis=1)
+    if roles.target == "survival":
+        targets[np.isnan(targets).any(axis=1)] = np.nan
+    return None if np.isnan(targets).all() else targets
+
+
+def _refuse(bad: NDArray[np.bool_], values: NDArray[Any], name: str, path: Path, wanted: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(f"{path}: column {name!r} holds {values[row]:g} in row {row}; it must hold {wanted}")

@@ -1,0 +1,232 @@
+"""Tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from datamodules.learning import LearningDataModule
+from datamodules.loading.samples import Samples
+from datamodules.loading.scaling import ScalingName
+from datamodules.messages import listed, some
+from datamodules.tables.encoding import Missing, TableEncoding, Unseen
+from datamodules.tables.file import check_columns, match_columns, read_table, require_column
+from datamodules.tables.schema import Roles, TableSchema, Target, classes_of, read_ids, read_labels, read_targets
+from lightning_dc.batch import TargetSpec
+from lightning_dc.errors import InputError
+
+
+class TableDataModule(LearningDataModule[TableSchema]):
+    """Rows of a CSV, TSV or Parquet file.
+
+    Numeric columns are inputs as they are, categorical ones one-hot. Categories, what is put for missing values and
+    the scaling are learned on the training rows and travel with the checkpoint, as do the roles of the columns: a file
+    that is predicted on has the same inputs, by name and in any order, and may lack labels, targets and ids. Messages
+    count rows from 0, without the header, as the clusters' index does.
+
+    Args:
+        path: the file: ``.csv``, ``.tsv`` or ``.parquet``.
+        test_path: file of a test set.
+        columns: inputs, by name or pattern (``gene_*``); None takes all columns that have no other role.
+        drop: columns that are no inputs, by name or pattern.
+        categorical: inputs that are categorical, by name or pattern; text is refused in the others.
+        label: column of classes, numbers or text, for evaluation. A missing one is unknown.
+        target: what a supervised method learns: one of some classes (``class``), any of some labels (``multilabel``, 0
+            or 1), numbers (``value``), or a time and whether the event has happened by then (``survival``).
+        target_columns: columns of the target: one for ``class``, time and event for ``survival``, any number otherwise.
+            Missing values are missing targets.
+        id_column: column of ids, integers or text, which are written beside the clusters; no two the same.
+        missing: refuse missing inputs (``error``), or put the ``mean``, ``median`` or ``most_frequent`` value of the
+            training rows; of a categorical column it is always the most frequent one.
+        unseen: a category that no training row has is an error, or has zeros for all categories of its column
+            (``zeros``).
+        delimiter: between the fields of a line; None takes a comma, and in a ``.tsv`` file a tab.
+        batch_size: rows in a training batch, over all processes.
+        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled as others are.
+        val_fraction: share of the rows that is held out for validation.
+        keep_on_device: hold the samples on the accelerator.
+
+    Raises:
+        InputError: an argument out of range, a file that can't be read, or columns and values that don't fit.
+    """
+
+    learned_name = "table"
+
+    def __init__(
+        self,
+        path: str,
+        test_path: str | None = None,
+        columns: str | Sequence[str] | None = None,
+        drop: str | Sequence[str] = (),
+        categorical: str | Sequence[str] = (),
+        label: str | None = None,
+        target: Target = "none",
+        target_columns: str | Sequence[str] = (),
+        id_column: str | None = None,
+        missing: Missing = "error",
+        unseen: Unseen = "error",
+        delimiter: str | None = None,
+        batch_size: int = 256,
+        scaling: ScalingName = "standard",
+        val_fraction: float = 0.0,
+        keep_on_device: bool = False,
+    ) -> None:
+        super().__init__(batch_size, scaling, val_fraction, keep_on_device)
+        for name, value, choices in (
+            ("target", target, get_args(Target)),
+            ("missing", missing, get_args(Missing)),
+            ("unseen", unseen, get_args(Unseen)),
+        ):
+            if value not in choices:
+                raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(choices)}")
+        needed = {"none": 0, "class": 1, "survival": 2}.get(target)
+        n_columns = len(listed(target_columns))
+        if n_columns != needed if needed is not None else n_columns == 0:
+            wanted = "time and event" if target == "survival" else "at least one" if needed is None else needed
+            raise InputError(f"target_columns={listed(target_columns)} must be {wanted} with target={target!r}")
+        if delimiter is not None and len(delimiter) != 1:
+            raise InputError(f"delimiter={delimiter!r} must be one character")
+        self.path = Path(path).expanduser()
+        self.test_path = None if test_path is None else Path(test_path).expanduser()
+        self.roles = Roles(
+            None if columns is None else listed(columns),
+            listed(drop),
+            listed(categorical),
+            label,
+            target,
+            listed(target_columns),
+            id_column,
+        )
+        self.missing = missing
+        self.unseen = unseen
+        self.delimiter = delimiter
+
+    @property
+    def _source_files(self) -> Mapping[str, Any]:
+        return {"path": self.path}
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (len(self.feature_names),)
+
+    @property
+    def target_spec(self) -> TargetSpec | None:
+        return self.known().target_spec
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        return self.known().encoding.feature_names
+
+    @property
+    def feature_groups(self) -> Sequence[Sequence[int]]:
+        return self.known().encoding.feature_groups
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Name of each class of the label."""
+        return self.known().classes
+
+    def restore(self, state: dict[str, Any]) -> TableSchema:
+        return TableSchema.restore(state)
+
+    def load(self) -> Samples:
+        if self.learned is None:
+            table = self._read(self.path, self.roles)
+            self.learned = self._learn(table)
+            samples = self._samples(table, self.path, self.learned)
+            self._check_training(samples, self.learned)
+            return samples
+        return self._load_new(self.path)
+
+    def load_test(self) -> Samples | None:
+        return None if self.test_path is None else self._load_new(self.test_path)
+
+    def _read(self, path: Path, roles: Roles) -> Any:
+        return read_table(path, [*roles.categorical, *roles.names_of_text], self.delimiter)
+
+    def _learn(self, table: Any) -> TableSchema:
+        roles, names = self.roles, table.column_names
+        check_columns("columns", roles.columns or [], names, self.path)
+        check_columns("drop", roles.drop, names, self.path)
+        require_column("label", roles.label, names, self.path)
+        require_column("id_column", roles.id_column, names, self.path)
+        if roles.target in ("multilabel", "value"):
+            check_columns("target_columns", roles.target_columns, names, self.path)
+            roles = replace(roles, target_columns=match_columns(roles.target_columns, names))
+        for name in roles.target_columns:
+            require_column("target_columns", name, names, self.path)
+        inputs = _inputs(roles, names)
+        if not inputs:
+            raise InputError(f"{self.path}: no column is left for the inputs of {some(names)}; check columns and drop")
+        check_columns("categorical", roles.categorical, inputs, self.path)
+        rows = self.training_rows(table.num_rows)
+        training_rows = None if rows is None else rows.numpy()
+        categorical = match_columns(roles.categorical, inputs)
+        return TableSchema(
+            roles,
+            TableEncoding.learn(table, inputs, categorical, training_rows, self.missing, self.path),
+            classes_of(table, roles.label, self.path) if roles.label is not None else [],
+            classes_of(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
+        )
+
+    def _load_new(self, path: Path) -> Samples:
+        """Samples of a file that nothing is learned of; it may lack what is no input."""
+        schema = self.known()
+        learned, own = schema.roles, self.roles
+        roles = replace(
+            learned,
+            drop=[*learned.drop, *own.drop],
+            label=learned.label if own.label is None else own.label,
+            id_column=learned.id_column if own.id_column is None else own.id_column,
+        )
+        table = self._read(path, roles)
+        names = table.column_names
+        if own.label != learned.label:
+            require_column("label", own.label, names, path)
+        if own.id_column != learned.id_column:
+            require_column("id_column", own.id_column, names, path)
+        inputs = schema.encoding.columns
+        missing = [name for name in inputs if name not in names]
+        if missing:
+            raise InputError(f"{path}: lacks {some(missing)}, which the training data had; add what is missing")
+        extra = [name for name in _inputs(roles, [n for n in names if n not in learned.reserved]) if name not in inputs]
+        if extra:
+            raise InputError(f"{path}: has {some(extra)}, which the training data had not; name what is new in drop")
+        return self._samples(table, path, replace(schema, roles=roles))
+
+    def _samples(self, table: Any, path: Path, schema: TableSchema) -> Samples:
+        roles, names = schema.roles, table.column_names
+        x = schema.encoding(table, path, self.unseen)
+        has_targets = roles.target != "none" and set(roles.target_columns) <= set(names)
+        return Samples(
+            x,
+            read_labels(table, roles.label, schema.classes, path) if roles.label in names else None,
+            read_targets(table, schema, path) if has_targets else None,
+            read_ids(table, roles.id_column, path) if roles.id_column in names else None,
+        )
+
+    def _check_training(self, samples: Samples, schema: TableSchema) -> None:
+        """Check what can be trained on; the base does so, too, but it can't name the columns."""
+        if schema.roles.target != "none" and samples.targets is None:
+            raise InputError(f"{self.path}: {some(schema.roles.target_columns)} hold no target in any row; mend them")
+        rows, x = self.training_rows(len(samples.x)), np.asarray(samples.x)
+        training = x if rows is None else x[rows.numpy()]
+        constant = np.flatnonzero(training.min(axis=0) == training.max(axis=0)).tolist()
+        if len(constant) == x.shape[1]:
+            raise InputError(f"{self.path}: every input holds one value only in the training rows; check the file")
+        if self.scaling_name == "standard" and constant:
+            raise InputError(
+                f"{self.path}: {some([schema.encoding.feature_names[i] for i in constant])} hold one value only in the "
+                "training rows, so scaling='standard' would divide by 0; name them in drop, or use scaling='rms'"
+            )
+
+
+def _inputs(roles: Roles, names: Sequence[str]) -> list[str]:
+    """Columns that are inputs by their name."""
+    chosen = list(names) if roles.columns is None else match_columns(roles.columns, names)
+    others = {*roles.reserved, *match_columns(roles.drop, names)}
+    return [name for name in chosen if name not in others]

@@ -1,0 +1,115 @@
+"""The rules by which `lightning-dc select` chooses."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lightning_dc.errors import InputError
+from lightning_dc.functional import adjusted_rand_index, contingency_table
+from lightning_dc.reports.run_folder import Run
+
+
+class Setting(NamedTuple):
+    """A point of the grid; None leaves a value to the configuration."""
+
+    k: int | None
+    alpha: float | None
+    beta: float | None
+
+    def flags(self, configuration: Mapping[str, Any]) -> list[str]:
+        """Arguments of ``lightning-dc fit``.
+
+        Args:
+            configuration: what is fitted, as ``lightning-dc fit --print_config`` has it.
+        """
+        flags = [] if self.k is None else [f"--model.n_clusters={self.k}"]
+        for phase, values in (
+            ("pretraining", {"sparsity": self.alpha}),
+            ("joint", {"sparsity": self.alpha, "distance": self.beta}),
+        ):
+            weights = configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {})
+            for term, value in values.items():
+                if value is not None:
+                    end = ".end" if _is_ramp(weights.get(term)) else ""
+                    flags.append(f"--model.{phase}.loss_weights.{term}{end}={value}")
+        return flags
+
+
+class Scores(NamedTuple):
+    """What the runs of a setting say together: means over resamples, and the standard error of the loss."""
+
+    setting: Setting
+    silhouette: float
+    stability: float
+    loss: float
+    loss_error: float
+    n_selected: float
+
+
+def agreement(first: Run, second: Run) -> float:
+    """ARI of two clusterings on the samples that both have."""
+    _, own, other = np.intersect1d(first.ids.numpy(), second.ids.numpy(), return_indices=True)
+    a, b = first.labels[own], second.labels[other]
+    return adjusted_rand_index(contingency_table(a, b, int(a.max()) + 1, int(b.max()) + 1).numpy())
+
+
+def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
+    """Scores of a setting from its runs, at least two."""
+    losses = np.array([run.loss for run in runs])
+    return Scores(
+        setting,
+        silhouette=float(np.mean([run.silhouette for run in runs])),
+        stability=float(np.mean([agreement(a, b) for a, b in itertools.combinations(runs, 2)])),
+        loss=float(losses.mean()),
+        loss_error=float(losses.std(ddof=1) / np.sqrt(len(losses))),
+        n_selected=float(np.mean([np.nan if run.selected is None else len(run.selected) for run in runs])),
+    )
+
+
+def choose(scores: Sequence[Scores]) -> Scores:
+    """The best K by the mean of silhouette and stability, then the one-standard-error rule for alpha and beta.
+
+    Raises:
+        InputError: no setting has a silhouette, or alpha or beta is to be chosen and no setting of the best K has a
+            held-out loss.
+    """
+    by_k: dict[int | None, list[Scores]] = {}
+    for score in scores:
+        if math.isfinite(_quality(score)):
+            by_k.setdefault(score.setting.k, []).append(score)
+    if not by_k:
+        raise InputError("no setting has more than one cluster in each resample; choose other values of k")
+    candidates = max(by_k.values(), key=lambda usable: np.mean([_quality(score) for score in usable]))
+    measured = [score for score in candidates if math.isfinite(score.loss)]
+    if not measured:
+        if any(value is not None for score in candidates for value in score.setting[1:]):
+            raise InputError(
+                "alpha and beta are chosen by the held-out loss of the task, but no run of the best k "
+                f"({candidates[0].setting.k}) has logged one that is finite as val/task; leave --alpha and --beta out, "
+                "or give data with targets in the held-out rows"
+            )
+        return candidates[0]
+    best = min(measured, key=lambda score: score.loss)
+    near = [score for score in measured if score.loss <= best.loss + best.loss_error]
+    return max(near, key=lambda score: (score.setting.alpha or 0.0, score.setting.beta or 0.0))
+
+
+def _quality(score: Scores) -> float:
+    return (score.silhouette + score.stability) / 2
+
+
+def selection_shares(runs: Sequence[Run]) -> dict[str, float]:
+    """Selection share: of the runs, those that kept an input; of inputs kept at least once, the most frequent first."""
+    kept = [name for run in runs for name in run.selected or ()]
+    shares = {name: kept.count(name) / len(runs) for name in dict.fromkeys(kept)}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _is_ramp(weight: Any) -> bool:
+    """Whether a loss weight, in primitives, is a schedule with an end."""
+    return isinstance(weight, Mapping) and "end" in weight.get("init_args", {})

@@ -1,0 +1,245 @@
+"""`fit`, `validate`, `test` and `predict`: LightningCLI with links, and checkpoints that give way to flags."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+import datamodules  # noqa: F401 - makes the short names of the DataModules known
+from lightning_dc.batch import Preprocessor, TargetSpec
+from lightning_dc.cli.flags import (
+    phases_with_a_loss_weight,
+    split_configs,
+    value_of,
+    with_nulls_of_phases,
+)
+from lightning_dc.errors import InputError
+from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
+from lightning_dc.reports.files import check_writable_folder
+from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
+from lightning_dc.training.hyperparameters import as_config
+
+_LINKED = ("input_shape", "target_spec", "feature_groups")
+_DESCRIPTION = """Deep clustering with PyTorch Lightning.
+Beside the subcommands below there is `lightning-dc select`, which fits a model many times and chooses the number of
+clusters and other settings (lightning-dc select --help)."""
+_CKPT_PATH = "ckpt_path"
+_INIT_FROM = "init_from"
+
+
+class OneLineParser(LightningArgumentParser):
+    """Says what is wrong in one line, without the usage of three hundred options before it."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
+        lines = [line.strip() for line in message.splitlines()]
+        kept = [line for line in lines if line and not re.match(noise, line)]
+        short = re.sub(r"\. Got value: Namespace\(.*", "", " ".join(kept))
+        sys.stderr.write(f"lightning-dc: error: {short} (see lightning-dc fit --help, or --model.help DEC)\n")
+        raise SystemExit(2)
+
+
+class ClusteringCLI(LightningCLI):
+    """LightningCLI for methods and DataModules of deep clustering."""
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self._args = with_nulls_of_phases(args)
+        super().__init__(
+            ClusteringModule,
+            pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_kwargs={"overwrite": True},  # before_fit has seen that there is none, or that it is resumed
+            parser_class=OneLineParser,
+            parser_kwargs={"description": _DESCRIPTION},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                "max_epochs": -1,
+                "logger": {
+                    "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
+                    "init_args": {"save_dir": "runs", "name": "run", "default_hp_metric": False},
+                },
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+            },
+            args=self._args,
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The subcommand that is asked for, where one is: the options of each take as long as those of another."""
+        known = LightningCLI.subcommands()
+        asked = self._args[0] if self._args else None
+        return {asked: known[asked]} if asked in known else known
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        for name in _LINKED:  # a model takes those that it has an argument for
+            parser.link_arguments(
+                "data",
+                f"model.init_args.{name}",
+                compute_fn=functools.partial(self._described, name),
+                apply_on="instantiate",
+            )
+
+    def _described(self, name: str, data: Any) -> Any:
+        """What the data say of themselves, after a checkpoint has said what becomes of them: vocabulary, categories."""
+        path = self.config[self.subcommand].get(_CKPT_PATH)
+        checkpoint = read_checkpoint(path, _CKPT_PATH) if path is not None and Path(path).is_file() else {}
+        state = checkpoint.get("lightning_dc", {}).get("preprocessing")
+        if state and isinstance(data, Preprocessor):
+            data.load_preprocessing_state(state)
+        if name == "input_shape":
+            return data.input_shape
+        described = getattr(data, name, None)  # a DataModule of the user's own may have none
+        if described is None and self.subcommand != "fit":  # new samples may lack what the model has learned
+            described = checkpoint.get("hyper_parameters", {}).get(name)
+            if isinstance(described, Mapping):
+                described = TargetSpec(**described)
+        return described
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        configs, flags = split_configs(self._args[1:])
+        path = value_of(f"--{_CKPT_PATH}", flags)
+        if path is not None and not configs and value_of("--model", flags) is None:
+            args = self._with_checkpoint(Path(path))  # the checkpoint says what the model is
+        phases = phases_with_a_loss_weight(flags)
+        if phases:  # what the flag does not name keeps the method's default, unless a file says otherwise
+            silent = [arg for arg in args if not arg.startswith("--print_config")]
+            model = parser.parse_args(silent)[args[0]]["model"]
+            args = [args[0], "--config", _default_loss_weights(model["class_path"], phases), *args[1:]]
+        self.config = parser.parse_args(args)  # Lightning's own warns when the process has arguments, too
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
+        if subcommand == "fit":
+            parser.add_lightning_class_args(RunSummary, "summary")
+            parser.add_lightning_class_args(OutcomeTables, "outcomes")
+            parser.add_lightning_class_args(FeatureTable, "features")
+            parser.add_argument(
+                f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
+            )
+        else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
+            for name in ("summary", "outcomes", "features"):
+                parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
+            parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
+        if subcommand == "predict":
+            parser.add_lightning_class_args(PredictionWriter, "output")
+            parser.set_defaults({"output.path": "predictions.parquet", "return_predictions": False})
+        return parser
+
+    def _parse_ckpt_path(self) -> None:
+        """Take the model from the checkpoint, under whatever was said on the command line.
+
+        Lightning lets the checkpoint override flags. Here the order is: configuration files, then the checkpoint, then
+        flags.
+        """
+        subcommand = self.config.get("subcommand")
+        path = self.config[subcommand].get(_CKPT_PATH) if subcommand else None
+        if path is None or path in ("best", "last", "hpc"):
+            return
+        named = self.config[subcommand].get("model")
+        class_path = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"].get("_class_path")
+        if class_path is not None and _is_same_class(named.class_path, class_path):
+            self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
+
+    def _with_checkpoint(self, path: Path) -> list[str]:
+        """Arguments with the model of a checkpoint between configuration files and flags."""
+        hparams = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
+        class_path = hparams.get("_class_path")
+        init_args = {key: value for key, value in hparams.items() if key not in _LINKED and not key.startswith("_")}
+        configs, flags = split_configs(self._args[1:])
+        model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
+        return [self._args[0], *configs, "--config", model, *flags]
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        if self.subcommand != "fit":
+            self.save_config_callback = None
+            if config[_CKPT_PATH] is None:
+                raise InputError(
+                    f"{self.subcommand} needs a trained model; add --ckpt_path with the checkpoint of a fit"
+                )
+        trainer = config["trainer"]
+        if trainer["accelerator"] == "auto" and torch.backends.mps.is_available():
+            trainer["accelerator"] = "cpu"  # MPS has no float64, in which sums over the data set are kept
+        if self.subcommand == "predict":
+            trainer["logger"] = False
+
+    def before_fit(self) -> None:
+        """Take a given autoencoder; refuse to write where nothing can be written, and into the folder of a run."""
+        init_from = self._get(self.config, _INIT_FROM)
+        if init_from is not None:
+            self.model.init_autoencoder(init_from)
+        if self.trainer.global_rank != 0 or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for logger in self.trainer.loggers:
+            if logger.save_dir is not None:
+                check_writable_folder(Path(logger.save_dir), "trainer.logger.init_args.save_dir")
+        folder = self.trainer.log_dir
+        if folder is None or self._get(self.config, _CKPT_PATH) is not None:
+            return
+        check_writable_folder(Path(folder), "trainer.default_root_dir")
+        names = ("config.yaml", self._get(self.config, "summary")["file_name"])
+        if any((Path(folder) / name).exists() for name in names):
+            raise InputError(
+                f"the run {folder!r} exists; choose another trainer.logger.init_args.version, or continue it with "
+                "--ckpt_path"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        trainer = self._get(self.config_init, "trainer")
+        callbacks = trainer.get("callbacks") or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if trainer.get("enable_progress_bar") is not False and not has_bar:
+            callbacks.append(ClusteringProgressBar())
+        if self.subcommand != "fit":
+            callbacks = [callback for callback in callbacks if not isinstance(callback, ModelCheckpoint)]
+            kwargs["enable_checkpointing"] = False
+        elif trainer.get("enable_checkpointing") is not False and not any(
+            isinstance(callback, ModelCheckpoint) for callback in callbacks
+        ):
+            # One file, replaced in one move at the end of each epoch.
+            callbacks.append(
+                ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+            )
+        return super().instantiate_trainer(**{**kwargs, "callbacks": callbacks})
+
+
+def _is_same_class(path: str, other: str) -> bool:
+    """Two import paths may lead to one class."""
+    try:
+        return _import(path) is _import(other)
+    except (ImportError, AttributeError):
+        return False
+
+
+def _import(path: str) -> Any:
+    module, _, attribute = path.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _default_loss_weights(class_path: str, phases: Sequence[str]) -> str:
+    """Configuration of a method with the loss weights that these phases have by default."""
+    parameters = inspect.signature(_import(class_path)).parameters
+    defaults = {phase: parameters[phase].default for phase in phases if phase in parameters}
+    init_args = {
+        phase: {"loss_weights": as_config(config.loss_weights, phase)}
+        for phase, config in defaults.items()
+        if isinstance(config, PhaseConfig)
+    }
+    return yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}}, sort_keys=False)

@@ -1,0 +1,88 @@
+"""Arguments of the command line before they are parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from lightning_dc.configs import find_config
+from lightning_dc.training.phase import OPTIONAL
+
+_OF_A_PHASE = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.(?P<argument>\w+)")
+_LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
+_NULLS = ("null", "Null", "NULL", "~")
+
+
+def with_shipped_configs(args: Sequence[str]) -> list[str]:
+    """Replace bare names of shipped configurations by their paths."""
+    resolved: list[str] = []
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        if resolved and resolved[-1] in ("--config", "-c"):
+            resolved.append(str(find_config(arg)))
+        elif name == "--config" and equals:
+            resolved += ["--config", str(find_config(value))]
+        else:
+            resolved.append(arg)
+    return resolved
+
+
+def with_nulls_of_phases(args: Sequence[str]) -> list[str]:
+    """Write a null for an optional argument of a phase as a mapping.
+
+    jsonargparse (4.53) hands a value to the parser of the inner argument as text, and the text of None is no null.
+
+    Example:
+        >>> with_nulls_of_phases(["fit", "--model.pretraining.lr_schedule", "null", "--model.joint.dropout=null"])
+        ['fit', '--model.pretraining={lr_schedule: null}', '--model.joint.dropout=null']
+    """
+    joined: list[str] = []
+    for arg in args:
+        if arg in _NULLS and joined and _OF_A_PHASE.fullmatch(joined[-1]):
+            joined[-1] += f"={arg}"
+        else:
+            joined.append(arg)
+    return [_as_mapping(arg) for arg in joined]
+
+
+def _as_mapping(arg: str) -> str:
+    name, _, value = arg.partition("=")
+    found = _OF_A_PHASE.fullmatch(name)
+    if found is None or value not in _NULLS or found["argument"] not in OPTIONAL:
+        return arg
+    return f"--model.{found['phase']}={{{found['argument']}: null}}"
+
+
+def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Configuration files, and everything else."""
+    configs: list[str] = []
+    flags: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        if arg in ("--config", "-c"):
+            configs += [arg, next(rest)]
+        else:
+            flags.append(arg)
+    return configs, flags
+
+
+def value_of(name: str, flags: Sequence[str]) -> str | None:
+    """Value of a flag, the last if it is given twice."""
+    value = None
+    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
+        if flag == name:
+            value = following
+        elif flag.startswith(f"{name}="):
+            value = flag.removeprefix(f"{name}=")
+    return value
+
+
+def phases_with_a_loss_weight(flags: Sequence[str]) -> list[str]:
+    """Arguments of the model of which a flag sets the weight of a single loss term.
+
+    Example:
+        >>> phases_with_a_loss_weight(["--model.joint.loss_weights.task=2", "--model.clustering.loss_weights={kl: 1}"])
+        ['joint']
+    """
+    found = [match["phase"] for match in map(_LOSS_WEIGHT.match, flags) if match is not None]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,218 @@
+"""Choice of the number of clusters, and of what else a run can be given, by many runs over resamples."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import itertools
+import logging
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import yaml
+
+from lightning_dc.cli.choice import Scores, Setting, choose, selection_shares, summarize
+from lightning_dc.errors import InputError
+from lightning_dc.reports.files import whole_csv
+from lightning_dc.reports.run_folder import Run, read_run
+
+_FORMATS = ("", ".4f", ".4f", ".3g", ".2g", ".1f", "")  # a loss may be tiny
+_HELP = """Fit a model many times and choose its settings.
+
+  lightning-dc select --config dec_digits --k 8 9 10 11 12 --resamples 5
+  lightning-dc select --config deeptype_synthetic --k 2 3 4 5 6 --alpha 0.5 1 2 --beta 0.1 0.2 -- --data.n_subtypes=2
+
+Each setting of the grid is fitted on so many resamples by repeated random hold-out: for each seed another random share
+of the training rows is held out. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters are
+scored by the silhouette of the representation, and by stability, the mean ARI of the clusters of two resamples on the
+samples that both have. A setting is usable if no resample has ended in a single cluster. K is that of the best mean of
+the two scores over all usable settings with that K, whatever their alpha and beta. alpha and beta, the weights of
+sparsity and distance of DeepType, follow the one-standard-error rule: the sparsest setting (the largest alpha, then the
+largest beta) whose held-out loss of the task is within one standard error of the best one, among the usable ones of
+that K. Where the configuration has a schedule with an `end` for one of these weights, the value becomes its end, so a
+ramp stays a ramp; otherwise it is the weight. scores.csv is written anew after each setting.
+
+With inputs that a model can drop, the selection share of each input is written, too: the share of the runs of the
+chosen setting that kept it. It is the selection probability of stability selection (Meinshausen and Buehlmann 2010,
+https://doi.org/10.1111/j.1467-9868.2010.00740.x) only with --hold-out 0.5 and many resamples, 50 or more.
+
+What follows -- goes to every run of lightning-dc fit.
+"""
+
+
+def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
+    """Run ``lightning-dc select``.
+
+    Args:
+        args: what follows ``select``.
+        fit: runs ``lightning-dc`` with arguments.
+
+    Raises:
+        InputError: an argument out of range, the folder has been written before, or no setting can be chosen.
+    """
+    split = list(args).index("--") if "--" in args else len(args)
+    options = _parser().parse_args(args[:split])
+    _check(options)
+    folder = Path(options.output)
+    if any((folder / name).exists() for name in ("scores.csv", "runs")):
+        raise InputError(
+            f"output={str(folder)!r} holds another selection, perhaps an unfinished one; choose another folder with "
+            "--output, or remove this one"
+        )
+    base = ["--config", options.config, *args[split + 1 :]]
+    configuration = _configuration(base, fit)
+    grid = [
+        Setting(*values)
+        for values in itertools.product(
+            *(dict.fromkeys(v or [None]) for v in (options.k, options.alpha, options.beta)),
+        )
+    ]
+    runs: dict[Setting, list[Run]] = {}
+    scores: list[Scores] = []
+    for i, setting in enumerate(grid):
+        runs[setting] = []
+        for seed in range(options.resamples):
+            print(
+                f"Setting {i + 1} of {len(grid)}, resample {seed + 1} of {options.resamples}: {_name(setting)}",
+                flush=True,
+            )
+            name = {"save_dir": str(folder / "runs"), "name": f"setting-{i}", "version": seed}
+            with _silence():
+                fit(
+                    [
+                        *("fit", *base, *setting.flags(configuration)),
+                        *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
+                        *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
+                        *("--summary.file_name=clusters.parquet", "--summary.embedding=true"),  # what read_run needs
+                        "--features.file_name=features.csv",
+                        *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
+                    ]
+                )
+            runs[setting].append(read_run(folder / "runs" / f"setting-{i}" / f"version_{seed}", seed))
+        scores.append(summarize(setting, runs[setting]))
+        _write_scores(folder, scores, None)
+    chosen = choose(scores)
+    _write_scores(folder, scores, chosen)
+    _write_shares(folder, runs[chosen.setting])
+    _draw(folder / "scores.png", scores, chosen)
+    _print(scores, chosen)
+    print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}. To fit it:")
+    print(f"  lightning-dc fit {shlex.join([*base, *chosen.setting.flags(configuration)])}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the other subcommands do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see lightning-dc select --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("lightning-dc select", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="configuration of lightning-dc fit, a file or a shipped name")
+    parser.add_argument("--k", type=int, nargs="+", help="numbers of clusters")
+    parser.add_argument(
+        "--alpha", type=float, nargs="+", help="weights of sparsity, or ends of its ramp, in both phases of DeepType"
+    )
+    parser.add_argument("--beta", type=float, nargs="+", help="weights of distance, in the joint phase of DeepType")
+    parser.add_argument("--resamples", type=int, default=5, help="fits of each setting (5)")
+    parser.add_argument("--hold-out", type=float, default=0.2, help="share of rows that a resample leaves out (0.2)")
+    parser.add_argument("--output", default="runs/select", help="folder of the scores and of the runs (runs/select)")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.resamples < 2 or not 0.0 < options.hold_out < 1.0:
+        raise InputError(
+            f"resamples={options.resamples} must be at least 2, and hold_out={options.hold_out} lie in (0, 1)"
+        )
+    if any(k < 2 for k in options.k or ()):
+        raise InputError(f"k={options.k} are numbers of clusters and must each be at least 2")
+    for name in ("alpha", "beta"):
+        values = getattr(options, name) or ()
+        if not all(math.isfinite(value) and value >= 0 for value in values):
+            raise InputError(f"{name}={values} are weights and must be finite and not negative")
+
+
+def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dict[str, Any]:
+    """The configuration of all runs, with everything that the command line fills in; a slip in it is reported."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            fit(["fit", *base, "--print_config"])
+    except SystemExit as end:
+        if end.code:
+            raise
+    configuration: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return configuration
+
+
+def _name(setting: Setting) -> str:
+    named = {key: value for key, value in setting._asdict().items() if value is not None}
+    return ", ".join(f"{key} {value}" for key, value in named.items()) or "as configured"
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):
+        logging.disable(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def _row(score: Scores) -> dict[str, Any]:
+    return score.setting._asdict() | {key: value for key, value in score._asdict().items() if key != "setting"}
+
+
+def _write_scores(folder: Path, scores: Sequence[Scores], chosen: Scores | None) -> None:
+    """Write the table in one move, so that a selection that is cut short leaves the settings before it."""
+    with whole_csv(folder / "scores.csv") as file:
+        writer = csv.DictWriter(file, [*_row(scores[0]), "chosen"])
+        writer.writeheader()
+        writer.writerows(_row(score) | {"chosen": int(score is chosen)} for score in scores)
+
+
+def _write_shares(folder: Path, runs: Sequence[Run]) -> None:
+    shares = selection_shares(runs)
+    if shares:
+        with whole_csv(folder / "features.csv") as file:
+            table = csv.writer(file)
+            table.writerow(["feature", "share"])
+            table.writerows(shares.items())
+
+
+def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
+    from matplotlib.figure import Figure
+
+    names = [_name(score.setting) for score in scores]
+    losses, errors = ([getattr(score, key) for score in scores] for key in ("loss", "loss_error"))
+    has_loss = bool(np.isfinite(losses).any())
+    figure = Figure(figsize=(4.0 + 0.4 * len(scores), 6.0 if has_loss else 4.5), layout="constrained")
+    # Losses are on another scale than scores.
+    panels = figure.subplots(2 if has_loss else 1, 1, sharex=True, squeeze=False)[:, 0]
+    for key in ("silhouette", "stability"):
+        panels[0].plot(names, [getattr(score, key) for score in scores], marker="o", label=key)
+    if has_loss:
+        panels[1].errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
+    for axes in panels:
+        axes.axvline(list(scores).index(chosen), color="grey", linestyle=":", label="chosen")
+        axes.legend()
+    for label in panels[-1].get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")
+    figure.savefig(path)
+
+
+def _print(scores: Sequence[Scores], chosen: Scores) -> None:
+    from tabulate import tabulate
+
+    rows = [[_name(score.setting), *score[1:], "chosen" if score is chosen else ""] for score in scores]
+    headers = ["setting", "silhouette", "stability", "held-out loss", "its error", "inputs", ""]
+    print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=_FORMATS))

@@ -1,0 +1,15 @@
+"""Reports: what people see of a run, while it runs and at its end."""
+
+from lightning_dc.reports.feature_table import FeatureTable
+from lightning_dc.reports.outcome_tables import OutcomeTables
+from lightning_dc.reports.prediction_writer import PredictionWriter
+from lightning_dc.reports.progress_bar import ClusteringProgressBar
+from lightning_dc.reports.run_summary import RunSummary
+
+__all__ = [
+    "ClusteringProgressBar",
+    "FeatureTable",
+    "OutcomeTables",
+    "PredictionWriter",
+    "RunSummary",
+]

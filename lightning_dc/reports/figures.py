@@ -1,0 +1,58 @@
+"""Figures that reports draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_LETTERS = 40  # of a name, drawn
+_MOST_TICKS = 40
+
+
+def draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor) -> Figure:
+    """Draw the importance of inputs beside their standardised differences in each cluster.
+
+    Args:
+        names: name of each input, (F,).
+        importance: of each input, (F,); None leaves its panel out.
+        differences: standardised difference of each input in each cluster, (K, F).
+    """
+    from matplotlib.figure import Figure
+
+    drawn = [_shortened(name) for name in names]
+    n_clusters, n_panels = len(differences), 1 if importance is None else 2
+    widths = [3.5, max(3.0, 0.35 * min(n_clusters, _MOST_TICKS))][-n_panels:]  # inches
+    size = (1.5 + 0.1 * max(map(len, drawn)) + sum(widths), max(1.5 + 0.25 * len(drawn), 3.0))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, n_panels, sharey=True, squeeze=False, width_ratios=widths)[0]
+    if importance is not None:
+        panels[0].barh(range(len(drawn)), importance.numpy())
+        panels[0].set_xlabel("importance")
+        panels[0].ticklabel_format(axis="x", scilimits=(-2, 3))  # those of a ridge are small: long numbers overlap
+    heat, limit = panels[-1], _colour_limit(differences)
+    image = heat.imshow(
+        differences.clamp(-limit, limit).T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit
+    )
+    for k, j in differences.isinf().nonzero().tolist():
+        sign = "∞" if differences[k, j] > 0 else "-∞"
+        heat.text(k, j, sign, color="white", ha="center", va="center", clip_on=True)
+    panels[0].set_yticks(range(len(drawn)), drawn, parse_math=False)  # a name may have dollars
+    heat.set_xlabel("cluster")
+    heat.set_xticks(range(0, n_clusters, -(-n_clusters // _MOST_TICKS)))
+    figure.colorbar(image, ax=heat, label="standardised difference")
+    return figure
+
+
+def _shortened(name: str) -> str:
+    """A name that fits beside a figure: of a long one both ends, since names often differ in the last letters."""
+    half = _MOST_LETTERS // 2
+    return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[1 - half :]}"
+
+
+def _colour_limit(differences: Tensor) -> float:
+    """Largest finite difference, which gets the darkest colour; 1 if there is none but 0."""
+    return float(differences.abs().where(differences.isfinite(), 0.0).max()) or 1.0

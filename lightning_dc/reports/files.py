@@ -1,0 +1,68 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_dc.errors import InputError
+
+_ENDINGS = (".parquet", ".npz")
+
+
+def check_ending(path: str | Path, argument: str, endings: Sequence[str] = _ENDINGS) -> None:
+    """Check that a file has an ending that names its format.
+
+    Args:
+        path: the file.
+        argument: what error messages call it.
+        endings: those that it may have; by default those of files of predictions.
+
+    Raises:
+        InputError: another ending.
+    """
+    if Path(path).suffix not in endings:
+        raise InputError(f"{argument}={str(path)!r} must end in {' or '.join(endings)}")
+
+
+def check_writable_folder(folder: Path, argument: str) -> None:
+    """Create a folder where needed, and check that files can be written there.
+
+    Raises:
+        InputError: they can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{argument}: the folder {str(folder)!r} can't be written ({error.strerror}); choose another one"
+        ) from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Any]:
+    """A binary file under another name that takes its own when all is written; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+@contextmanager
+def whole_csv(path: Path) -> Iterator[Any]:
+    """A text file for a CSV writer, as :func:`whole_file`."""
+    with whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        yield text

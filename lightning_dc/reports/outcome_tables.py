@@ -1,0 +1,132 @@
+"""The end of a fit: clusters against the targets of the data."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
+from lightning_dc.distributed import failing_together
+from lightning_dc.reports.files import check_ending, whole_csv
+from lightning_dc.reports.outcomes import OutcomeTable, outcome_tables
+from lightning_dc.reports.survival import check_lifelines, concordance, kaplan_meier_figure
+from lightning_dc.training import (
+    ClusteringModule,
+    TargetPredictor,
+    assign_all,
+    clustering_module,
+    predict_all,
+    record,
+    record_figure,
+    training_loader,
+)
+
+
+class OutcomeTables(Callback):
+    """Tables of the final clusters against the targets of the DataModule, if it has any, whatever the method.
+
+    Classes and labels: contingency with a chi-square test; values: analysis of variance and Kruskal-Wallis; survival:
+    log-rank test and Kaplan-Meier curves, and Harrell's concordance index where the method predicts it. Of the training
+    set (``train``), and of the samples that validate a fit (``val``), which no method trains on. The file has a row a
+    cluster and one of all samples, with the tests.
+
+    The tests are those of clusters that are given. Where targets have shaped the clusters, only the p-value of ``val``
+    says something.
+
+    Args:
+        file_name: file of the tables in the run's folder, ``.csv``; None leaves tables and figures out.
+
+    Raises:
+        InputError: another ending.
+    """
+
+    def __init__(self, file_name: str | None = "outcomes.csv") -> None:
+        if file_name is not None:
+            check_ending(file_name, "outcomes.file_name", [".csv"])
+        self.file_name = file_name
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        spec = self._spec(trainer)
+        if stage == "fit" and spec is not None and spec.kind == "survival":
+            check_lifelines()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module, spec = clustering_module(pl_module), self._spec(trainer)
+        if spec is None or module.assignments is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder = trainer.log_dir  # on every rank: it is a broadcast
+        rows: list[dict[str, Any]] = []
+        for samples, loader in _loaders(module):
+            for table in self._tables(module, loader, spec, samples):
+                _print(samples, table)
+                prefix = f"final/{samples}_{table.target}"
+                record(module, {f"{prefix}_{name}": value for name, value in table.tests.items()})
+                rows += _rows(samples, table)
+        with failing_together(module.device):
+            if rows and folder is not None and self.file_name is not None:
+                _write(Path(folder) / self.file_name, rows)
+
+    def _tables(
+        self, module: ClusteringModule, loader: SampleLoader, spec: TargetSpec, samples: str
+    ) -> list[OutcomeTable]:
+        """Tables on the first process, none on the others."""
+        full = assign_all(module, loader)
+        log_risk = None
+        if spec.kind == "survival" and isinstance(module, TargetPredictor):
+            log_risk = predict_all(module, module.predict_target, loader)
+        if full.targets is None or not module.trainer.is_global_zero:
+            return []
+        clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()
+        tables = outcome_tables(clusters, targets, spec, module.head.n_clusters)
+        if spec.kind == "survival":
+            time, event = targets.T
+            title = f"Clusters and survival, {samples}"
+            record_figure(module, f"survival/{samples}", kaplan_meier_figure(clusters, time, event, title))
+            if log_risk is not None:
+                index = concordance(log_risk[:, 0].double().cpu().numpy(), time, event)
+                tables = [table._replace(tests={**table.tests, "concordance": index}) for table in tables]
+        return tables
+
+    def _spec(self, trainer: pl.Trainer) -> TargetSpec | None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return data.target_spec if self.file_name is not None and isinstance(data, DataDescription) else None
+
+
+def _loaders(module: ClusteringModule) -> Iterator[tuple[str, SampleLoader]]:
+    yield "train", training_loader(module)
+    held_out = module.trainer.val_dataloaders
+    if isinstance(held_out, SampleLoader):
+        yield "val", held_out
+
+
+def _rows(samples: str, table: OutcomeTable) -> Iterator[dict[str, Any]]:
+    place = {"samples": samples, "target": table.target}
+    for k, statistics in enumerate(table.clusters):
+        yield place | {"cluster": k} | dict(statistics)
+    yield place | {"cluster": "all"} | dict(table.total) | dict(table.tests)
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = dict.fromkeys(name for row in rows for name in row)
+    with whole_csv(path) as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _print(samples: str, table: OutcomeTable) -> None:
+    from tabulate import tabulate
+
+    rows = [[name, *map(_number, row.values())] for name, row in [*enumerate(table.clusters), ("all", table.total)]]
+    tests = ", ".join(f"{name} {_number(value)}" for name, value in table.tests.items())
+    print(f"\nClusters and {table.target}, {samples}: {tests}")
+    print(tabulate(rows, ["cluster", *table.total], tablefmt="simple_outline", disable_numparse=True))
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,33 @@
+"""What a person sees while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from lightning_dc.training import clustering_module
+
+
+class ClusteringProgressBar(TQDMProgressBar):
+    """Lightning's bar with the phase, the loss and the share of labels that the last refresh changed.
+
+    Args:
+        refresh_rate: steps between two updates of the bar; each costs about a tenth of a millisecond.
+    """
+
+    def __init__(self, refresh_rate: int = 50) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        module = clustering_module(pl_module)
+        items["phase"] = module.phase.name
+        loss = trainer.callback_metrics.get("train/loss")
+        if loss is not None:
+            items["loss"] = f"{float(loss):.4f}"
+        if module.assignments is not None and module.assignments.changed is not None:
+            items["changed"] = f"{module.assignments.changed:.2%}"
+        return items

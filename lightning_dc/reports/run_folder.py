@@ -1,0 +1,55 @@
+"""Reading the folder of a finished run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+_MOST_SAMPLES = 2000  # of the silhouette, whose time grows with their square
+
+
+class Run(NamedTuple):
+    """One fit of a setting.
+
+    Attributes:
+        ids: id of each training sample, (n,).
+        labels: its cluster, (n,).
+        silhouette: mean silhouette of the representation.
+        loss: held-out loss of the task; NaN without one.
+        selected: names of the inputs that were kept; None where a method keeps all.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    silhouette: float
+    loss: float
+    selected: list[str] | None
+
+
+def read_run(folder: Path, seed: int) -> Run:
+    """What a fit has left in its folder."""
+    from pyarrow import parquet
+    from sklearn.metrics import silhouette_score
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+    table = parquet.read_table(folder / "clusters.parquet")
+    labels = table["cluster"].to_numpy()
+    z = np.stack([table[name].to_numpy() for name in table.column_names if name.startswith("z_")], 1)
+    silhouette = float("nan")
+    if len(np.unique(labels)) > 1:
+        silhouette = silhouette_score(z, labels, sample_size=min(len(z), _MOST_SAMPLES), random_state=seed)
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    loss = events.Scalars("val/task")[-1].value if "val/task" in events.Tags()["scalars"] else float("nan")
+    selected = None
+    if (folder / "features.csv").exists():
+        with (folder / "features.csv").open() as file:
+            features = csv.DictReader(file)
+            if "selected" in (features.fieldnames or ()):
+                selected = [row["feature"] for row in features if row["selected"] == "1"]
+    ids = torch.from_numpy(table["index"].to_numpy().copy())
+    return Run(ids, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)

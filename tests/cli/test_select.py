@@ -1,0 +1,176 @@
+"""Choice of settings over resamples."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sklearn.metrics import adjusted_rand_score
+
+from lightning_dc.cli.choice import Scores, Setting, agreement, choose, selection_shares, summarize
+from lightning_dc.cli.select import select
+from lightning_dc.errors import InputError
+from lightning_dc.reports.run_folder import Run
+from tests.conftest import CommandLine
+
+
+def run(labels: list[int], index: list[int] | None = None, loss: float = 0.0, selected: list[str] | None = None) -> Run:
+    return Run(torch.tensor(index or range(len(labels))), torch.tensor(labels), 0.5, loss, selected)
+
+
+def scores(k: int, alpha: float, quality: float, loss: float, error: float = 0.1) -> Scores:
+    return Scores(Setting(k, alpha, None), quality, quality, loss, error, 3.0)
+
+
+def test_stability_is_the_ari_of_the_samples_in_common() -> None:
+    first, second = run([0, 0, 1, 1, 2], [0, 1, 2, 3, 4]), run([1, 1, 2, 0, 1], [3, 2, 4, 1, 7])
+    assert agreement(first, second) == pytest.approx(adjusted_rand_score([0, 1, 1, 2], [0, 1, 1, 2]))
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, (3, 50)).tolist()
+    expected = np.mean([adjusted_rand_score(labels[i], labels[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
+    losses = [1.0, 2.0, 6.0]
+    summary = summarize(Setting(3, None, None), [run(own, loss=loss) for own, loss in zip(labels, losses, strict=True)])
+    assert summary.stability == pytest.approx(expected)
+    assert summary.loss == pytest.approx(3.0)
+    assert summary.loss_error == pytest.approx(np.std(losses, ddof=1) / np.sqrt(3))
+
+
+def test_k_is_the_best_and_alpha_the_largest_within_one_standard_error() -> None:
+    table = [
+        scores(3, 0.1, 0.9, 1.00),
+        scores(3, 1.0, 0.9, 1.09),
+        scores(3, 2.0, 0.9, 1.11),
+        scores(4, 4.0, 0.7, 0.50),
+    ]
+    assert choose(table).setting == Setting(3, 1.0, None)
+
+
+def test_methods_without_a_task_have_no_loss_to_choose_by() -> None:
+    table = [Scores(Setting(k, None, None), 0.1 * k, 0.5, float("nan"), float("nan"), float("nan")) for k in (2, 3)]
+    assert choose(table).setting.k == 3
+
+
+def test_k_and_alpha_are_chosen_among_settings_that_are_usable() -> None:
+    """A setting that has collapsed to one cluster has no silhouette; the others of its K still count."""
+    nan = float("nan")
+    table = [
+        scores(3, 0.1, 0.9, 1.0),
+        scores(3, 9.0, nan, 0.5),
+        scores(4, 0.1, 0.7, 0.2),
+        scores(4, 9.0, 0.7, 0.2),
+    ]
+    assert choose(table).setting == Setting(3, 0.1, None)
+    assert choose([scores(3, 1.0, 0.9, 1.0), scores(3, 2.0, 0.9, nan)]).setting.alpha == 1.0
+    with pytest.raises(InputError, match="more than one cluster"):
+        choose([scores(3, 0.1, nan, 1.0)])
+
+
+def test_alpha_is_not_chosen_without_a_held_out_loss() -> None:
+    with pytest.raises(InputError, match=r"no run of the best k \(3\) has logged one that is finite as val/task"):
+        choose([scores(3, 0.1, 0.9, float("nan")), scores(3, 1.0, 0.9, float("nan"))])
+
+
+def test_a_ramp_gets_another_end_and_a_number_gives_way() -> None:
+    ramp = {"class_path": "Exponential", "init_args": {"start": 0.0, "end": 1.0, "time_constant": 20}}
+    joint = {"task": 2.0, "sparsity": 1.0, "distance": 0.2}
+    phases = {"pretraining": {"loss_weights": {"task": 1.0, "sparsity": ramp}}, "joint": {"loss_weights": joint}}
+    configuration = {"model": {"init_args": phases}}
+
+    assert Setting(5, 0.5, 0.1).flags(configuration) == [
+        "--model.n_clusters=5",
+        "--model.pretraining.loss_weights.sparsity.end=0.5",
+        "--model.joint.loss_weights.sparsity=0.5",
+        "--model.joint.loss_weights.distance=0.1",
+    ]
+    assert Setting(None, None, 0.1).flags(configuration) == ["--model.joint.loss_weights.distance=0.1"]
+
+
+def test_a_selection_that_is_cut_short_leaves_the_scores_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(args: list[str]) -> None:
+        if "--print_config" in args:
+            print("model: {init_args: {}}")
+            raise SystemExit(0)
+        (tmp_path / "chosen" / "runs").mkdir(parents=True, exist_ok=True)
+        if "--model.n_clusters=4" in args:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightning_dc.cli.select.read_run", lambda folder, seed: run([0, 0, 1], loss=1.0))
+    command = ["--config=x", "--k", "2", "3", "4", "--resamples=2", f"--output={tmp_path / 'chosen'}"]
+    with pytest.raises(KeyboardInterrupt):
+        select(command, fit)
+    with (tmp_path / "chosen" / "scores.csv").open() as file:
+        assert [(row["k"], row["stability"], row["chosen"]) for row in csv.DictReader(file)] == [
+            ("2", "1.0", "0"),
+            ("3", "1.0", "0"),
+        ]
+    (tmp_path / "chosen" / "scores.csv").unlink()  # cut short in the first setting
+    with pytest.raises(InputError, match=r"holds another selection, perhaps an unfinished one; choose .* --output"):
+        select(command, fit)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--k", "3", "1"], r"k=\[3, 1\] are numbers of clusters"),
+        (["--k", "2.5"], "argument --k: invalid int value"),
+        (["--alpha", "-1"], r"alpha=\[-1.0\]"),
+        (["--beta", "nan"], r"beta=\[nan\]"),
+        (["--resamples=1"], "resamples=1"),
+        (["--hold-out=1"], "hold_out=1.0"),
+    ],
+)
+def test_slips_are_found_before_the_first_fit(tmp_path: Path, flags: list[str], message: str) -> None:
+    def fit(args: list[str]) -> None:
+        raise AssertionError("nothing may be fitted")
+
+    with pytest.raises(InputError, match=message):
+        select(["--config=x", f"--output={tmp_path / 'new'}", *flags], fit)
+
+
+def test_an_inputs_share_is_that_of_the_runs_which_kept_it() -> None:
+    runs = [run([0], selected=["a", "b"]), run([0], selected=["b"]), run([0], selected=["b", "c"])]
+    assert selection_shares(runs) == {"b": 1.0, "a": pytest.approx(1 / 3), "c": pytest.approx(1 / 3)}
+    assert selection_shares([run([0])]) == {}
+
+
+@pytest.mark.slow
+def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    data = (
+        "--data.n_samples=300",
+        "--data.separation=8",
+        "--data.batch_size=16",
+        "--trainer.accelerator=cpu",
+        "--model.joint.max_epochs=5",
+        "--features.file_name=null",  # a selection reads these files of its runs all the same
+        "--summary.file_name=other.npz",
+        "--summary.embedding=false",
+    )
+    printed = lightning_dc_cli(
+        *("select", "--config", "deeptype_synthetic", "--k", 3, 4, "--alpha", 0.8, "--resamples", 2),
+        *("--output", "chosen", "--", *data),
+    )
+    assert "Chosen: k 4, alpha 0.8" in printed
+    assert "lightning-dc fit --config deeptype_synthetic --data.n_samples=300" in printed
+    assert "--model.n_clusters=4" in printed
+    folder = tmp_path / "chosen"
+    with (folder / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["k"], row["chosen"]) for row in rows] == [("3", "0"), ("4", "1")]
+    used = yaml.safe_load((folder / "runs/setting-1/version_0/config.yaml").read_text())["model"]["init_args"]
+    ramp = used["pretraining"]["loss_weights"]["sparsity"]
+    assert ramp["class_path"] == "lightning_dc.schedules.Exponential"
+    assert (ramp["init_args"]["end"], ramp["init_args"]["time_constant"]) == (0.8, 5.0)
+    assert used["joint"]["loss_weights"] == {"task": 1.0, "sparsity": 0.8, "distance": 0.1}
+    assert float(rows[1]["stability"]) == pytest.approx(1.0)
+    assert float(rows[1]["loss"]) > 0
+    assert (folder / "scores.png").stat().st_size > 1000
+    with (folder / "features.csv").open() as file:
+        shares = {row["feature"]: float(row["share"]) for row in csv.DictReader(file)}
+    assert shares == {f"informative_{j}": 1.0 for j in range(5)}
+    assert "holds another selection" in lightning_dc_cli.fails("select", "--config=x", "--output=chosen")
