@@ -17,8 +17,8 @@ from sklearn.datasets import load_digits, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from lightning_dc.reports import reclustering
 from lightning_dc.errors import InputError
+from lightning_dc.reports import reclustering
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster
 
 ALGORITHMS = get_args(Algorithm)
