@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+
 import torch
 from torch import Tensor
 
@@ -26,33 +29,83 @@ def mix_seed(*counters: int) -> int:
 
 
 class StepRandom:
-    """Random numbers of one training step, one row a sample of the *global* batch.
+    """Random numbers of one training step, one row for each sample of the *global* batch.
 
-    Every process draws the rows of the whole batch and keeps its own (``rank, rank + W, ...``), so that the
-    numbers that a sample meets do not depend on the number of processes.
+    Each draw has a name. Its numbers follow from the seed of the run, the step and that name alone, so they do not
+    depend on which loss asks first; asking twice gives the same numbers. Every process draws the rows of the whole
+    batch and keeps its own (``rank, rank + W, ...``), so that the numbers of a sample do not depend on the number W of
+    processes.
 
     Args:
         seed: seed of the run.
         step: global step.
-        n_global: samples in the batch over all processes.
-        device: where the numbers are needed.
+        n_global: number of samples in the batch over all processes.
+        device: device on which the numbers are drawn.
         micro_batch: number of the batch among those whose gradients make one step.
+
+    Example:
+        >>> random = StepRandom(seed=0, step=7, n_global=4, device=torch.device("cpu"))
+        >>> first = random.uniform("shift", 2)
+        >>> _ = random.normal("noise", 3)
+        >>> torch.equal(first, random.uniform("shift", 2))
+        True
     """
 
     def __init__(self, seed: int, step: int, n_global: int, device: torch.device, micro_batch: int = 0) -> None:
         self.n_global = n_global
-        self._generator = torch.Generator(device=device).manual_seed(mix_seed(seed, step, micro_batch))
+        self._counters = (seed, step, micro_batch)
+        self._scope = ""
+        self._generator = torch.Generator(device=device)
 
-    def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Uniform numbers in [0, 1), (B, *shape)."""
-        rank, world_size = world()
-        device = self._generator.device
-        numbers = torch.rand(self.n_global, *shape, generator=self._generator, device=device, dtype=dtype)
-        return numbers[rank::world_size]
+    def scope(self, name: str) -> StepRandom:
+        """Return the random numbers of a part of the step, such as one of two views, whose names are its own.
 
-    def dropout(self, x: Tensor, p: float) -> Tensor:
-        """Zero each element of ``x``, (B, ...), with probability ``p`` and scale the others by 1 / (1 - p)."""
+        Args:
+            name: name of the part.
+        """
+        scoped = StepRandom(*self._counters[:2], self.n_global, self._generator.device, self._counters[2])
+        scoped._scope = f"{self._scope}{name}/"
+        return scoped
+
+    def uniform(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw uniform numbers in [0, 1), (B, *shape).
+
+        Args:
+            name: name of the draw.
+            *shape: shape of the numbers of one sample.
+            dtype: type of the numbers.
+        """
+        generator = self._seeded(name)
+        return self._own(torch.rand(self.n_global, *shape, generator=generator, device=generator.device, dtype=dtype))
+
+    def normal(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw standard normal numbers, (B, *shape); arguments as in :meth:`uniform`."""
+        generator = self._seeded(name)
+        return self._own(torch.randn(self.n_global, *shape, generator=generator, device=generator.device, dtype=dtype))
+
+    def dropout(self, name: str, x: Tensor, p: float) -> Tensor:
+        """Zero each element of ``x``, (B, ...), with probability ``p`` and scale the others by 1 / (1 - p).
+
+        Args:
+            name: name of the draw.
+            x: values.
+            p: probability, in [0, 1).
+        """
         if p == 0.0:
             return x
-        keep = self.uniform(*x.shape[1:]) >= p
+        keep = self.uniform(name, *x.shape[1:]) >= p
         return x * keep.to(x.dtype).div_(1.0 - p)
+
+    def _seeded(self, name: str) -> torch.Generator:
+        return self._generator.manual_seed(mix_seed(*self._counters, _number_of(self._scope + name)))
+
+    @staticmethod
+    def _own(rows: Tensor) -> Tensor:
+        rank, world_size = world()
+        return rows[rank::world_size]
+
+
+@functools.cache
+def _number_of(name: str) -> int:
+    """Hash a name to 64 bits; Python's own hash differs from process to process."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -18,7 +18,7 @@ of all labels, ClustPy's the higher one of its two sets of labels; ours are know
 seconds" is that of the last refresh before ClustPy was done.
 
 Phases of ours without layer-wise pretraining and else as DEC has them; the clustering phase gets --optimizer and --lr.
-Anything can be overridden: `-- --model.refresh_every_n_steps=70`.
+Anything can be overridden: `-- --model.refresh.every_n_steps=70`.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ class Benchmark:
                     found = {PRETRAINING: peer.pretraining, CLUSTERING: peer.clustering, "k-means": [rest]}
                 else:
                     # Tolerance 0: no early stop.
-                    seconds = self.run_ours(epochs, precision, "--model.tolerance=0").epoch_seconds
+                    seconds = self.run_ours(epochs, precision, "--model.refresh.tolerance=0").epoch_seconds
                     first, *later = [length for phase, length in seconds if phase == CLUSTERING]
                     found = {
                         PRETRAINING: [length for phase, length in seconds if phase == PRETRAINING],

@@ -152,7 +152,7 @@ def run_bare(args: argparse.Namespace, x: Tensor, precision: str) -> Block:
     with silence():
         seed_everything(args.seed)
     model = DEC(x.shape[1:], args.clusters)
-    autoencoder = model.autoencoder
+    autoencoder = model.model.network
     assert isinstance(autoencoder, Autoencoder)
     optimizer = model.pretraining.optimizer([*autoencoder.encoder.parameters(), *autoencoder.decoder.parameters()])
     loss = torch.zeros(())
@@ -220,7 +220,7 @@ def print_memory(args: argparse.Namespace, data: MNISTDataModule, scratch: Path)
     )
     peak = json.loads(result.read_text())
     model = DEC(data.input_shape, args.clusters)
-    n, k, d = len(x), args.clusters, model.autoencoder.latent_dim
+    n, k, d = len(x), args.clusters, model.model.network.latent_dim
     parameters = sum(parameter.numel() * parameter.itemsize for parameter in model.parameters())
     itemsize = model.wide_dtype.itemsize
     rows = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli.test_cli import QUICK
+from tests.helpers.command_line import QUICK
 from tests.helpers.processes import run_command, started
 
 
@@ -17,8 +17,8 @@ from tests.helpers.processes import run_command, started
 def test_the_last_checkpoint_loads_after_kill_9(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lightning_dc", "fit", "--config", "dec_digits", *QUICK]
     # Epochs of a few milliseconds: the kill comes while a checkpoint is written as often as not.
-    command += ["--model.clustering.max_steps=1000000", "--model.tolerance=0", "--trainer.enable_progress_bar=false"]
-    command += ["--data.batch_size=1797"]
+    command += ["--model.clustering.max_steps=1000000", "--model.refresh.tolerance=0", "--data.batch_size=1797"]
+    command += ["--trainer.enable_progress_bar=false"]
     for attempt in range(4):
         checkpoint = tmp_path / f"runs/dec_digits/version_{attempt}/checkpoints/last.ckpt"
         with (tmp_path / "output.txt").open("w") as output, started(command, tmp_path, output) as process:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lightning_dc.configs import shipped_configs
-from tests.cli.test_cli import QUICK
 from tests.conftest import CommandLine
+from tests.helpers.command_line import QUICK
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""What a method needs of an augmentation."""
+"""Base class of augmentations."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from lightning_dc.randomness import StepRandom
 class Augmentation(ABC):
     """A random transform of a whole batch, on the device of the batch.
 
-    It draws one row of random numbers a sample from the step's own generator, so that augmented training does not
-    depend on the number of processes and resumes exactly.
+    It draws one row of random numbers for each sample from the step's own generator, each draw by a name, so that
+    augmented training does not depend on the number of processes and resumes exactly. Constructor arguments are kept as
+    attributes of the same names, by which a checkpoint describes the augmentation.
     """
 
     @abstractmethod
     def __call__(self, x: Tensor, random: StepRandom) -> Tensor:
-        """Transformed samples, (B, *input_shape), same shape."""
+        """Return transformed samples, (B, *input_shape), of the same shape.
+
+        Args:
+            x: samples, (B, *input_shape).
+            random: random numbers of this view.
+        """
 
     @abstractmethod
     def check(self, input_shape: tuple[int, ...]) -> None:
-        """Raise an :class:`~lightning_dc.errors.InputError` where samples of this shape can't be transformed."""
+        """Raise an :class:`~lightning_dc.errors.InputError` if samples of this shape cannot be transformed."""

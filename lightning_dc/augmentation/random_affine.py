@@ -43,7 +43,7 @@ class RandomAffine(Augmentation):
     def __call__(self, x: Tensor, random: StepRandom) -> Tensor:
         if len(x) == 0:  # more processes than samples in the last batch
             return x
-        angle, shift_x, shift_y = (random.uniform(3, dtype=x.dtype) * 2.0 - 1.0).unbind(1)
+        angle, shift_x, shift_y = (random.uniform("affine", 3, dtype=x.dtype) * 2.0 - 1.0).unbind(1)
         angle = angle * math.radians(self.max_rotation)
         cos, sin = angle.cos(), angle.sin()
         height, width = x.shape[-2:]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import broadcast_
-from lightning_dc.errors import InputError
 from lightning_dc.functional import size_statistics
 from lightning_dc.heads import CentroidHead
 from lightning_dc.kmeans import kmeans
@@ -22,7 +18,6 @@ from lightning_dc.training import (
     ClusteringModule,
     FullAssignment,
     assign_all,
-    clustering_module,
     embed_chunks,
     embed_owned,
     record,
@@ -36,9 +31,8 @@ _MOST_LOGGED_CLUSTERS = 50
 class AssignmentRefresh(Refresh):
     """Assigns the whole training set when a phase with clusters begins, and then every n steps or epochs.
 
-    It compares the clusters with those of the refresh before and logs what it has seen: share of labels changed,
-    entropy, cluster sizes, and ACC, NMI and ARI where there are labels. The assignments and the share of changes are
-    kept in the checkpoint.
+    It compares the clusters with those of the refresh before, keeps them in the state of the run, and logs the share of
+    labels that changed, entropy, cluster sizes, and ACC, NMI and ARI where there are labels.
 
     A cluster without a single sample gets no gradient and would stay dead: it is reported, and its centroid moves to
     a sample that is farthest from its own, as in k-means.
@@ -57,59 +51,30 @@ class AssignmentRefresh(Refresh):
     ) -> None:
         super().__init__(every_n_steps, every_n_epochs)
         self.repair_empty = repair_empty
-        self._assignments: Assignments | None = None
 
-    def needs_q(self, module: ClusteringModule, n_samples: int) -> bool:
-        """Whether :meth:`take` needs the soft assignments of all samples."""
+    def needs_q(self, module: ClusteringModule) -> bool:
+        """Return whether :meth:`on_refresh` needs the soft assignments of all samples."""
         return False
 
-    def take(self, module: ClusteringModule, full: FullAssignment) -> None:
-        """What a subclass does with the assignments of a refresh."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        self._assignments = None
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = clustering_module(pl_module)  # before the other callbacks start, which may read the assignments
-        if self._assignments is not None:
-            module.assignments = self._assignments._replace(labels=self._assignments.labels.to(module.device))
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = clustering_module(pl_module)
-        n_samples = training_loader(module).n_samples
-        if self._assignments is not None and len(self._assignments.labels) != n_samples:
-            raise InputError(
-                f"ckpt_path names a run on {len(self._assignments.labels)} samples, but the training set has "
-                f"{n_samples}; resume on the data that it began with"
-            )
-        super().on_train_start(trainer, pl_module)
-
-    def state_dict(self) -> dict[str, Any]:
-        assignments = self._assignments
-        return super().state_dict() | {"assignments": None if assignments is None else assignments._asdict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        assignments = state_dict["assignments"]
-        self._assignments = None if assignments is None else Assignments(**assignments)
+    def on_refresh(self, module: ClusteringModule, full: FullAssignment) -> None:
+        """Act on the assignments of a refresh; a subclass may override it."""
 
     @torch.no_grad()
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
-        loader, n_clusters = training_loader(module), module.head.n_clusters
-        keep_q = self.needs_q(module, loader.n_samples)
+        loader, n_clusters = training_loader(module), module.model.head.n_clusters
+        keep_q = self.needs_q(module)
         full = assign_all(module, loader, keep_q=keep_q)
         dead = (torch.bincount(full.labels, minlength=n_clusters) == 0).nonzero()[:, 0]
-        if len(dead) > 0 and self.repair_empty and isinstance(module.head, CentroidHead):
-            _revive(module, module.head, dead)
+        if len(dead) > 0 and self.repair_empty and isinstance(module.model.head, CentroidHead):
+            _revive(module, module.model.head, dead)
             full = assign_all(module, loader, keep_q=keep_q)
-        self.take(module, full)
-        before = self._assignments
+        self.on_refresh(module, full)
+        before = module.state.assignments
         changed = None
         if before is not None and not is_first:
             differ = before.labels.to(full.labels.device) != full.labels
             changed = float(differ.sum()) / len(full.labels)
-        self._assignments = module.assignments = Assignments(module.global_step, full.labels, changed)
+        module.state.assignments = Assignments(module.global_step, full.labels, changed)
         record(module, _figures(full, changed, n_clusters) | {"clusters/died": float(len(dead))})
 
 
@@ -117,7 +82,7 @@ def _revive(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> None:
     loader = training_loader(module)
     n_total: int | None = loader.n_samples
     if loader.n_samples * head.latent_dim > LARGE_TABLE:  # the farthest samples of a part of them
-        generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
+        generator = torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step))
         chunks = sample_chunks(loader.n_samples, head.latent_dim, head.n_clusters, generator)
         z, n_total = embed_chunks(module, loader, chunks)[1], None
     else:

@@ -12,12 +12,12 @@ from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import CHUNK_SIZE, broadcast_, owned_rows, sum_
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
+from lightning_dc.heads import centroid_head
 from lightning_dc.kmeans import MiniBatchKMeans, kmeans
 from lightning_dc.randomness import mix_seed
 from lightning_dc.training import (
     LARGE_TABLE,
     ClusteringModule,
-    centroid_head,
     embed_chunks,
     embed_owned,
     sample_chunks,
@@ -65,14 +65,17 @@ class CentroidRefresh(Refresh):
         self.n_init = n_init
         self.kmeans = kmeans
 
+    def applies(self, module: ClusteringModule) -> bool:
+        return module.phase.initializes_centroids
+
     @torch.no_grad()
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
-        loader, head = training_loader(module), centroid_head(module)
+        loader, head = training_loader(module), centroid_head(module.model.head)
         is_large = loader.n_samples * head.latent_dim > LARGE_TABLE
         in_batches = self.kmeans == "mini_batch" or (self.kmeans == "auto" and is_large)
         run = self._mini_batch if in_batches else self._exact
         init = None if is_first else head.centroids
-        generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
+        generator = torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step))
         centroids, table = run(module, loader, init, generator)
         if table is not None:
             centroids = centroids[match_clusters(table)]
@@ -83,7 +86,7 @@ class CentroidRefresh(Refresh):
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
         """Centroids, (K, D), and a table of the assignments before and after, (K, K)."""
-        n_clusters = module.head.n_clusters
+        n_clusters = module.model.head.n_clusters
         result = kmeans(
             embed_owned(module, loader),
             n_clusters,
@@ -92,25 +95,25 @@ class CentroidRefresh(Refresh):
             init="k-means++" if init is None else init,
             generator=generator,
         )
-        if module.assignments is None:
+        if module.state.assignments is None:
             return result.centroids, None
-        before = module.assignments.labels[owned_rows(loader.n_samples).to(result.labels.device)]
+        before = module.state.assignments.labels[owned_rows(loader.n_samples).to(result.labels.device)]
         return result.centroids, sum_(contingency_table(before, result.labels, n_clusters, n_clusters))
 
     def _mini_batch(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """The same, without the embeddings at once; each process does all steps on what they embed together."""
-        n_clusters, n_samples = module.head.n_clusters, loader.n_samples
+        """Like `_exact`, but the embeddings are never held at once; each process does all steps on shared chunks."""
+        n_clusters, n_samples = module.model.head.n_clusters, loader.n_samples
         if init is None:
-            sample = sample_chunks(n_samples, module.head.latent_dim, n_clusters, generator)
+            sample = sample_chunks(n_samples, module.model.head.latent_dim, n_clusters, generator)
             z = embed_chunks(module, loader, sample)[1]
             init = kmeans(z, n_clusters, n_init=self.n_init, generator=generator).centroids
             del z
         estimator = MiniBatchKMeans(n_clusters, init=init)
         order = torch.randperm(-(-n_samples // CHUNK_SIZE), generator=generator)
-        n_together = max(1, min(_MOST_CHUNKS, LARGE_TABLE // 4 // (CHUNK_SIZE * module.head.latent_dim)))
-        before = None if module.assignments is None else module.assignments.labels
+        n_together = max(1, min(_MOST_CHUNKS, LARGE_TABLE // 4 // (CHUNK_SIZE * module.model.head.latent_dim)))
+        before = None if module.state.assignments is None else module.state.assignments.labels
         table = torch.zeros(n_clusters, n_clusters, dtype=torch.int64)
         for chunks in torch.split(order, n_together):
             rows, z = embed_chunks(module, loader, chunks.tolist())

@@ -12,8 +12,9 @@ from torch import Tensor
 from lightning_dc.batch import Batch, as_batch
 from lightning_dc.errors import InputError
 from lightning_dc.functional import nearest_centroids
+from lightning_dc.heads import centroid_head
 from lightning_dc.kmeans import counted_update_
-from lightning_dc.training import ClusteringModule, centroid_head, clustering_module, embed_batch
+from lightning_dc.training import ClusteringModule, clustering_module, embed_batch
 
 
 class CountedCentroidUpdate(Callback):
@@ -57,7 +58,7 @@ class CountedCentroidUpdate(Callback):
 
     @torch.no_grad()
     def _update(self, module: ClusteringModule, batch: Batch) -> None:
-        head = centroid_head(module)
+        head = centroid_head(module.model.head)
         z = embed_batch(module, batch)
         centroids = head.centroids.data
         if self._counts is None or not self._is_own(centroids):
@@ -68,5 +69,5 @@ class CountedCentroidUpdate(Callback):
         self._centroids = centroids.clone()
 
     def _is_own(self, centroids: Tensor) -> bool:
-        """The centroids are those that the last update has left."""
+        """Return whether the centroids are those that the last update has left."""
         return self._centroids is not None and torch.equal(self._centroids.to(centroids.device), centroids)

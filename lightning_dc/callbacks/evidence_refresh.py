@@ -10,10 +10,10 @@ from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import sum_
 from lightning_dc.errors import InputError
 from lightning_dc.functional import input_evidence, null_residuals, permutations, size_weights
-from lightning_dc.losses import GroupSparsity, TaskLoss
+from lightning_dc.losses import InputSparsity, TaskLoss
 from lightning_dc.randomness import mix_seed
 from lightning_dc.schedules import Progress
-from lightning_dc.training import ClusteringModule, assign_all, read_owned, training_loader
+from lightning_dc.training import ClusteringModule, read_owned, read_targets, training_loader
 
 _N_PERMUTATIONS = 100
 
@@ -38,7 +38,7 @@ class EvidenceRefresh(Refresh):
 
     Args:
         gamma: how steeply the penalty falls with evidence, positive.
-        term: name of the :class:`~lightning_dc.losses.GroupSparsity` term; phases without it are left alone.
+        term: name of the :class:`~lightning_dc.losses.InputSparsity` term; phases without it are left alone.
         task: name of the :class:`~lightning_dc.losses.TaskLoss` term.
 
     Raises:
@@ -60,13 +60,13 @@ class EvidenceRefresh(Refresh):
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
         task, sparsity = module.losses[self.task], module.losses[self.term]
         assert isinstance(task, TaskLoss)
-        assert isinstance(sparsity, GroupSparsity)
-        targets = assign_all(module, training_loader(module)).targets
+        assert isinstance(sparsity, InputSparsity)
+        targets = read_targets(module, training_loader(module))
         if targets is None:
             raise InputError(f"{type(module).__name__} learns targets, but the training data have none")
         outcomes = [null_residuals(targets, task.kind, task.ties)]
-        if module.assignments is not None:
-            outcomes.append(null_residuals(module.assignments.labels.long(), "class"))
+        if module.state.assignments is not None:
+            outcomes.append(null_residuals(module.state.assignments.labels.long(), "class"))
         evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)
         best, n_steps = float(evidence.max()), module.progress.n_steps
         alpha = module.phase.loss_weights(Progress(n_steps, n_steps))[self.term]
@@ -77,15 +77,15 @@ class EvidenceRefresh(Refresh):
                 "only together with others can't be seen this way; penalise all inputs alike with gamma=null, or lower "
                 f"loss_weights.{self.term}"
             )
-        n_hidden = len(module.autoencoder.input_layer.weight)
+        n_hidden = len(module.model.network.input_layer.weight)
         groups = sparsity.groups._replace(sizes=sparsity.groups.sizes * n_hidden)
         factors = size_weights(sparsity.norm, groups) * evidence.clamp_min(1e-6) ** -self.gamma
         sparsity.group_weights.copy_(factors)
 
     @staticmethod
-    def _evidence(module: ClusteringModule, residuals: Tensor, sparsity: GroupSparsity) -> Tensor:
+    def _evidence(module: ClusteringModule, residuals: Tensor, sparsity: InputSparsity) -> Tensor:
         loader = training_loader(module)
-        generator = torch.Generator().manual_seed(mix_seed(module.seed, module.global_step))
+        generator = torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step))
         n_inputs, n_samples = len(sparsity.of_input), loader.n_samples
         orders = permutations(n_samples, _N_PERMUTATIONS, generator)
         moments = residuals.new_zeros(2, n_inputs)

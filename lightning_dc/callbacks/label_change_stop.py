@@ -53,7 +53,7 @@ class LabelChangeStop(Callback):
         self._stop_if_converged(clustering_module(pl_module))
 
     def _stop_if_converged(self, module: ClusteringModule) -> None:
-        assignments = module.assignments
+        assignments = module.state.assignments
         if assignments is None or assignments.changed is None or module.phases_over:
             return
         # Level-triggered: the refresh belongs to this very step and phase.

@@ -63,7 +63,7 @@ class LossLogger(Callback):
         optimizer = module.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         values["train/lr"] = optimizer.param_groups[0]["lr"]
-        values["phase"] = float(module.phase_index)
+        values["phase"] = float(module.state.phase_index)
         record(module, values)
         module.log("train/loss", means["loss"], on_step=True, on_epoch=False, logger=False)
         self._sums = {}

@@ -1,4 +1,4 @@
-"""Phases of a fit."""
+"""Movement through the phases of a fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule, clustering_module, training_loader
+from lightning_dc.training import ClusteringModule, clustering_module, final_assignment, training_loader
 
 
 class PhaseScheduler(Callback):
@@ -21,18 +21,17 @@ class PhaseScheduler(Callback):
     It also sets learning rate and momentum to what the phase's schedules say. It must come after the callbacks that
     end phases.
 
-    Attributes:
-        seconds: wall-clock seconds spent in each phase, by name; kept over a resume.
+    When training has ended, the whole training set is assigned with the final model
+    (:func:`~lightning_dc.training.final_assignment`), unless a report has done so already.
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
         self._clock = 0.0
         self._timed = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        n_samples, n_clusters = training_loader(module).n_samples, module.head.n_clusters
+        n_samples, n_clusters = training_loader(module).n_samples, module.model.head.n_clusters
         if n_samples < n_clusters:
             raise InputError(f"n_clusters={n_clusters} is more than the {n_samples} samples; choose fewer clusters")
         if module.phases_over:
@@ -51,15 +50,15 @@ class PhaseScheduler(Callback):
     ) -> None:
         self._advance(clustering_module(pl_module))
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": dict(self.seconds)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = dict(state_dict["seconds"])
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = clustering_module(pl_module)
+        if module.state.assignments is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            final_assignment(module)
 
     def _advance(self, module: ClusteringModule) -> None:
         now = time.perf_counter()
-        self.seconds[self._timed] = self.seconds.get(self._timed, 0.0) + now - self._clock
+        seconds = module.state.seconds
+        seconds[self._timed] = seconds.get(self._timed, 0.0) + now - self._clock
         if not module.phases_over and module.progress.step >= module.progress.n_steps:
             module.begin_next_phase()
         self._clock, self._timed = now, module.phase.name

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.errors import InputError
 from lightning_dc.functional import project_to_bound, proximal_step
-from lightning_dc.losses import GroupSparsity
+from lightning_dc.losses import InputSparsity
 from lightning_dc.training import ClusteringModule, clustering_module
 
 
@@ -33,7 +33,7 @@ class ProximalStep(Callback):
     the callbacks that act on steps.
 
     Args:
-        term: name of the :class:`~lightning_dc.losses.GroupSparsity` term; phases without it are left alone.
+        term: name of the :class:`~lightning_dc.losses.InputSparsity` term; phases without it are left alone.
         bound: largest absolute value of a weight of the input layer, by projection; None for no bound.
 
     Raises:
@@ -72,10 +72,10 @@ class ProximalStep(Callback):
         self._served = step
         if "encoder" not in module.phase.trainable:
             return
-        weight = module.autoencoder.input_layer.weight
+        weight = module.model.network.input_layer.weight
         alpha = module.phase.loss_weights(module.progress).get(self.term, 0.0)
         term = module.losses[self.term]
-        assert isinstance(term, GroupSparsity)
+        assert isinstance(term, InputSparsity)
         if term.proximal and alpha > 0:
             strength = alpha * _learning_rate(module, weight)
             weight.copy_(proximal_step(weight, term.norm, term.groups, strength, term.group_weights))

@@ -1,30 +1,35 @@
-"""What is done when a phase with clusters begins, and from time to time in it."""
+"""Base class of callbacks that act when a phase with clusters begins, and from time to time in it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule, clustering_module
+from lightning_dc.training import ClusteringModule, clustering_module, training_loader
 
 
 class Refresh(Callback, ABC):
-    """Something over the whole training set, once at the beginning of each phase that needs it and then periodically.
+    """Base class of computations over the whole training set, at the beginning of a phase and then periodically.
 
     It is level-triggered: after every step, and when training starts or resumes, it asks whether this step of this
-    phase is due and has not been served. What it has served is kept in the checkpoint.
+    phase is due and has not been served. The step that it has served last is kept in the checkpoint.
 
     Args:
         every_n_steps: optimizer steps between two refreshes; None, without epochs either, refreshes at beginnings only.
         every_n_epochs: the same in epochs.
 
+    Attributes:
+        provides: names of the quantities of a step that it computes, such as ``p``.
+
     Raises:
         InputError: both are set, or a number below 1.
     """
+
+    provides: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, every_n_steps: int | None = None, every_n_epochs: int | None = None) -> None:
         if every_n_steps is not None and every_n_epochs is not None:
@@ -41,17 +46,19 @@ class Refresh(Callback, ABC):
 
     @abstractmethod
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
-        """Do it; ``is_first`` at the beginning of a phase."""
+        """Compute; ``is_first`` at the beginning of a phase."""
 
     def applies(self, module: ClusteringModule) -> bool:
-        """The current phase needs it."""
-        return module.phase.initializes_centroids
+        """Return whether the current phase needs the computation."""
+        return module.phase.has_clusters
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._served = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._refresh_if_due(clustering_module(pl_module))
+        module = clustering_module(pl_module)
+        check_same_samples(module)
+        self._refresh_if_due(module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -79,7 +86,7 @@ class Refresh(Callback, ABC):
             return
         step, n_steps = module.progress
         due = step == 0 if at_beginning else 0 < step < n_steps and self._is_multiple(module, step)
-        now = [module.phase_index, module.global_step]
+        now = [module.state.phase_index, module.global_step]
         if due and self._served != now:
             self.refresh(module, is_first=step == 0)
             self._served = now
@@ -88,3 +95,17 @@ class Refresh(Callback, ABC):
         if self.every_n_epochs is not None:
             return step % (self.every_n_epochs * module.steps_per_epoch) == 0
         return self.every_n_steps is not None and step % self.every_n_steps == 0
+
+
+def check_same_samples(module: ClusteringModule) -> None:
+    """Check that a run is resumed on as many samples as it began with.
+
+    Raises:
+        InputError: it is not.
+    """
+    assignments, n_samples = module.state.assignments, training_loader(module).n_samples
+    if assignments is not None and len(assignments.labels) != n_samples:
+        raise InputError(
+            f"ckpt_path names a run on {len(assignments.labels)} samples, but the training set has {n_samples}; resume "
+            "on the data that it began with"
+        )

@@ -19,12 +19,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
-from lightning_dc.batch import Preprocessor, TargetSpec
+from lightning_dc.batch import DataDescription, Preprocessor, TargetSpec
 from lightning_dc.cli.flags import (
     phases_with_a_loss_weight,
+    run_name,
     split_configs,
     value_of,
-    with_nulls_of_phases,
+    with_nulls_of_settings,
 )
 from lightning_dc.errors import InputError
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
@@ -56,7 +57,7 @@ class ClusteringCLI(LightningCLI):
     """LightningCLI for methods and DataModules of deep clustering."""
 
     def __init__(self, args: Sequence[str]) -> None:
-        self._args = with_nulls_of_phases(args)
+        self._args = with_nulls_of_settings(args)
         super().__init__(
             ClusteringModule,
             pl.LightningDataModule,
@@ -68,10 +69,13 @@ class ClusteringCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
+                "accelerator": "auto",
+                "devices": 1,
                 "max_epochs": -1,
+                "log_every_n_steps": 10,
                 "logger": {
                     "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                    "init_args": {"save_dir": "runs", "name": "run", "default_hp_metric": False},
+                    "init_args": {"save_dir": "runs", "name": run_name(args), "default_hp_metric": False},
                 },
                 "num_sanity_val_steps": 0,
                 "enable_model_summary": False,
@@ -103,7 +107,7 @@ class ClusteringCLI(LightningCLI):
             data.load_preprocessing_state(state)
         if name == "input_shape":
             return data.input_shape
-        described = getattr(data, name, None)  # a DataModule of the user's own may have none
+        described = getattr(DataDescription.of(data), name)
         if described is None and self.subcommand != "fit":  # new samples may lack what the model has learned
             described = checkpoint.get("hyper_parameters", {}).get(name)
             if isinstance(described, Mapping):
@@ -130,7 +134,7 @@ class ClusteringCLI(LightningCLI):
             parser.add_lightning_class_args(OutcomeTables, "outcomes")
             parser.add_lightning_class_args(FeatureTable, "features")
             parser.add_argument(
-                f"--{_INIT_FROM}", type=str | None, help="checkpoint whose autoencoder to start from, of any method"
+                f"--{_INIT_FROM}", type=str | None, help="checkpoint whose network to start from, of any method"
             )
         else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
             for name in ("summary", "outcomes", "features"):
@@ -180,10 +184,10 @@ class ClusteringCLI(LightningCLI):
             trainer["logger"] = False
 
     def before_fit(self) -> None:
-        """Take a given autoencoder; refuse to write where nothing can be written, and into the folder of a run."""
+        """Take a given network; refuse to write where nothing can be written, and into the folder of a run."""
         init_from = self._get(self.config, _INIT_FROM)
         if init_from is not None:
-            self.model.init_autoencoder(init_from)
+            self.model.init_network(init_from)
         if self.trainer.global_rank != 0 or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         for logger in self.trainer.loggers:

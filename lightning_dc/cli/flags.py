@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from lightning_dc.configs import find_config
-from lightning_dc.training.phase import OPTIONAL
+from lightning_dc.methods import KMeansConfig, RefreshConfig
+from lightning_dc.training import PhaseConfig
 
-_OF_A_PHASE = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.(?P<argument>\w+)")
+_OF_SETTINGS = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
 _LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
 _NULLS = ("null", "Null", "NULL", "~")
+_OPTIONAL = {
+    argument.name
+    for settings in (PhaseConfig, KMeansConfig, RefreshConfig)
+    for argument in dataclasses.fields(settings)
+    if argument.default is None
+}
 
 
 def with_shipped_configs(args: Sequence[str]) -> list[str]:
@@ -27,18 +36,18 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     return resolved
 
 
-def with_nulls_of_phases(args: Sequence[str]) -> list[str]:
-    """Write a null for an optional argument of a phase as a mapping.
+def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
+    """Write a null for an optional argument of a phase, of k-means or of refreshes as a mapping.
 
     jsonargparse (4.53) hands a value to the parser of the inner argument as text, and the text of None is no null.
 
     Example:
-        >>> with_nulls_of_phases(["fit", "--model.pretraining.lr_schedule", "null", "--model.joint.dropout=null"])
+        >>> with_nulls_of_settings(["fit", "--model.pretraining.lr_schedule", "null", "--model.joint.dropout=null"])
         ['fit', '--model.pretraining={lr_schedule: null}', '--model.joint.dropout=null']
     """
     joined: list[str] = []
     for arg in args:
-        if arg in _NULLS and joined and _OF_A_PHASE.fullmatch(joined[-1]):
+        if arg in _NULLS and joined and _OF_SETTINGS.fullmatch(joined[-1]):
             joined[-1] += f"={arg}"
         else:
             joined.append(arg)
@@ -47,10 +56,10 @@ def with_nulls_of_phases(args: Sequence[str]) -> list[str]:
 
 def _as_mapping(arg: str) -> str:
     name, _, value = arg.partition("=")
-    found = _OF_A_PHASE.fullmatch(name)
-    if found is None or value not in _NULLS or found["argument"] not in OPTIONAL:
+    found = _OF_SETTINGS.fullmatch(name)
+    if found is None or value not in _NULLS or found["argument"] not in _OPTIONAL:
         return arg
-    return f"--model.{found['phase']}={{{found['argument']}: null}}"
+    return f"--model.{found['settings']}={{{found['argument']}: null}}"
 
 
 def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -86,3 +95,15 @@ def phases_with_a_loss_weight(flags: Sequence[str]) -> list[str]:
     """
     found = [match["phase"] for match in map(_LOSS_WEIGHT.match, flags) if match is not None]
     return list(dict.fromkeys(found))
+
+
+def run_name(args: Sequence[str]) -> str:
+    """Return the name of a run: that of its last configuration file, or ``run`` without one.
+
+    Example:
+        >>> run_name(["fit", "--config", "configs/dec_digits.yaml", "--config", "mine.yaml"])
+        'mine'
+    """
+    configs, _ = split_configs(args)
+    files = [Path(value) for value in configs[1::2] if value.endswith((".yaml", ".yml"))]
+    return files[-1].stem if files else "run"

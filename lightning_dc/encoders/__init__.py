@@ -1,11 +1,11 @@
 """Encoders, most of them with a decoder."""
 
-from lightning_dc.encoders.autoencoder import Autoencoder, AutoencoderFactory, LayerReconstruction
+from lightning_dc.encoders.autoencoder import Autoencoder, AutoencoderFactory, LayerReconstruction, as_autoencoder
 from lightning_dc.encoders.encoder import Corruption, Encoder, EncoderFactory
 from lightning_dc.encoders.identity import Identity
-from lightning_dc.encoders.mlp import MLPAutoencoder
+from lightning_dc.encoders.mlp_autoencoder import MLPAutoencoder
 from lightning_dc.encoders.mlp_encoder import MLPEncoder
-from lightning_dc.encoders.representation import Encoded, Representation
+from lightning_dc.encoders.representation import Encoded, LayerFeatures, Representation
 
 __all__ = [
     "Autoencoder",
@@ -15,8 +15,10 @@ __all__ = [
     "Encoder",
     "EncoderFactory",
     "Identity",
+    "LayerFeatures",
     "LayerReconstruction",
     "MLPAutoencoder",
     "MLPEncoder",
     "Representation",
+    "as_autoencoder",
 ]

@@ -1,4 +1,4 @@
-"""What a method needs of an encoder that has a decoder."""
+"""Base class of encoders with a decoder."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lightning_dc.encoders.encoder import Corruption, Encoder
+from lightning_dc.errors import InputError
 
 
 class LayerReconstruction(NamedTuple):
-    """What one layer of a stack of autoencoders sees and gives back.
+    """Input and output of one layer of a stack of autoencoders.
 
     Attributes:
         target: clean input of the layer, (B, width), no gradient.
-        reconstruction: what the layer and its mirror make of the corrupted input, (B, width).
+        reconstruction: output of the layer and its mirror for the corrupted input, (B, width).
     """
 
     target: Tensor
@@ -40,13 +41,30 @@ class Autoencoder(Encoder):
         """Reconstruct samples, (B, D) to (B, *input_shape)."""
 
     def reconstruct_layer(self, x: Tensor, layer: int, corrupt: Corruption) -> LayerReconstruction:
-        """One layer as an autoencoder of its own, on the activations of the layers below it."""
+        """Train one layer as an autoencoder of its own, on the activations of the layers below it.
+
+        Args:
+            x: samples, (B, *input_shape).
+            layer: number of the layer, from 0.
+            corrupt: noise on activations.
+        """
         raise TypeError(f"{type(self).__name__} has no layer-wise pretraining")
 
     def layer_parameters(self, layer: int) -> list[nn.Parameter]:
-        """Parameters that the layer-wise pretraining of ``layer`` trains."""
+        """Return the parameters that the layer-wise pretraining of ``layer`` trains."""
         raise TypeError(f"{type(self).__name__} has no layer-wise pretraining")
 
 
 AutoencoderFactory = Callable[[Sequence[int]], Autoencoder]
 """Builds an autoencoder for the shape of one sample: a class, or ``functools.partial`` of one."""
+
+
+def as_autoencoder(network: Encoder) -> Autoencoder:
+    """Return a network as one with a decoder.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(network, Autoencoder):
+        raise InputError(f"{type(network).__name__} has no decoder, which reconstruction needs; use an Autoencoder")
+    return network

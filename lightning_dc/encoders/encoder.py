@@ -1,4 +1,4 @@
-"""What a method needs of an encoder."""
+"""Base class of encoders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Encoder(nn.Module, ABC):
 
     @property
     def n_layers(self) -> int:
-        """Layers that can be pretrained greedily; 0 where that is not possible."""
+        """Number of layers that can be pretrained greedily; 0 if that is not possible."""
         return 0
 
     @abstractmethod
@@ -41,7 +41,7 @@ class Encoder(nn.Module, ABC):
 
     @property
     def input_layer(self) -> nn.Linear:
-        """The linear layer that sees the inputs: its columns are what group sparsity acts on.
+        """Linear layer that reads the inputs; input sparsity acts on its columns.
 
         Raises:
             InputError: the first linear layer of ``encoder`` has another number of inputs.

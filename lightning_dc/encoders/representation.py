@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +12,50 @@ from torch import Tensor, nn
 from lightning_dc.encoders.encoder import Corruption, Encoder
 from lightning_dc.errors import InputError
 
+Pooling = Literal["average", "max"]
+
+
+@dataclass(frozen=True)
+class LayerFeatures:
+    """Output of one layer as features.
+
+    Args:
+        layer: name of a submodule of the network's ``encoder``, as in ``named_modules``.
+        pool: ``average`` or ``max`` over the positions of an output of shape (B, C, ...); None flattens it.
+
+    Raises:
+        InputError: another kind of pooling.
+    """
+
+    layer: str
+    pool: Pooling | None = None
+
+    def __post_init__(self) -> None:
+        if self.pool is not None and self.pool not in get_args(Pooling):
+            raise InputError(
+                f"pool={self.pool!r} of layer {self.layer!r} is unknown; choose from {', '.join(get_args(Pooling))}, "
+                "or leave it out"
+            )
+
+    def read(self, output: Tensor) -> Tensor:
+        """Return the features of a layer's output, (B, ...) to (B, width)."""
+        if self.pool is None:
+            return output.flatten(1)
+        if output.ndim < 3:
+            raise InputError(
+                f"pool={self.pool!r} of layer {self.layer!r} needs an output with positions, (B, C, ...), but it has "
+                f"shape (B, {', '.join(map(str, output.shape[1:]))}); leave pool out"
+            )
+        positions = output.flatten(2)
+        return positions.mean(2) if self.pool == "average" else positions.amax(2)
+
 
 class Encoded(NamedTuple):
-    """What an encoder makes of a batch.
+    """Outputs of a network for a batch.
 
     Attributes:
-        features: its output, (B, E).
-        z: the representation, (B, D).
+        features: output of the encoder, (B, E): what the decoder and the task head read.
+        z: representation, (B, D): what is clustered.
     """
 
     features: Tensor
@@ -25,18 +63,20 @@ class Encoded(NamedTuple):
 
 
 class Representation:
-    """Outputs of layers of an encoder, flattened and concatenated; the others still run, up to the encoder's output.
+    """Representation of samples: outputs of layers of a network, flattened or pooled, and concatenated.
+
+    Layers that are not named still run, up to the encoder's output.
 
     Args:
-        encoder: any encoder.
-        layers: names of submodules of ``encoder.encoder`` (as in ``named_modules``), each run once; None takes the
-            encoder's output.
+        network: any encoder.
+        layers: names of submodules of ``network.encoder`` (as in ``named_modules``), each run once, or
+            :class:`LayerFeatures`, which can pool; None takes the encoder's output.
 
     Attributes:
         width: width of the representation, D.
 
     Raises:
-        InputError: there is no such layer, one is named twice, or none.
+        InputError: there is no such layer, one is named twice, none is named, or one cannot be pooled.
 
     Example:
         >>> from lightning_dc.encoders import MLPEncoder
@@ -44,37 +84,44 @@ class Representation:
         96
     """
 
-    def __init__(self, encoder: Encoder, layers: Sequence[str] | None) -> None:
-        self.encoder = encoder
-        self._modules: list[nn.Module] = []
-        self.width = encoder.latent_dim
+    def __init__(self, network: Encoder, layers: Sequence[str | LayerFeatures] | None) -> None:
+        self.network = network
+        self.width = network.latent_dim
+        self._layers: list[tuple[nn.Module, LayerFeatures]] = []
         if layers is None:
             return
-        known = {name: module for name, module in encoder.encoder.named_modules() if name}
-        if len(layers) == 0 or len(set(layers)) < len(layers) or not set(layers) <= known.keys():
+        named = [LayerFeatures(layer) if isinstance(layer, str) else layer for layer in layers]
+        names = [layer.layer for layer in named]
+        known = {name: module for name, module in network.encoder.named_modules() if name}
+        if len(names) == 0 or len(set(names)) < len(names) or not set(names) <= known.keys():
             raise InputError(
-                f"representation={list(layers)} must name different layers of {type(encoder).__name__}: "
-                f"{', '.join(known)}"
+                f"representation={names} must name different layers of {type(network).__name__}: {', '.join(known)}"
             )
-        self._modules = [known[name] for name in layers]
-        parameter = next(encoder.parameters())
+        self._layers = [(known[layer.layer], layer) for layer in named]
+        example = torch.zeros(1, *network.input_shape)
+        parameter = next(network.parameters(), example)
         with torch.no_grad():
-            self.width = self(torch.zeros(1, *encoder.input_shape).to(parameter)).z.shape[1]
+            self.width = self(example.to(parameter)).z.shape[1]
 
     def __call__(self, x: Tensor, corrupt: Corruption | None = None) -> Encoded:
-        """Encode samples, (B, *input_shape)."""
-        if not self._modules:
-            features = self.encoder.encode(x, corrupt)
+        """Encode samples, (B, *input_shape).
+
+        Args:
+            x: samples.
+            corrupt: noise on hidden activations; None for none.
+        """
+        if not self._layers:
+            features = self.network.encode(x, corrupt)
             return Encoded(features, features)
         outputs: dict[nn.Module, Tensor] = {}
 
         def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
-            outputs[module] = output.flatten(1)
+            outputs[module] = output
 
-        hooks = [module.register_forward_hook(keep) for module in self._modules]
+        hooks = [module.register_forward_hook(keep) for module, _ in self._layers]
         try:
-            features = self.encoder.encode(x, corrupt)
+            features = self.network.encode(x, corrupt)
         finally:
             for hook in hooks:
                 hook.remove()
-        return Encoded(features, torch.cat([outputs[module] for module in self._modules], dim=1))
+        return Encoded(features, torch.cat([layer.read(outputs[module]) for module, layer in self._layers], dim=1))

@@ -1,9 +1,17 @@
-"""Clustering heads: embeddings to soft assignments. The head of a supervised task."""
+"""Clustering heads, which turn embeddings into soft assignments, and the head of a supervised task."""
 
-from lightning_dc.heads.centroid import CentroidHead
-from lightning_dc.heads.head import ClusteringHead
+from lightning_dc.heads.centroid import CentroidHead, centroid_head
+from lightning_dc.heads.head import ClusteringHead, HeadFactory
 from lightning_dc.heads.nearest_centroid import NearestCentroidHead
 from lightning_dc.heads.student_t import StudentTHead
 from lightning_dc.heads.task import TaskHead
 
-__all__ = ["CentroidHead", "ClusteringHead", "NearestCentroidHead", "StudentTHead", "TaskHead"]
+__all__ = [
+    "CentroidHead",
+    "ClusteringHead",
+    "HeadFactory",
+    "NearestCentroidHead",
+    "StudentTHead",
+    "TaskHead",
+    "centroid_head",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lightning_dc.errors import InputError
 from lightning_dc.heads.head import ClusteringHead
 
 
@@ -23,3 +24,16 @@ class CentroidHead(ClusteringHead):
     def __init__(self, n_clusters: int, latent_dim: int) -> None:
         super().__init__(n_clusters, latent_dim)
         self.centroids = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+
+
+def centroid_head(head: ClusteringHead) -> CentroidHead:
+    """Return a head as one with centroids.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(head, CentroidHead):
+        raise InputError(
+            f"{type(head).__name__} has no centroids, which k-means and its losses need; use a CentroidHead"
+        )
+    return head

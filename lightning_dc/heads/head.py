@@ -1,8 +1,9 @@
-"""What a method needs of a clustering head."""
+"""Base class of clustering heads."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ class ClusteringHead(nn.Module, ABC):
         latent_dim: width of the embedding, D.
 
     Attributes:
-        is_soft: its assignments have degrees; those of a hard head are 0 or 1 and say nothing of confidence.
+        is_soft: assignments are probabilities; those of a hard head are 0 or 1 and say nothing about confidence.
 
     Raises:
         InputError: fewer than two clusters.
@@ -35,4 +36,8 @@ class ClusteringHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
-        """Soft assignments of embeddings, (B, D) to (B, K), rows sum to 1, float32 at least."""
+        """Return soft assignments of embeddings, (B, D) to (B, K); rows sum to 1, float32 at least."""
+
+
+HeadFactory = Callable[[int, int], ClusteringHead]
+"""Builds a clustering head from the number of clusters K and the width D of the representation."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.functional import nearest_centroids
-from lightning_dc.losses.term import LossTerm, StepQuantities
+from lightning_dc.losses.term import LossTerm
 
 
 class KMeansLoss(LossTerm):
@@ -19,8 +19,13 @@ class KMeansLoss(LossTerm):
     (Chen et al. 2020, https://doi.org/10.1093/bioinformatics/btz769).
     """
 
-    def forward(self, step: StepQuantities) -> Tensor:
-        centroids = step.centroids
-        z = step.z.to(torch.promote_types(step.z.dtype, torch.float32))
+    def forward(self, z: Tensor, centroids: Tensor) -> Tensor:
+        """Return the squared distance of each sample, (B,).
+
+        Args:
+            z: embeddings, (B, D).
+            centroids: centroids, (K, D).
+        """
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
         nearest = nearest_centroids(z.detach(), centroids.detach().to(z.dtype))
         return (z - centroids[nearest]).square().sum(1)

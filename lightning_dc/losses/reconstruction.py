@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_dc.errors import InputError
 from lightning_dc.functional import mean_squared_error
-from lightning_dc.losses.term import LossTerm, StepQuantities
+from lightning_dc.losses.term import LossTerm
 
 
 class Reconstruction(LossTerm):
@@ -29,8 +29,13 @@ class Reconstruction(LossTerm):
             raise InputError(f"reduction={reduction!r} of the reconstruction error is unknown; choose from mean, sum")
         self.reduction = reduction
 
-    def forward(self, step: StepQuantities) -> Tensor:
-        x, x_hat = step.x, step.x_hat
+    def forward(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Return the error of each sample, (B,).
+
+        Args:
+            x: samples, (B, *input_shape).
+            x_hat: their reconstructions, same shape.
+        """
         dtype = torch.promote_types(x.dtype, torch.float32)  # bf16 activations, fp32 loss
         error = mean_squared_error(x.to(dtype), x_hat.to(dtype))
         return error if self.reduction == "mean" else error * math.prod(x.shape[1:])

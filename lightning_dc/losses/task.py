@@ -11,7 +11,7 @@ from lightning_dc.batch import TargetKind
 from lightning_dc.distributed import gather_batch, own_of_batch, sum_
 from lightning_dc.errors import InputError
 from lightning_dc.functional import Ties, known_targets, supervised_losses
-from lightning_dc.losses.term import LossTerm, StepQuantities
+from lightning_dc.losses.term import LossTerm
 
 
 class TaskLoss(LossTerm):
@@ -38,8 +38,13 @@ class TaskLoss(LossTerm):
         self.kind: TargetKind = kind
         self.ties: Ties = ties
 
-    def forward(self, step: StepQuantities) -> Tensor:
-        output, targets = step.output, step.targets
+    def forward(self, output: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each sample, (B,).
+
+        Args:
+            output: output of the task head, (B, C), (B, T) or, for survival, (B, 1).
+            targets: targets, as in :class:`~lightning_dc.batch.Batch`.
+        """
         output = output.to(torch.promote_types(output.dtype, torch.float32))
         counted = known_targets(targets, self.kind)
         if self.kind == "survival":

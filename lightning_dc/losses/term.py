@@ -1,56 +1,40 @@
-"""What a loss term reads and returns."""
+"""Base class of loss terms."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Protocol
+import inspect
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
-
-
-class StepQuantities(Protocol):
-    """Quantities of one training step; each is computed when a loss term first asks for it."""
-
-    @property
-    def x(self) -> Tensor:
-        """What is to be reconstructed, (B, ...)."""
-
-    @property
-    def x_hat(self) -> Tensor:
-        """Reconstruction of ``x``, same shape."""
-
-    @property
-    def z(self) -> Tensor:
-        """Embedding, (B, D)."""
-
-    @property
-    def centroids(self) -> Tensor:
-        """Centroids of the head, (K, D); no gradient unless the phase trains the head."""
-
-    @property
-    def q(self) -> Tensor:
-        """Soft assignments, (B, K)."""
-
-    @property
-    def p(self) -> Tensor:
-        """Target distribution, (B, K), no gradient."""
-
-    @property
-    def output(self) -> Tensor:
-        """Output of the supervised task, (B, C), (B, T) or, of survival, (B, 1)."""
-
-    @property
-    def targets(self) -> Tensor:
-        """Targets of the supervised task, as in :class:`~lightning_dc.batch.Batch`."""
-
-    @property
-    def input_weight(self) -> Tensor:
-        """Weights of the encoder's input layer, (H, F)."""
+from torch import nn
 
 
-class LossTerm(nn.Module, ABC):
-    """One named term of a loss."""
+class LossTerm(nn.Module):
+    """Base class of the terms of a loss.
 
-    @abstractmethod
-    def forward(self, step: StepQuantities) -> Tensor:
-        """Loss of each sample, (B,), or of the model as a whole, (): the method averages the former."""
+    A subclass writes ``forward``, whose parameters name the quantities of a training step that it reads, such as
+    ``forward(self, z, x_hat)``; :class:`~lightning_dc.training.TrainingStep` lists them all with their shapes. It
+    returns one value for each sample, (B,), or one value for the model as a whole, (): the former are averaged over the
+    global batch. A quantity that no term reads is never computed.
+
+    A term is a plain module: ``KLTarget()(p, q)`` can be called with any tensors. Constructor arguments are kept as
+    attributes of the same names, by which a checkpoint describes the term. Parameters of a term are trained in the
+    phases that weight it.
+
+    Attributes:
+        quantities: names of the quantities that ``forward`` reads; parameters with a default are not among them.
+
+    Example:
+        >>> class Norm(LossTerm):
+        ...     def forward(self, z):
+        ...         return z.square().sum(1)
+        >>> Norm.quantities
+        ('z',)
+    """
+
+    quantities: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.forward is not nn.Module.forward:
+            _, *parameters = inspect.signature(cls.forward).parameters.values()
+            cls.quantities = tuple(one.name for one in parameters if one.default is inspect.Parameter.empty)

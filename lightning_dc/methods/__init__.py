@@ -5,5 +5,6 @@ from lightning_dc.methods.dcn import DCN
 from lightning_dc.methods.dec import DEC
 from lightning_dc.methods.deeptype import DeepType
 from lightning_dc.methods.idec import IDEC
+from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 
-__all__ = ["AEKMeans", "DCN", "DEC", "DeepType", "IDEC"]
+__all__ = ["AEKMeans", "DCN", "DEC", "DeepType", "IDEC", "KMeansConfig", "RefreshConfig"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import AssignmentRefresh, CentroidRefresh, LossLogger, PhaseScheduler
-from lightning_dc.callbacks.centroid_refresh import KMeansName
-from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
+from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder, Representation
 from lightning_dc.heads import NearestCentroidHead
-from lightning_dc.losses import Reconstruction
+from lightning_dc.losses import LossTerm, Reconstruction
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING, pretraining_phases
+from lightning_dc.methods.settings import KMeansConfig
+from lightning_dc.model import ClusteringModel
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 
 
@@ -24,11 +25,14 @@ class AEKMeans(ClusteringModule):
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
         autoencoder: builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         augmentation: random transform of training batches; None for none.
         layerwise: greedy pretraining of *each* layer; its length is that of one layer.
         pretraining: training of the whole autoencoder.
-        n_init: restarts of k-means.
-        kmeans: ``exact``, ``mini_batch``, or ``auto``; see :class:`~lightning_dc.callbacks.CentroidRefresh`.
+        kmeans: how k-means places the centroids.
+        extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
+            ``loss_weights`` of the phases weight them.
 
     Raises:
         InputError: an argument out of range.
@@ -45,27 +49,27 @@ class AEKMeans(ClusteringModule):
         input_shape: Sequence[int],
         n_clusters: int,
         autoencoder: AutoencoderFactory = MLPAutoencoder,
+        representation: Sequence[str | LayerFeatures] | None = None,
         augmentation: Augmentation | None = None,
         layerwise: PhaseConfig = LAYERWISE,
         pretraining: PhaseConfig = PRETRAINING,
-        n_init: int = 20,
-        kmeans: KMeansName = "auto",
+        kmeans: KMeansConfig = KMeansConfig(),
+        extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         network = autoencoder(input_shape)
-        head = NearestCentroidHead(n_clusters, network.latent_dim)
-        super().__init__(network, head, {"reconstruction": Reconstruction()}, augmentation)
-        self.layerwise = layerwise
-        self.pretraining = pretraining
-        self.method_callbacks = [
-            CentroidRefresh(n_init, kmeans=kmeans),
-            LossLogger(),
-            AssignmentRefresh(),
-            PhaseScheduler(),
-        ]
-        self.save_hyperparameters()
-        self.set_phases()
-
-    def configure_phases(self) -> list[Phase]:
-        # A step in which nothing trains: what happens at its beginning counts.
-        kmeans = Phase("k-means", PhaseConfig(max_steps=1), (), initializes_centroids=True)
-        return [*pretraining_phases(self.autoencoder, self.layerwise, self.pretraining), kmeans]
+        features = Representation(network, representation)
+        # A step in which nothing trains: k-means at its beginning is what counts.
+        last = Phase("k-means", PhaseConfig(max_steps=1), (), has_clusters=True, initializes_centroids=True)
+        super().__init__(
+            ClusteringModel(network, NearestCentroidHead(n_clusters, features.width), features),
+            losses={"reconstruction": Reconstruction()},
+            phases=[*pretraining_phases(network, layerwise, pretraining), last],
+            callbacks=[
+                CentroidRefresh(kmeans.n_init, *kmeans.interval, kmeans=kmeans.algorithm),
+                LossLogger(),
+                AssignmentRefresh(),
+                PhaseScheduler(),
+            ],
+            augmentation=augmentation,
+            extra_losses=extra_losses,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
@@ -13,11 +13,13 @@ from lightning_dc.callbacks import (
     LossLogger,
     PhaseScheduler,
 )
-from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
+from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder, Representation
 from lightning_dc.errors import InputError
 from lightning_dc.heads import NearestCentroidHead
-from lightning_dc.losses import KMeansLoss, Reconstruction
+from lightning_dc.losses import KMeansLoss, LossTerm, Reconstruction
 from lightning_dc.methods.pretraining import AUTOENCODER, LAYERWISE, PRETRAINING, pretraining_phases
+from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
+from lightning_dc.model import ClusteringModel
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 
 
@@ -38,16 +40,18 @@ class DCN(ClusteringModule):
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
         autoencoder: builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         augmentation: random transform of training batches; None for none. Centroids follow the clean samples.
         layerwise: greedy pretraining of *each* layer; its length is that of one layer.
         pretraining: training of the whole autoencoder.
         clustering: joint training of reconstruction and clustering.
-        refresh_every_n_steps: steps between two refreshes of centroids and assignments over the whole training set;
-            None leaves it to ``refresh_every_n_epochs``, which must be None otherwise.
-        refresh_every_n_epochs: the same in epochs; the paper's code has 10.
-        tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
-        n_init: restarts of the first k-means.
+        kmeans: how k-means places the centroids; without an interval of its own it runs with each refresh.
+        refresh: when the assignments are refreshed, and when clustering has converged; the paper's code refreshes every
+            10 epochs.
         initial_count: number of samples that a centroid of k-means stands for in the updates that follow.
+        extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
+            ``loss_weights`` of the phases weight them.
 
     Raises:
         InputError: an argument out of range.
@@ -62,39 +66,36 @@ class DCN(ClusteringModule):
         input_shape: Sequence[int],
         n_clusters: int,
         autoencoder: AutoencoderFactory = MLPAutoencoder,
+        representation: Sequence[str | LayerFeatures] | None = None,
         augmentation: Augmentation | None = None,
         layerwise: PhaseConfig = LAYERWISE,
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0, "kmeans": 1.0}),
-        refresh_every_n_steps: int | None = None,
-        refresh_every_n_epochs: int | None = 10,
-        tolerance: float = 0.001,
-        n_init: int = 20,
+        kmeans: KMeansConfig = KMeansConfig(),
+        refresh: RefreshConfig = RefreshConfig(every_n_epochs=10),
         initial_count: int = 100,
+        extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
-        network = autoencoder(input_shape)
-        head = NearestCentroidHead(n_clusters, network.latent_dim)
-        losses = {"reconstruction": Reconstruction(reduction="sum"), "kmeans": KMeansLoss()}
-        super().__init__(network, head, losses, augmentation)
-        self.layerwise = layerwise
-        self.pretraining = pretraining
-        self.clustering = clustering
-        if "head" in clustering.parts(()):
+        parts = clustering.parts(AUTOENCODER)
+        if "head" in parts:
             raise InputError("trainable of DCN's clustering names head, but its centroids follow the samples; leave it")
-        self.method_callbacks = [
-            CountedCentroidUpdate(initial_count),
-            CentroidRefresh(n_init, refresh_every_n_steps, refresh_every_n_epochs),
-            LossLogger(),
-            AssignmentRefresh(refresh_every_n_steps, refresh_every_n_epochs),
-            LabelChangeStop(tolerance),
-            PhaseScheduler(),
-        ]
-        self.save_hyperparameters()
-        self.set_phases()
-
-    def configure_phases(self) -> list[Phase]:
-        parts = self.clustering.parts(AUTOENCODER)
-        return [
-            *pretraining_phases(self.autoencoder, self.layerwise, self.pretraining),
-            Phase("clustering", self.clustering, parts, initializes_centroids=True),
-        ]
+        network = autoencoder(input_shape)
+        features = Representation(network, representation)
+        super().__init__(
+            ClusteringModel(network, NearestCentroidHead(n_clusters, features.width), features),
+            losses={"reconstruction": Reconstruction(reduction="sum"), "kmeans": KMeansLoss()},
+            phases=[
+                *pretraining_phases(network, layerwise, pretraining),
+                Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=True),
+            ],
+            callbacks=[
+                CountedCentroidUpdate(initial_count),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(refresh.interval), kmeans=kmeans.algorithm),
+                LossLogger(),
+                AssignmentRefresh(*refresh.interval),
+                LabelChangeStop(refresh.tolerance, refresh.patience),
+                PhaseScheduler(),
+            ],
+            augmentation=augmentation,
+            extra_losses=extra_losses,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
@@ -12,11 +12,12 @@ from lightning_dc.callbacks import (
     PhaseScheduler,
     TargetDistributionRefresh,
 )
-from lightning_dc.callbacks.centroid_refresh import KMeansName
-from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
-from lightning_dc.heads import StudentTHead
-from lightning_dc.losses import KLTarget, Reconstruction
+from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder, Representation
+from lightning_dc.heads import CentroidHead, HeadFactory, StudentTHead
+from lightning_dc.losses import KLTarget, LossTerm, Reconstruction
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING, pretraining_phases
+from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
+from lightning_dc.model import ClusteringModel
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 
 
@@ -35,19 +36,21 @@ class DEC(ClusteringModule):
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
         autoencoder: builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         nu: degrees of freedom of the Student-t kernel (the paper's alpha).
+        head: builds the clustering head from the number of clusters and the width of the representation; None is
+            :class:`~lightning_dc.heads.StudentTHead` with ``nu``. A head without centroids needs no k-means.
         augmentation: random transform of training batches; None for none.
         layerwise: greedy pretraining of *each* layer; its length is that of one layer.
         pretraining: training of the whole autoencoder.
         clustering: training of encoder and centroids, and of the decoder if the loss has a reconstruction term.
-        refresh_every_n_steps: steps between two refreshes of P (140 to 160 for MNIST, 20 to 30 for 10,000 samples).
-        tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
-        n_init: restarts of k-means.
-        refresh_centroids_every_n_steps: steps between two runs of k-means from the centroids as they are; None leaves
-            them to the optimizer, as DEC does.
-        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None
-            holds up to 2^26 of these.
-        kmeans: ``exact``, ``mini_batch``, or ``auto``; see :class:`~lightning_dc.callbacks.CentroidRefresh`.
+        kmeans: how k-means places the centroids.
+        refresh: when P and the assignments are refreshed, and when clustering has converged.
+        keep_p_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None holds up
+            to 2^26 of these.
+        extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
+            ``loss_weights`` of the phases weight them.
 
     Raises:
         InputError: an argument out of range.
@@ -63,38 +66,39 @@ class DEC(ClusteringModule):
         input_shape: Sequence[int],
         n_clusters: int,
         autoencoder: AutoencoderFactory = MLPAutoencoder,
+        representation: Sequence[str | LayerFeatures] | None = None,
         nu: float = 1.0,
+        head: HeadFactory | None = None,
         augmentation: Augmentation | None = None,
         layerwise: PhaseConfig = LAYERWISE,
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"kl": 1.0}),
-        refresh_every_n_steps: int = 140,
-        tolerance: float = 0.001,
-        n_init: int = 20,
-        refresh_centroids_every_n_steps: int | None = None,
-        keep_target_table: bool | None = None,
-        kmeans: KMeansName = "auto",
+        kmeans: KMeansConfig = KMeansConfig(),
+        refresh: RefreshConfig = RefreshConfig(every_n_steps=140),
+        keep_p_table: bool | None = None,
+        extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         network = autoencoder(input_shape)
-        head = StudentTHead(n_clusters, network.latent_dim, nu)
-        super().__init__(network, head, {"reconstruction": Reconstruction(), "kl": KLTarget()}, augmentation)
-        self.layerwise = layerwise
-        self.pretraining = pretraining
-        self.clustering = clustering
-        self.method_callbacks = [
-            CentroidRefresh(n_init, refresh_centroids_every_n_steps, kmeans=kmeans),
-            LossLogger(),
-            TargetDistributionRefresh(refresh_every_n_steps, keep_table=keep_target_table),
-            LabelChangeStop(tolerance),
-            PhaseScheduler(),
-        ]
-        self.save_hyperparameters()
-        self.set_phases()
-
-    def configure_phases(self) -> list[Phase]:
-        decodes = "reconstruction" in self.clustering.loss_weights
-        parts = ("encoder", "decoder", "head") if decodes else ("encoder", "head")
-        return [
-            *pretraining_phases(self.autoencoder, self.layerwise, self.pretraining),
-            Phase("clustering", self.clustering, self.clustering.parts(parts), initializes_centroids=True),
-        ]
+        features = Representation(network, representation)
+        width = features.width
+        clustering_head = StudentTHead(n_clusters, width, nu) if head is None else head(n_clusters, width)
+        decodes = "reconstruction" in clustering.loss_weights
+        parts = clustering.parts(("encoder", "decoder", "head") if decodes else ("encoder", "head"))
+        has_centroids = isinstance(clustering_head, CentroidHead)
+        super().__init__(
+            ClusteringModel(network, clustering_head, features),
+            losses={"reconstruction": Reconstruction(), "kl": KLTarget()},
+            phases=[
+                *pretraining_phases(network, layerwise, pretraining),
+                Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=has_centroids),
+            ],
+            callbacks=[
+                CentroidRefresh(kmeans.n_init, *kmeans.interval, kmeans=kmeans.algorithm),
+                LossLogger(),
+                TargetDistributionRefresh(*refresh.interval, keep_table=keep_p_table),
+                LabelChangeStop(refresh.tolerance, refresh.patience),
+                PhaseScheduler(),
+            ],
+            augmentation=augmentation,
+            extra_losses=extra_losses,
+        )

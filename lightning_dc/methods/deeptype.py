@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_dc.batch import Batch, TargetSpec, as_batch
+from lightning_dc.batch import TargetSpec
 from lightning_dc.callbacks import (
     AssignmentRefresh,
     CentroidRefresh,
@@ -17,13 +17,15 @@ from lightning_dc.callbacks import (
     PhaseScheduler,
     ProximalStep,
 )
-from lightning_dc.encoders import EncoderFactory, MLPEncoder, Representation
+from lightning_dc.encoders import EncoderFactory, LayerFeatures, MLPEncoder, Representation
 from lightning_dc.errors import InputError
 from lightning_dc.functional import InputGroups, Norm, Ties
 from lightning_dc.heads import NearestCentroidHead, TaskHead
-from lightning_dc.losses import GroupSparsity, KMeansLoss, TaskLoss
+from lightning_dc.losses import InputSparsity, KMeansLoss, LossTerm, TaskLoss
+from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.metrics import TaskScores
-from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, SupervisedStep
+from lightning_dc.model import ClusteringModel
+from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 
 _PARTS = ("encoder", "task")
 _MOST_SHOWN = 20  # inputs in the table at the end of a run
@@ -65,8 +67,9 @@ class DeepType(ClusteringModule):
         target_spec: what the targets are; the DataModule says it on the command line.
         n_clusters: number of clusters K.
         encoder: builds the encoder from ``input_shape``; it begins with a linear layer.
-        representation: names of the encoder's layers whose outputs, concatenated, are clustered; None is its output, as
-            the authors have it.
+        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output, as the authors
+            have it.
         norm: of the input layer's weights: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
         proximal: apply the norm's proximal operator after each step instead of adding its gradient.
         gamma: how steeply an input's penalty falls with its evidence; None penalises all inputs alike. The unit of
@@ -76,13 +79,11 @@ class DeepType(ClusteringModule):
         ties: how Cox's partial likelihood treats events at the same time, ``efron`` or ``breslow``.
         pretraining: training of encoder and task head.
         joint: the same, with the distance to the centroids.
-        refresh_every_n_steps: steps between two runs of k-means over the whole training set; None leaves it to
-            ``refresh_every_n_epochs``, which must be None otherwise.
-        refresh_every_n_epochs: the same in epochs.
-        tolerance: ``joint`` ends when fewer than this share of the labels change between two refreshes.
-        patience: so many times in a row.
-        n_init: restarts of k-means at the beginning and at the end.
+        kmeans: how k-means places the centroids; without an interval of its own it runs with each refresh.
+        refresh: when the assignments are refreshed, and when ``joint`` has converged.
         feature_groups: inputs that are kept or dropped together; the DataModule says it on the command line.
+        extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
+            ``loss_weights`` of the phases weight them.
 
     Raises:
         InputError: an argument out of range.
@@ -99,7 +100,7 @@ class DeepType(ClusteringModule):
         target_spec: TargetSpec | None,
         n_clusters: int,
         encoder: EncoderFactory = MLPEncoder,
-        representation: Sequence[str] | None = None,
+        representation: Sequence[str | LayerFeatures] | None = None,
         norm: Norm = "l21",
         proximal: bool = True,
         gamma: float | None = 2.0,
@@ -107,12 +108,10 @@ class DeepType(ClusteringModule):
         ties: Ties = "efron",
         pretraining: PhaseConfig = PhaseConfig(max_epochs=10, loss_weights={"task": 1.0, "sparsity": 1.0}),
         joint: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 0.2}),
-        refresh_every_n_steps: int | None = None,
-        refresh_every_n_epochs: int | None = 5,
-        tolerance: float = 0.001,
-        patience: int = 2,
-        n_init: int = 20,
+        kmeans: KMeansConfig = KMeansConfig(),
+        refresh: RefreshConfig = RefreshConfig(every_n_epochs=5, patience=2),
         feature_groups: Sequence[Sequence[int]] | None = None,
+        extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         if target_spec is None:
             raise InputError(
@@ -120,64 +119,41 @@ class DeepType(ClusteringModule):
                 "SyntheticDataModule(target='class')"
             )
         network = encoder(input_shape)
-        reader = Representation(network, representation)
+        features = Representation(network, representation)
+        head = NearestCentroidHead(n_clusters, features.width)
         groups = InputGroups.of(feature_groups, network.input_layer.in_features)
-        losses = {
-            "task": TaskLoss(target_spec.kind, ties),
-            "sparsity": GroupSparsity(norm, groups, proximal),
-            "distance": KMeansLoss(),
-        }
-        super().__init__(network, NearestCentroidHead(n_clusters, reader.width), losses)
-        self.representation = reader
-        self.task_head = TaskHead(network.latent_dim, target_spec.n_outputs)
-        self.target_spec = target_spec
-        self.task_scores = TaskScores(target_spec, ties)
-        self.pretraining = pretraining
-        self.joint = joint
-        self.method_callbacks = [
-            ProximalStep(bound=bound),
-            CentroidRefresh(n_init, refresh_every_n_steps, refresh_every_n_epochs),
-            LossLogger(),
-            AssignmentRefresh(refresh_every_n_steps, refresh_every_n_epochs),
-            *([] if gamma is None else [EvidenceRefresh(gamma)]),
-            LabelChangeStop(tolerance, patience),
-            PhaseScheduler(),
-        ]
-        self.save_hyperparameters()
-        self.set_phases()
-
-    def configure_phases(self) -> list[Phase]:
-        # The last is a step in which nothing trains: what happens at its beginning counts.
-        return [
-            Phase("pretraining", self.pretraining, self.pretraining.parts(_PARTS)),
-            Phase("joint", self.joint, self.joint.parts(_PARTS), initializes_centroids=True),
-            Phase("k-means", PhaseConfig(max_steps=1), (), initializes_centroids=True),
-        ]
-
-    def parts(self) -> dict[str, nn.Module]:
-        return super().parts() | {"task": self.task_head}
-
-    def make_step(self, batch: Batch, batch_idx: int) -> SupervisedStep:
-        return SupervisedStep(
-            self, batch, batch_idx % self.trainer.accumulate_grad_batches, self.representation, self.task_head
+        super().__init__(
+            ClusteringModel(network, head, features, TaskHead(network.latent_dim, target_spec.n_outputs)),
+            losses={
+                "task": TaskLoss(target_spec.kind, ties),
+                "sparsity": InputSparsity(norm, groups, proximal),
+                "distance": KMeansLoss(),
+            },
+            phases=[
+                Phase("pretraining", pretraining, pretraining.parts(_PARTS)),
+                Phase("joint", joint, joint.parts(_PARTS), has_clusters=True, initializes_centroids=True),
+                # A step in which nothing trains: k-means at its beginning is what counts.
+                Phase("k-means", PhaseConfig(max_steps=1), (), has_clusters=True, initializes_centroids=True),
+            ],
+            callbacks=[
+                ProximalStep(bound=bound),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(refresh.interval), kmeans=kmeans.algorithm),
+                LossLogger(),
+                AssignmentRefresh(*refresh.interval),
+                *([] if gamma is None else [EvidenceRefresh(gamma)]),
+                LabelChangeStop(refresh.tolerance, refresh.patience),
+                PhaseScheduler(),
+            ],
+            extra_losses=extra_losses,
+            task_scores=TaskScores(target_spec, ties),
         )
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.representation(x).z.to(self.wide_dtype)
-
-    def predict_target(self, x: Tensor) -> Tensor:
-        """What the task head says of samples, (B, *input_shape) to (B, n_outputs): scores, values or log hazards."""
-        output: Tensor = self.task_head(self.representation(x).features)
-        return output
-
-    # ---- inputs ----------------------------------------------------------------------------------------------------
 
     @property
     def importance(self) -> Tensor:
         """Norm of the input layer's weights of each input, (F,); inputs of one group share that of the group."""
         sparsity = self.losses["sparsity"]
-        assert isinstance(sparsity, GroupSparsity)
-        return sparsity.scores(self.autoencoder.input_layer.weight)[sparsity.of_input]
+        assert isinstance(sparsity, InputSparsity)
+        return sparsity.scores(self.model.network.input_layer.weight)[sparsity.of_input]
 
     def on_train_end(self) -> None:
         if not bool(self.importance.any()):
@@ -195,17 +171,3 @@ class DeepType(ClusteringModule):
             shown += f"\nand {len(order) - _MOST_SHOWN} more"
         rest = ", the other weights are zero" if len(order) < len(names) else ""
         return [("selected inputs", f"{len(order)} of {len(names)}{rest}\n{shown}".strip())]
-
-    # ---- evaluation ------------------------------------------------------------------------------------------------
-
-    def _evaluate(self, batch: object) -> None:
-        super()._evaluate(batch)
-        batch = as_batch(batch)
-        if batch.targets is not None:
-            self.task_scores.update(self.predict_target(batch.x), batch.targets)
-
-    def _log_metrics(self, prefix: str) -> None:
-        super()._log_metrics(prefix)
-        if self.task_scores.is_supervised:
-            self.log_dict({f"{prefix}/{name}": value for name, value in self.task_scores.compute().items()})
-        self.task_scores.reset()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightning_dc.augmentation import Augmentation
-from lightning_dc.callbacks.centroid_refresh import KMeansName
-from lightning_dc.encoders import AutoencoderFactory, MLPAutoencoder
+from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder
+from lightning_dc.heads import HeadFactory
+from lightning_dc.losses import LossTerm
 from lightning_dc.methods.dec import DEC
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING
+from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.training import PhaseConfig
 
 
@@ -24,19 +26,21 @@ class IDEC(DEC):
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
         autoencoder: builds the autoencoder from ``input_shape``.
-        nu: degrees of freedom of the Student-t kernel.
+        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
+        nu: degrees of freedom of the Student-t kernel (the paper's alpha).
+        head: builds the clustering head from the number of clusters and the width of the representation; None is
+            :class:`~lightning_dc.heads.StudentTHead` with ``nu``. A head without centroids needs no k-means.
         augmentation: random transform of training batches; None for none.
         layerwise: greedy pretraining of *each* layer; its length is that of one layer.
         pretraining: training of the whole autoencoder.
         clustering: training of encoder, decoder and centroids.
-        refresh_every_n_steps: steps between two refreshes of P.
-        tolerance: clustering stops when fewer than this share of the labels change between two refreshes.
-        n_init: restarts of k-means.
-        refresh_centroids_every_n_steps: steps between two runs of k-means from the centroids as they are; None leaves
-            them to the optimizer.
-        keep_target_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None
-            holds up to 2^26 of these.
-        kmeans: ``exact``, ``mini_batch``, or ``auto``; see :class:`~lightning_dc.callbacks.CentroidRefresh`.
+        kmeans: how k-means places the centroids.
+        refresh: when P and the assignments are refreshed, and when clustering has converged.
+        keep_p_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None holds up
+            to 2^26 of these.
+        extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
+            ``loss_weights`` of the phases weight them.
 
     Raises:
         InputError: an argument out of range.
@@ -51,31 +55,31 @@ class IDEC(DEC):
         input_shape: Sequence[int],
         n_clusters: int,
         autoencoder: AutoencoderFactory = MLPAutoencoder,
+        representation: Sequence[str | LayerFeatures] | None = None,
         nu: float = 1.0,
+        head: HeadFactory | None = None,
         augmentation: Augmentation | None = None,
         layerwise: PhaseConfig = LAYERWISE,
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0, "kl": 0.1}),
-        refresh_every_n_steps: int = 140,
-        tolerance: float = 0.001,
-        n_init: int = 20,
-        refresh_centroids_every_n_steps: int | None = None,
-        keep_target_table: bool | None = None,
-        kmeans: KMeansName = "auto",
+        kmeans: KMeansConfig = KMeansConfig(),
+        refresh: RefreshConfig = RefreshConfig(every_n_steps=140),
+        keep_p_table: bool | None = None,
+        extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         super().__init__(
-            input_shape=input_shape,
-            n_clusters=n_clusters,
-            autoencoder=autoencoder,
-            nu=nu,
-            augmentation=augmentation,
-            layerwise=layerwise,
-            pretraining=pretraining,
-            clustering=clustering,
-            refresh_every_n_steps=refresh_every_n_steps,
-            tolerance=tolerance,
-            n_init=n_init,
-            refresh_centroids_every_n_steps=refresh_centroids_every_n_steps,
-            keep_target_table=keep_target_table,
-            kmeans=kmeans,
+            input_shape,
+            n_clusters,
+            autoencoder,
+            representation,
+            nu,
+            head,
+            augmentation,
+            layerwise,
+            pretraining,
+            clustering,
+            kmeans,
+            refresh,
+            keep_p_table,
+            extra_losses,
         )

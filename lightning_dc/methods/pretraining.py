@@ -1,4 +1,4 @@
-"""Pretraining of an autoencoder, which most methods begin with."""
+"""Pretraining of an autoencoder, with which most methods begin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRETRAINING = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0})
 
 
 def pretraining_phases(network: Encoder, layerwise: PhaseConfig, pretraining: PhaseConfig) -> list[Phase]:
-    """Each layer by itself, then the autoencoder as a whole."""
+    """Return phases that train each layer by itself, and then the autoencoder as a whole."""
     layers = range(network.n_layers or 1)
     return [
         *(Phase(f"layer {layer + 1}", layerwise, AUTOENCODER, layer=layer) for layer in layers),

@@ -4,6 +4,7 @@ from lightning_dc.reports.feature_table import FeatureTable
 from lightning_dc.reports.outcome_tables import OutcomeTables
 from lightning_dc.reports.prediction_writer import PredictionWriter
 from lightning_dc.reports.progress_bar import ClusteringProgressBar
+from lightning_dc.reports.report import Report
 from lightning_dc.reports.run_summary import RunSummary
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "FeatureTable",
     "OutcomeTables",
     "PredictionWriter",
+    "Report",
     "RunSummary",
 ]

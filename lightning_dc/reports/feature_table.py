@@ -1,4 +1,4 @@
-"""The end of a fit: which inputs carry the model, and what the clusters are like in them."""
+"""Inputs at the end of a fit: their importance, and how clusters differ in them."""
 
 from __future__ import annotations
 
@@ -6,36 +6,29 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from lightning_dc.batch import Batch, DataDescription, SampleLoader, ScaledSamples
-from lightning_dc.distributed import CHUNK_SIZE, failing_together
+from lightning_dc.batch import SampleLoader
 from lightning_dc.functional import standardized_differences
-from lightning_dc.reports.figures import draw_inputs
+from lightning_dc.reports.figures import draw_clusters, draw_inputs
 from lightning_dc.reports.files import check_ending, whole_csv
-from lightning_dc.reports.input_statistics import InputSelector, InputStatistics, input_statistics
-from lightning_dc.training import (
-    ClusteringModule,
-    assign_all,
-    clustering_module,
-    embed_batch,
-    record_figure,
-    training_loader,
-)
+from lightning_dc.reports.input_statistics import InputStatistics, input_statistics
+from lightning_dc.reports.report import Report
+from lightning_dc.training import ClusteringModule, FullAssignment, embed_batch, record_figure, training_loader
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_DRAWN = 30
 _MOST_POINTS = 5000
 _MOST_NUMBERS = 1 << 24  # of the points that are drawn, in the inputs
 
 
-class FeatureTable(Callback):
+class FeatureTable(Report):
     """A table of the inputs in the run's folder, and two figures in TensorBoard, whatever the method.
 
     It is made where inputs have names, and for a method that weighs its inputs, such as DeepType; texts have their
@@ -71,40 +64,34 @@ class FeatureTable(Callback):
             check_ending(file_name, "features.file_name", [".csv"])
         self.file_name = file_name
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = clustering_module(pl_module)
-        if module.assignments is None or trainer.fast_dev_run or not self._applies(module):  # type: ignore[attr-defined]
-            return
-        loader = training_loader(module)
-        labels = assign_all(module, loader).labels
-        n_inputs = math.prod(module.autoencoder.input_shape)
-        statistics = input_statistics(loader, labels, module.head.n_clusters, n_inputs).cpu()
-        folder = trainer.log_dir  # on every rank: it is a broadcast
-        with failing_together(module.device):
-            if trainer.is_global_zero and folder is not None and self.file_name is not None:
-                self._report(module, loader, labels, statistics, Path(folder) / self.file_name)
+    def applies(self, module: ClusteringModule) -> bool:
+        data = module.data_description
+        named = data.feature_names is not None and not data.has_terms
+        return self.file_name is not None and (named or module.importance is not None)
 
-    @staticmethod
-    def _report(
-        module: ClusteringModule, loader: SampleLoader, labels: Tensor, statistics: InputStatistics, path: Path
+    def collect(self, module: ClusteringModule, final: FullAssignment) -> InputStatistics:
+        """Return sums of the inputs over each cluster."""
+        n_inputs, n_clusters = math.prod(module.model.input_shape), module.model.head.n_clusters
+        return input_statistics(training_loader(module), final.labels, n_clusters, n_inputs).cpu()
+
+    def write(
+        self, module: ClusteringModule, final: FullAssignment, collected: InputStatistics, folder: Path | None
     ) -> None:
-        differences = standardized_differences(statistics.sizes, statistics.sums, statistics.squares)
-        importance = module.importance.detach().double().cpu() if isinstance(module, InputSelector) else None
+        if folder is None or self.file_name is None:
+            return
+        loader, names = training_loader(module), module.feature_names
+        differences = standardized_differences(collected.sizes, collected.sums, collected.squares)
+        importance = None if module.importance is None else module.importance.detach().double().cpu()
         weight = differences.abs().nan_to_num(0.0, posinf=math.inf).amax(0) if importance is None else importance
         order = weight.argsort(descending=True, stable=True)
-        means = _means_in_unit(loader, statistics, module.autoencoder.input_shape)
-        _write(path, module.feature_names, order, importance, means, differences)
+        means = _means_in_unit(loader, collected, module.model.input_shape)
+        _write(folder / self.file_name, names, order, importance, means, differences)
         if any(isinstance(logger, TensorBoardLogger) for logger in module.trainer.loggers):
             shown = order[:_MOST_DRAWN]
-            names = [module.feature_names[j] for j in shown.tolist()]
-            drawn = draw_inputs(names, None if importance is None else importance[shown], differences[:, shown])
+            own_importance = None if importance is None else importance[shown]
+            drawn = draw_inputs([names[j] for j in shown.tolist()], own_importance, differences[:, shown])
             record_figure(module, "inputs/clusters", drawn)
-            record_figure(module, "clusters/representation", _draw_clusters(module, loader, labels.cpu()))
-
-    def _applies(self, module: ClusteringModule) -> bool:
-        data = module.trainer.datamodule  # type: ignore[attr-defined]
-        named = isinstance(data, DataDescription) and data.feature_names is not None and not data.has_terms
-        return self.file_name is not None and (named or isinstance(module, InputSelector))
+            record_figure(module, "clusters/representation", _draw_some(module, loader, final))
 
 
 def _means_in_unit(
@@ -113,7 +100,7 @@ def _means_in_unit(
     """Mean of each input in all samples and in each cluster, rounded; None where there is no way back to the unit."""
     scaled = torch.stack([statistics.mean, statistics.mean + statistics.deviation, *statistics.means])
     whole = scaled.view(-1, *input_shape)
-    unscaled = loader.unscale(whole) if isinstance(loader, ScaledSamples) else whole
+    unscaled = loader.unscale(whole)
     if unscaled is None:
         return None
     mean, shifted, *means = unscaled.flatten(1)
@@ -154,35 +141,16 @@ def _write(
             writer.writerow([*row, *("" if math.isnan(d) else f"{d:z.4f}" for d in differences[:, j].tolist())])
 
 
-def _draw_clusters(module: ClusteringModule, loader: SampleLoader, labels: Tensor) -> Any:
-    from matplotlib.figure import Figure
-    from sklearn.decomposition import PCA
-
-    n_points = min(len(labels), _MOST_POINTS, max(_MOST_NUMBERS // math.prod(module.autoencoder.input_shape), 100))
-    chosen = torch.linspace(0, len(labels) - 1, n_points).long()
-    x = _read_rows(loader, chosen)
-    batch = module.trainer.strategy.batch_to_device(Batch(x, None, chosen), module.device)
-    z = embed_batch(module, module.trainer.precision_plugin.convert_input(batch)).cpu()
-    figure = Figure(figsize=(9.0, 4.5), layout="constrained")
-    n_colours = 10 if module.head.n_clusters <= 10 else 20
-    colours = {"c": labels[chosen].numpy() % n_colours, "cmap": f"tab{n_colours}", "vmin": 0, "vmax": n_colours - 1}
-    panels = (("representation", z), ("scaled inputs", x.flatten(1)))
-    for axes, (title, rows) in zip(figure.subplots(1, 2), panels, strict=True):
-        components = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows.double().numpy()).T
-        second = components[1] if len(components) > 1 else np.zeros(len(rows))
-        points = axes.scatter(components[0], second, s=6, **colours)
-        axes.set(title=title, xlabel="first principal component")
-        axes.set_ylabel("second principal component" if len(components) > 1 else "")
-    if module.head.n_clusters <= n_colours:
-        figure.legend(*points.legend_elements(num=None), title="cluster", loc="outside right upper", frameon=False)
-    return figure
-
-
-def _read_rows(loader: SampleLoader, rows: Tensor) -> Tensor:
-    """Inputs of some rows in ascending order, (n, *input_shape): a read for each stretch of the data that has some."""
-    parts = []
-    for start in range(0, loader.n_samples, CHUNK_SIZE):
-        own = rows[(rows >= start) & (rows < start + CHUNK_SIZE)]
-        if len(own) > 0:
-            parts.append(loader.read(start, min(start + CHUNK_SIZE, loader.n_samples)).x.cpu()[own - start])
-    return torch.cat(parts)
+def _draw_some(module: ClusteringModule, loader: SampleLoader, final: FullAssignment) -> Figure:
+    """Draw at most 5,000 samples, spread evenly over the training set."""
+    n_samples, n_numbers = len(final.labels), math.prod(module.model.input_shape)
+    n_points = min(n_samples, _MOST_POINTS, max(_MOST_NUMBERS // n_numbers, 100))
+    chosen = torch.linspace(0, n_samples - 1, n_points).long()
+    batch = loader.take(chosen)
+    if final.z is None:  # too many to be kept
+        on_device = module.trainer.strategy.batch_to_device(batch, module.device)
+        z = embed_batch(module, module.trainer.precision_plugin.convert_input(on_device))
+    else:
+        z = final.z[chosen.to(final.z.device)]
+    labels = final.labels[chosen.to(final.labels.device)]
+    return draw_clusters(z.cpu(), batch.x.flatten(1).cpu(), labels.cpu(), module.model.head.n_clusters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -44,6 +45,33 @@ def draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor
     heat.set_xlabel("cluster")
     heat.set_xticks(range(0, n_clusters, -(-n_clusters // _MOST_TICKS)))
     figure.colorbar(image, ax=heat, label="standardised difference")
+    return figure
+
+
+def draw_clusters(z: Tensor, x: Tensor, labels: Tensor, n_clusters: int) -> Figure:
+    """Draw clusters in the first two principal components of the representation and of the inputs.
+
+    Args:
+        z: representations, (n, D).
+        x: inputs, scaled as the model sees them, (n, F).
+        labels: cluster of each sample, (n,).
+        n_clusters: number of clusters K.
+    """
+    from matplotlib.figure import Figure
+    from sklearn.decomposition import PCA
+
+    figure = Figure(figsize=(9.0, 4.5), layout="constrained")
+    n_colours = 10 if n_clusters <= 10 else 20
+    colours = {"c": labels.numpy() % n_colours, "cmap": f"tab{n_colours}", "vmin": 0, "vmax": n_colours - 1}
+    panels = (("representation", z), ("scaled inputs", x))
+    for axes, (title, rows) in zip(figure.subplots(1, 2), panels, strict=True):
+        components = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows.double().numpy()).T
+        second = components[1] if len(components) > 1 else np.zeros(len(rows))
+        points = axes.scatter(components[0], second, s=6, **colours)
+        axes.set(title=title, xlabel="first principal component")
+        axes.set_ylabel("second principal component" if len(components) > 1 else "")
+    if n_clusters <= n_colours:
+        figure.legend(*points.legend_elements(num=None), title="cluster", loc="outside right upper", frameon=False)
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,15 +52,6 @@ class InputStatistics(NamedTuple):
         """Standard deviation of each input in all samples, (F,)."""
         n = self.sizes.sum()
         return (self.squares.sum(0) / n - (self.sums.sum(0) / n).square()).clamp_min(0.0).sqrt()
-
-
-@runtime_checkable
-class InputSelector(Protocol):
-    """A method that weighs its inputs."""
-
-    @property
-    def importance(self) -> Tensor:
-        """Importance of each input, (F,), from 0 on; 0 if it is dropped."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The end of a fit: clusters against the targets of the data."""
+"""Clusters against the targets of the data, at the end of a fit."""
 
 from __future__ import annotations
 
@@ -8,26 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
-from lightning_dc.distributed import failing_together
 from lightning_dc.reports.files import check_ending, whole_csv
 from lightning_dc.reports.outcomes import OutcomeTable, outcome_tables
+from lightning_dc.reports.report import Report
 from lightning_dc.reports.survival import check_lifelines, concordance, kaplan_meier_figure
-from lightning_dc.training import (
-    ClusteringModule,
-    TargetPredictor,
-    assign_all,
-    clustering_module,
-    predict_all,
-    record,
-    record_figure,
-    training_loader,
-)
+from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, record, record_figure
 
 
-class OutcomeTables(Callback):
+class OutcomeTables(Report):
     """Tables of the final clusters against the targets of the DataModule, if it has any, whatever the method.
 
     Classes and labels: contingency with a chi-square test; values: analysis of variance and Kruskal-Wallis; survival:
@@ -55,53 +45,53 @@ class OutcomeTables(Callback):
         if stage == "fit" and spec is not None and spec.kind == "survival":
             check_lifelines()
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module, spec = clustering_module(pl_module), self._spec(trainer)
-        if spec is None or module.assignments is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        folder = trainer.log_dir  # on every rank: it is a broadcast
+    def applies(self, module: ClusteringModule) -> bool:
+        return self._spec(module.trainer) is not None
+
+    def collect(self, module: ClusteringModule, final: FullAssignment) -> dict[str, FullAssignment]:
+        """Return assignments of the training samples and of those that are held out, by name."""
+        held_out = module.trainer.val_dataloaders
+        if not isinstance(held_out, SampleLoader):
+            return {"train": final}
+        return {"train": final, "val": assign_all(module, held_out, keep_output=module.model.task_head is not None)}
+
+    def write(
+        self,
+        module: ClusteringModule,
+        final: FullAssignment,
+        collected: dict[str, FullAssignment],
+        folder: Path | None,
+    ) -> None:
+        spec = self._spec(module.trainer)
+        assert spec is not None
         rows: list[dict[str, Any]] = []
-        for samples, loader in _loaders(module):
-            for table in self._tables(module, loader, spec, samples):
+        for samples, full in collected.items():
+            for table in _tables(module, full, spec, samples):
                 _print(samples, table)
                 prefix = f"final/{samples}_{table.target}"
                 record(module, {f"{prefix}_{name}": value for name, value in table.tests.items()})
                 rows += _rows(samples, table)
-        with failing_together(module.device):
-            if rows and folder is not None and self.file_name is not None:
-                _write(Path(folder) / self.file_name, rows)
-
-    def _tables(
-        self, module: ClusteringModule, loader: SampleLoader, spec: TargetSpec, samples: str
-    ) -> list[OutcomeTable]:
-        """Tables on the first process, none on the others."""
-        full = assign_all(module, loader)
-        log_risk = None
-        if spec.kind == "survival" and isinstance(module, TargetPredictor):
-            log_risk = predict_all(module, module.predict_target, loader)
-        if full.targets is None or not module.trainer.is_global_zero:
-            return []
-        clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()
-        tables = outcome_tables(clusters, targets, spec, module.head.n_clusters)
-        if spec.kind == "survival":
-            time, event = targets.T
-            title = f"Clusters and survival, {samples}"
-            record_figure(module, f"survival/{samples}", kaplan_meier_figure(clusters, time, event, title))
-            if log_risk is not None:
-                index = concordance(log_risk[:, 0].double().cpu().numpy(), time, event)
-                tables = [table._replace(tests={**table.tests, "concordance": index}) for table in tables]
-        return tables
+        if rows and folder is not None and self.file_name is not None:
+            _write(folder / self.file_name, rows)
 
     def _spec(self, trainer: pl.Trainer) -> TargetSpec | None:
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        return data.target_spec if self.file_name is not None and isinstance(data, DataDescription) else None
+        return None if self.file_name is None else DataDescription.of(trainer.datamodule).target_spec  # type: ignore[attr-defined]
 
 
-def _loaders(module: ClusteringModule) -> Iterator[tuple[str, SampleLoader]]:
-    yield "train", training_loader(module)
-    held_out = module.trainer.val_dataloaders
-    if isinstance(held_out, SampleLoader):
-        yield "val", held_out
+def _tables(module: ClusteringModule, full: FullAssignment, spec: TargetSpec, samples: str) -> list[OutcomeTable]:
+    if full.targets is None:
+        return []
+    clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()
+    tables = outcome_tables(clusters, targets, spec, module.model.head.n_clusters)
+    if spec.kind != "survival":
+        return tables
+    time, event = targets.T
+    title = f"Clusters and survival, {samples}"
+    record_figure(module, f"survival/{samples}", kaplan_meier_figure(clusters, time, event, title))
+    if full.output is None:
+        return tables
+    index = concordance(full.output[:, 0].double().cpu().numpy(), time, event)
+    return [table._replace(tests={**table.tests, "concordance": index}) for table in tables]
 
 
 def _rows(samples: str, table: OutcomeTable) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,6 @@ class ClusteringProgressBar(TQDMProgressBar):
         loss = trainer.callback_metrics.get("train/loss")
         if loss is not None:
             items["loss"] = f"{float(loss):.4f}"
-        if module.assignments is not None and module.assignments.changed is not None:
-            items["changed"] = f"{module.assignments.changed:.2%}"
+        if module.state.assignments is not None and module.state.assignments.changed is not None:
+            items["changed"] = f"{module.state.assignments.changed:.2%}"
         return items

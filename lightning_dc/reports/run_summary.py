@@ -1,48 +1,33 @@
-"""The end of a fit: clusters in a file, figures in a table."""
+"""Clusters in a file and figures in a table, at the end of a fit."""
 
 from __future__ import annotations
 
-import csv
-import functools
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_dc.batch import DataDescription, NamedSamples, SampleLoader
-from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.distributed import failing_together
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.reports.files import check_ending, whole_csv
+from lightning_dc.reports.closing_table import Rows, fold, print_table, rows_of_terms
+from lightning_dc.reports.files import check_ending
 from lightning_dc.reports.predictions import prediction_stream, write_predictions
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster, sample_size
-from lightning_dc.reports.top_terms import TopTerm, top_terms
-from lightning_dc.training import (
-    ClusteringModule,
-    FullAssignment,
-    assign_all,
-    clustering_module,
-    record,
-    training_loader,
-)
-
-_MOST_ROWS = 50  # of clusters, in the table
-_Rows = list[tuple[str, Any]]
+from lightning_dc.reports.report import Report
+from lightning_dc.reports.top_terms import TopTerm, top_terms, write_terms
+from lightning_dc.training import ClusteringModule, FullAssignment, clustering_module, record, training_loader
 
 
-class RunSummary(Callback):
-    """Assigns the training set with the final model, writes the clusters, and prints a table of the run.
+class RunSummary(Report):
+    """Writes the clusters of the final model to a file, and prints a table of the run.
 
     The final embeddings can be clustered again by other algorithms: their labels become columns of the file, named
     ``cluster_`` and the algorithm, and their scores follow those of the model. They are of the training samples alone:
@@ -80,107 +65,92 @@ class RunSummary(Callback):
             raise InputError(f"summary.n_terms={n_terms} must not be negative")
         self.n_terms = n_terms
 
+        self._path: Path | None = None
+        self._open = ExitStack()
+        self._append: Callable[..., None] | None = None
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names, shape = _feature_names(trainer), clustering_module(pl_module).autoencoder.input_shape
-        if names is not None and len(names) != math.prod(shape):  # now, not after the run
-            raise InputError(f"feature_names has {len(names)} names, but a sample has {math.prod(shape)} features")
+        module = clustering_module(pl_module)
+        names, n_inputs = module.data_description.feature_names, math.prod(module.model.input_shape)
+        if names is not None and len(names) != n_inputs:  # now, not after the run
+            raise InputError(f"feature_names has {len(names)} names, but a sample has {n_inputs} features")
+        folder = trainer.log_dir  # on every process: it is a broadcast
+        self._path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
+        self._append = None
+        module.final_sinks.append(lambda rows, q, z: self._write_rows(module, rows, q, z))
+        module.keeps_final_tables |= len(self.recluster) > 0  # other algorithms take the embeddings as a whole
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        if module.assignments is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            if trainer.is_global_zero:
-                print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
-            return
-        loader = training_loader(module)
-        folder = trainer.log_dir  # on every rank: it is a broadcast
-        path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
-        full = self._assign(module, loader, path)
-        scores = full.scores()
-        record(module, {f"final/{name}": score for name, score in scores.items()})
-        terms = self._terms(trainer, module, full)
+        if trainer.is_global_zero and (module.state.assignments is None or trainer.fast_dev_run):  # type: ignore[attr-defined]
+            print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
+        super().on_train_end(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._open.__exit__(type(exception), exception, exception.__traceback__)
+
+    def collect(self, module: ClusteringModule, final: FullAssignment) -> list[TopTerm]:
+        """Close the file of clusters, log the scores, and return the top terms of texts."""
         with failing_together(module.device):
-            if path is not None:
-                rows: _Rows = [(name.upper(), f"{score:.4f}") for name, score in scores.items()]
-                self._report(trainer, module, full, rows, terms, path)
-
-    def _report(
-        self,
-        trainer: pl.Trainer,
-        module: ClusteringModule,
-        full: FullAssignment,
-        rows: _Rows,
-        terms: list[TopTerm],
-        path: Path,
-    ) -> None:
-        again, rows_again = self._cluster_again(module, full)
-        if again:  # what could fail comes after the first file
-            self._write(module, path, full, again)
-        if terms:
-            _write_terms(path.with_name("terms.csv"), terms)
-        self._print(trainer, module, full, rows + rows_again + _rows_of_terms(terms), path)
-
-    def _assign(self, module: ClusteringModule, loader: SampleLoader, path: Path | None) -> FullAssignment:
-        """Assign the training set and write the clusters, on the process that has a path."""
-        if len(self.recluster) > 0:  # other algorithms take the embeddings as a whole
-            full = assign_all(module, loader, keep_q=True, keep_z=True)
-            with failing_together(module.device):
-                if path is not None:
-                    self._write(module, path, full)
-            return full
-        ids = _ids(loader)
-        with ExitStack() as stack:
-
-            @functools.cache  # where it fails, the other processes are told: within the sink
-            def stream(path: Path) -> Callable[..., None]:
-                return stack.enter_context(prediction_stream(path, is_soft=module.head.is_soft))
-
-            def sink(rows: slice, q: Tensor, z: Tensor) -> None:
-                if path is not None:
-                    own_ids = None if ids is None else ids[rows]
-                    stream(path)(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
-
-            full = assign_all(module, loader, sink=sink)
-            with failing_together(module.device):
-                stack.close()  # the end of the file
-            return full
-
-    def _write(
-        self,
-        module: ClusteringModule,
-        path: Path,
-        full: FullAssignment,
-        others: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        assert full.q is not None
-        loader = training_loader(module)
-        z = full.z if self.embedding else None
-        is_soft, ids = module.head.is_soft, _ids(loader)
-        write_predictions(path, loader.sample_ids, z, full.q, is_soft=is_soft, others=others, ids=ids)
-
-    def _terms(self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment) -> list[TopTerm]:
-        names, data = _feature_names(trainer), trainer.datamodule  # type: ignore[attr-defined]
-        if names is None or self.n_terms == 0 or not data.has_terms:
+            self._open.close()
+        record(module, {f"final/{name}": score for name, score in final.scores().items()})
+        data = module.data_description
+        if data.feature_names is None or self.n_terms == 0 or not data.has_terms:
             return []
-        return top_terms(training_loader(module), full.labels, module.head.n_clusters, names, self.n_terms)
+        loader, n_clusters = training_loader(module), module.model.head.n_clusters
+        return top_terms(loader, final.labels, n_clusters, data.feature_names, self.n_terms)
 
-    def _cluster_again(self, module: ClusteringModule, full: FullAssignment) -> tuple[dict[str, Tensor], _Rows]:
-        """Labels and rows of the table for each further algorithm."""
+    def write(
+        self, module: ClusteringModule, final: FullAssignment, collected: list[TopTerm], folder: Path | None
+    ) -> None:
+        if folder is None:
+            return
+        path = folder / self.file_name
+        rows: Rows = [(name.upper(), f"{score:.4f}") for name, score in final.scores().items()]
+        columns, rows_again = self._cluster_again(module, final)
+        if columns:  # once more, with these columns: the file is there already if another algorithm fails
+            self._write_whole(module, path, final, columns)
+        if collected:
+            write_terms(folder / "terms.csv", collected)
+        print_table(rows + rows_again + rows_of_terms(collected) + self._rows(module, final, path))
+
+    def _write_rows(self, module: ClusteringModule, rows: slice, q: Tensor, z: Tensor) -> None:
+        """Append rows of the final assignment to the file, on the process that has a path."""
+        if self._path is None:
+            return
+        if self._append is None:
+            stream = prediction_stream(self._path, is_soft=module.model.head.is_soft)
+            self._append = self._open.enter_context(stream)
+        loader = training_loader(module)
+        ids = None if loader.ids is None else loader.ids[rows]
+        self._append(loader.source_rows[rows], z if self.embedding else None, q, ids=ids)
+
+    def _write_whole(
+        self, module: ClusteringModule, path: Path, final: FullAssignment, columns: Mapping[str, Tensor]
+    ) -> None:
+        assert final.q is not None
+        loader, is_soft = training_loader(module), module.model.head.is_soft
+        z = final.z if self.embedding else None
+        write_predictions(path, loader.source_rows, z, final.q, is_soft=is_soft, others=columns, ids=loader.ids)
+
+    def _cluster_again(self, module: ClusteringModule, final: FullAssignment) -> tuple[dict[str, Tensor], Rows]:
+        """Return labels, and rows of the table, of each further algorithm."""
         columns: dict[str, Tensor] = {}
-        rows: _Rows = []
-        n_clusters, own = module.head.n_clusters, full.labels.cpu()
+        rows: Rows = []
+        n_clusters, own = module.model.head.n_clusters, final.labels.cpu()
         for algorithm in self.recluster:
-            assert full.z is not None
+            assert final.z is not None
             rank_zero_info(f"Clustering the embeddings again: {algorithm}")
             start = time.perf_counter()
             try:
-                labels = recluster(full.z, n_clusters, algorithm, seed=module.seed % (1 << 32))
+                labels = recluster(final.z, n_clusters, algorithm, seed=module.state.seed % (1 << 32))
             except Exception as error:  # the run itself has gone well: its table must come
                 rows.append((f"again: {algorithm}", f"failed: {type(error).__name__}: {error}"[:100]))
                 continue
             if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # a cluster keeps its number
                 table = contingency_table(own, labels, n_clusters, n_clusters)
                 labels = match_clusters(table).argsort()[labels]
-            scores = full.scores(labels)
+            scores = final.scores(labels)
             record(module, {f"final/{algorithm}_{name}": score for name, score in scores.items()})
             values = [f"{name.upper()} {score:.4f}" for name, score in scores.items()]
             values.append(f"{len(set(labels[labels >= 0].tolist()))} clusters")
@@ -193,61 +163,24 @@ class RunSummary(Callback):
             columns[f"cluster_{algorithm}"] = labels
         return columns, rows
 
-    def _print(
-        self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment, rows: _Rows, path: Path
-    ) -> None:
-        from tabulate import tabulate
-
-        if module.head.is_soft:
-            rows.append(("entropy", f"{float(full.entropy):.4f} nats"))
-        if module.assignments is not None and module.assignments.changed is not None:
-            rows.append(("labels changed", f"{module.assignments.changed:.3%} at the last refresh"))
+    @staticmethod
+    def _rows(module: ClusteringModule, final: FullAssignment, path: Path) -> Rows:
+        """Return rows of the table about the run."""
+        rows: Rows = []
+        state, head = module.state, module.model.head
+        if head.is_soft:
+            rows.append(("entropy", f"{float(final.entropy):.4f} nats"))
+        if state.assignments is not None and state.assignments.changed is not None:
+            rows.append(("labels changed", f"{state.assignments.changed:.3%} at the last refresh"))
         rows += module.summary_rows()
-        rows.append(("cluster sizes", _fold(torch.bincount(full.labels, minlength=module.head.n_clusters).tolist())))
+        rows.append(("cluster sizes", fold(torch.bincount(final.labels, minlength=head.n_clusters).tolist())))
         if not module.phases_over:
             rows.append(("stopped early", f"in phase {module.phase.name!r}"))
-        scheduler = next(
-            callback
-            for callback in trainer.callbacks  # type: ignore[attr-defined]
-            if isinstance(callback, PhaseScheduler)
-        )
-        rows += [(f"seconds {name}", f"{seconds:.1f}") for name, seconds in scheduler.seconds.items()]
-        rows.append(("seconds in all", f"{sum(scheduler.seconds.values()):.1f}"))
+        rows += [(f"seconds {name}", f"{seconds:.1f}") for name, seconds in state.seconds.items()]
+        rows.append(("seconds in all", f"{sum(state.seconds.values()):.1f}"))
         rows.append(("clusters", path))
-        checkpoint = trainer.checkpoint_callback
+        checkpoint = module.trainer.checkpoint_callback
         if isinstance(checkpoint, ModelCheckpoint):
             rows.append(("checkpoint", checkpoint.last_model_path or checkpoint.best_model_path))
         rows.append(("TensorBoard", f"tensorboard --logdir {path.parent}"))
-        print("\n" + tabulate(rows, tablefmt="simple_outline", disable_numparse=True) + "\n")
-
-
-def _ids(loader: SampleLoader) -> NDArray[Any] | None:
-    return loader.ids if isinstance(loader, NamedSamples) else None
-
-
-def _feature_names(trainer: pl.Trainer) -> Sequence[str] | None:
-    datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    return datamodule.feature_names if isinstance(datamodule, DataDescription) else None
-
-
-def _write_terms(path: Path, terms: Sequence[TopTerm]) -> None:
-    with whole_csv(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(TopTerm._fields)
-        writer.writerows(terms)
-
-
-def _rows_of_terms(terms: Sequence[TopTerm]) -> _Rows:
-    of_clusters = [(cluster, list(found)) for cluster, found in itertools.groupby(terms, lambda term: term.cluster)]
-    if len(of_clusters) > _MOST_ROWS:  # the file has them all
-        return []
-    return [(f"terms of {cluster}", _fold([term.term for term in found])) for cluster, found in of_clusters]
-
-
-def _fold(words: Iterable[object], width: int = 60) -> str:
-    lines = [""]
-    for word in map(str, words):
-        if len(lines[-1]) + len(word) + 1 > width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
+        return rows

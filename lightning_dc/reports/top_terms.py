@@ -1,13 +1,16 @@
-"""What the samples of a cluster have more of than the others."""
+"""Terms that the texts of a cluster have more of than the other texts."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
+from lightning_dc.reports.files import whole_csv
 from lightning_dc.reports.input_statistics import input_statistics
 
 
@@ -32,9 +35,9 @@ class TopTerm(NamedTuple):
 def top_terms(
     loader: SampleLoader, labels: Tensor, n_clusters: int, names: Sequence[str], n_terms: int
 ) -> list[TopTerm]:
-    """Features with the largest difference of means, in the cluster minus in all other samples.
+    """Return the features with the largest difference of means, in the cluster minus in all other samples.
 
-    See :func:`~lightning_dc.reports.input_statistics` for how the samples are read.
+    See :func:`~lightning_dc.reports.input_statistics.input_statistics` for how the samples are read.
 
     Args:
         loader: the data.
@@ -45,14 +48,6 @@ def top_terms(
 
     Returns:
         Terms by cluster and rank; none for a cluster without samples, or with all of them.
-
-    Example:
-        >>> import torch
-        >>> from datamodules import ArrayDataModule
-        >>> data = ArrayDataModule(torch.tensor([[1.0, 0.0], [1.0, 0.5], [0.0, 2.0]]), scaling="none")
-        >>> terms = top_terms(data.train_dataloader(), torch.tensor([0, 0, 1]), 2, ["oil", "grain"], 1)
-        >>> [(term.cluster, term.term) for term in terms]
-        [(0, 'oil'), (1, 'grain')]
     """
     statistics = input_statistics(loader, labels, n_clusters, len(names)).cpu()
     sizes, means, rest = statistics.sizes, statistics.means, statistics.means_of_rest
@@ -65,3 +60,11 @@ def top_terms(
             if difference[j] > 0:
                 found.append(TopTerm(k, rank, names[j], float(means[k, j]), float(rest[k, j])))
     return found
+
+
+def write_terms(path: Path, terms: Sequence[TopTerm]) -> None:
+    """Write top terms to a CSV file."""
+    with whole_csv(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(TopTerm._fields)
+        writer.writerows(terms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -10,74 +10,38 @@ import torch
 from torch import Tensor, nn
 
 from lightning_dc.batch import Batch, SampleLoader
-from lightning_dc.distributed import CHUNK_SIZE, failing_together, owned_chunks, owned_rows, sum_, world
-from lightning_dc.functional import agreement_scores, assignment_entropy, contingency_table, soft_frequencies
+from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, owned_rows, sum_, world
+from lightning_dc.functional import assignment_entropy, soft_frequencies
+from lightning_dc.training.loader import training_loader
 from lightning_dc.training.module import ClusteringModule
+from lightning_dc.training.sink import GuardedSink, Sink
+from lightning_dc.training.state import FullAssignment
 
 LARGE_TABLE = 1 << 26
 """Numbers in a table with a row for each sample from which on it is not held, unless asked for: 256 MiB in float32."""
 
-Sink = Callable[[slice, Tensor, Tensor], None]
-"""Takes rows of the training set, their soft assignments and their embeddings."""
-
-
-class FullAssignment(NamedTuple):
-    """Assignments of the whole training set.
-
-    Attributes:
-        frequencies: soft cluster frequencies, (K,), float64.
-        entropy: mean entropy of the soft assignments, nats, scalar.
-        labels: most likely cluster of each sample, (N,), int32.
-        y: class of each sample, (N,), int64; None without labels.
-        q: soft assignments, (N, K); None unless asked for.
-        z: embeddings, (N, D); None unless asked for.
-        targets: as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T); None without.
-    """
-
-    frequencies: Tensor
-    entropy: Tensor
-    labels: Tensor
-    y: Tensor | None
-    q: Tensor | None
-    z: Tensor | None
-    targets: Tensor | None
-
-    def scores(self, labels: Tensor | None = None) -> dict[str, float]:
-        """ACC, NMI and ARI; empty without a single known class.
-
-        Args:
-            labels: other clusters to score than ``labels``, (N,); those of -1, noise, count as one more cluster.
-        """
-        if self.y is None or bool((self.y < 0).all()):
-            return {}
-        clusters = self.labels if labels is None else labels.to(self.y.device)
-        n_clusters = max(len(self.frequencies), int(clusters.max()) + 1)
-        clusters = torch.where(clusters < 0, n_clusters, clusters)
-        table = contingency_table(clusters, self.y, n_clusters + 1, int(self.y.max()) + 1)
-        return agreement_scores(table.cpu().numpy())
-
 
 def read_owned(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch]]:
-    """Rows and batch, on the device, of each chunk of the training set that this process owns."""
+    """Yield rows and batch, on the device, of each chunk of a data set that this process owns."""
     for rows in owned_chunks(loader.n_samples):
         yield rows, _read(module, loader, rows)
 
 
 def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
-    """Embeddings of this process's rows of the training set, (n, D), float32 at least.
+    """Embed this process's rows of the training set, (n, D), float32 at least.
 
     The rows are those of :func:`~lightning_dc.distributed.owned_rows`, in their order.
     """
-    table = _table(module, len(owned_rows(loader.n_samples)), module.head.latent_dim)
+    table = _table(module, len(owned_rows(loader.n_samples)), module.model.head.latent_dim)
     start = 0
-    for _, _, z in _chunks(module, loader):
-        table[start : start + len(z)] = z
-        start += len(z)
+    for _, batch in read_owned(module, loader):
+        table[start : start + len(batch.x)] = embed_batch(module, batch)
+        start += len(batch.x)
     return table
 
 
 def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Embeddings of some chunks of the training set, the same on every process.
+    """Embed some chunks of the training set; every process gets all of them.
 
     Args:
         module: the model.
@@ -90,7 +54,7 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
     rank, world_size = world()
     rows = [slice(c * CHUNK_SIZE, min((c + 1) * CHUNK_SIZE, loader.n_samples)) for c in chunks]
     numbers = torch.cat([torch.arange(part.start, part.stop) for part in rows])
-    z = _table(module, len(numbers), module.head.latent_dim)
+    z = _table(module, len(numbers), module.model.head.latent_dim)
     tables = torch.split(z, [part.stop - part.start for part in rows])
     for own, part in list(zip(tables, rows, strict=True))[rank::world_size]:
         own.copy_(embed_batch(module, _read(module, loader, part)))
@@ -98,16 +62,26 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
 
 
 def sample_chunks(n_samples: int, latent_dim: int, n_clusters: int, generator: torch.Generator) -> list[int]:
-    """Random chunks: at most 64, and a quarter of ``LARGE_TABLE`` in embeddings, unless K samples need more."""
+    """Draw random chunks: at most 64, and a quarter of ``LARGE_TABLE`` in embeddings, unless K samples need more."""
     n_chunks = -(-n_samples // CHUNK_SIZE)
     affordable = max(min(LARGE_TABLE // 4 // (CHUNK_SIZE * latent_dim), 64), -(-n_clusters // CHUNK_SIZE) + 1)
     return torch.randperm(n_chunks, generator=generator)[:affordable].tolist()
 
 
 def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:
-    """Embeddings of a batch that is on the device, (B, D), float32 at least: in evaluation mode, without gradients."""
+    """Embed a batch that is on the device, (B, D), float32 at least, in evaluation mode and without gradients."""
     with torch.no_grad(), _evaluating(module), module.trainer.precision_plugin.forward_context():
-        return module.embed(batch.x)
+        return module.model.embed(batch.x)
+
+
+def read_targets(module: ClusteringModule, loader: SampleLoader) -> Tensor | None:
+    """Return the targets of a whole data set, (N,) or (N, T), on every process; None without targets."""
+    tables = _Tables(loader.n_samples)
+    for rows, batch in read_owned(module, loader):
+        tables.write(rows, {"targets": _wide(batch.targets)})
+    if not owned_chunks(loader.n_samples):  # one sample tells types and shapes
+        tables.write(slice(0, 0), {"targets": _wide(_read(module, loader, slice(0, 1)).targets)})
+    return tables.gather().get("targets")
 
 
 def assign_all(
@@ -116,6 +90,7 @@ def assign_all(
     *,
     keep_q: bool = False,
     keep_z: bool = False,
+    keep_output: bool = False,
     sink: Sink | None = None,
 ) -> FullAssignment:
     """Assign a whole data set: the training set, or the one that is held out.
@@ -128,146 +103,129 @@ def assign_all(
         loader: the data.
         keep_q: also return the (N, K) table of soft assignments.
         keep_z: also return the (N, D) table of embeddings.
+        keep_output: also return the (N, n_outputs) predictions of the task head.
         sink: gets soft assignments and embeddings of all rows on every process, in order, a chunk of each process at a
             time, so that no process need hold them all. All processes give one, or none does. If one fails on some
             process it gets no more there, and all processes raise once the pass is over: none waits for another.
     """
-    n_samples, n_clusters, device = loader.n_samples, module.head.n_clusters, module.device
-    sums = torch.zeros(-(-n_samples // CHUNK_SIZE), n_clusters + 1, dtype=torch.float64, device=device)
-    labels = torch.zeros(n_samples, dtype=torch.int32, device=device)
-    classes = torch.zeros(n_samples, dtype=torch.int64, device=device)
-    labelled = torch.zeros(1, dtype=torch.int64, device=device)
-    q_table = _table(module, n_samples, n_clusters) if keep_q else None
-    z_table = _table(module, n_samples, module.head.latent_dim) if keep_z else None
-    targets: Tensor | None = None
-    guard = None if sink is None else _Guard(sink)
-    n_rounds = 0
-    for rows, batch, z in _chunks(module, loader):
-        with torch.no_grad():
-            q = module.head(z)
+    kept = {name for name, is_kept in (("q", keep_q), ("z", keep_z), ("output", keep_output)) if is_kept}
+    rows_of_columns, n_chunks = _Tables(loader.n_samples), -(-loader.n_samples // CHUNK_SIZE)
+    sums_of_chunks = _Tables(n_chunks)
+    guard = None if sink is None else GuardedSink(sink, loader.n_samples)
+    # A process without any chunk, of fewer chunks than processes, takes types and shapes from one sample.
+    for rows in owned_chunks(loader.n_samples) or [slice(0, 0)]:
+        batch = _read(module, loader, rows if rows.stop else slice(0, 1))
+        chunk = _assign(module, batch, rows.stop - rows.start, kept)
         if guard is not None:
-            _share(guard, n_rounds, n_samples, q, z)
-        n_rounds += 1
-        chunk = rows.start // CHUNK_SIZE
-        sums[chunk, :-1] = soft_frequencies(q)
-        sums[chunk, -1] = assignment_entropy(q) * len(q)
-        labels[rows] = q.argmax(1).to(torch.int32)
-        if batch.y is not None:
-            classes[rows] = batch.y
-            labelled.fill_(1)
-        if q_table is not None:
-            q_table[rows] = q
-        if z_table is not None:
-            z_table[rows] = z
-        if batch.targets is not None:
-            targets = _targets_table(batch.targets, n_samples) if targets is None else targets
-            targets[rows] = batch.targets
-    if n_rounds == 0:  # fewer chunks than processes: one sample tells the shape
-        first = _read(module, loader, slice(0, 1)).targets
-        targets = None if first is None else _targets_table(first, n_samples)
-    if guard is not None and n_rounds < -(-len(sums) // world()[1]):  # others have a chunk more
-        _share(guard, n_rounds, n_samples, _table(module, 0, n_clusters), _table(module, 0, module.head.latent_dim))
-    for tensor in (sums, labels, classes, labelled, q_table, z_table, targets):
-        if tensor is not None:
-            sum_(tensor)
+            guard.share(chunk.q, chunk.z)
+        rows_of_columns.write(rows, chunk.columns)
+        sums_of_chunks.write(slice(rows.start // CHUNK_SIZE, -(-rows.stop // CHUNK_SIZE)), {"sums": chunk.sums})
+    if guard is not None and guard.n_rounds < -(-n_chunks // world()[1]):  # other processes have a chunk more
+        guard.share(chunk.q[:0], chunk.z[:0])
+    total = sums_of_chunks.gather()["sums"].sum(0)
+    columns = rows_of_columns.gather()
     if guard is not None:
-        guard.end(device)
-    total = sums.sum(0)
+        guard.end(module.device)
     return FullAssignment(
         frequencies=total[:-1],
-        entropy=total[-1] / n_samples,
-        labels=labels,
-        y=classes if labelled.item() else None,
-        q=q_table,
-        z=z_table,
-        targets=targets,
+        entropy=total[-1] / loader.n_samples,
+        labels=columns["labels"],
+        **{name: columns.get(name) for name in ("y", "q", "z", "targets", "output")},
     )
 
 
-def predict_all(module: ClusteringModule, predict: Callable[[Tensor], Tensor], loader: SampleLoader) -> Tensor:
-    """What a function of the model says of a whole data set, (N, ...), in evaluation mode and without gradients.
+def final_assignment(module: ClusteringModule) -> FullAssignment:
+    """Assign the training set with the final model: once, whoever asks first, and on all processes.
 
-    Args:
-        module: the model.
-        predict: from samples, (B, *input_shape), to what it says of them, (B, ...).
-        loader: the data.
+    Soft assignments and embeddings are kept as ``module.final`` if each has at most ``LARGE_TABLE`` numbers, or if
+    ``module.keeps_final_tables`` says so. Functions in ``module.final_sinks`` get all of them piece by piece.
     """
-    table: Tensor | None = None
-    with torch.no_grad(), _evaluating(module), module.trainer.precision_plugin.forward_context():
-        for rows, batch in read_owned(module, loader):
-            said = predict(batch.x)
-            if table is None:
-                table = said.new_zeros(loader.n_samples, *said.shape[1:])
-            table[rows] = said
-        if table is None:  # fewer chunks than processes
-            batch = module.trainer.strategy.batch_to_device(loader.read(0, 1), module.device)
-            said = predict(module.trainer.precision_plugin.convert_input(batch).x)
-            table = said.new_zeros(loader.n_samples, *said.shape[1:])
-    return sum_(table)
+    if module.final is None:
+        loader, head, sinks = training_loader(module), module.model.head, module.final_sinks
+        widest = max(head.n_clusters, head.latent_dim)
+        keep = module.keeps_final_tables or loader.n_samples * widest <= LARGE_TABLE
+
+        def hand_over(rows: slice, q: Tensor, z: Tensor) -> None:
+            for sink in sinks:
+                sink(rows, q, z)
+
+        module.final = assign_all(
+            module,
+            loader,
+            keep_q=keep,
+            keep_z=keep,
+            keep_output=module.model.task_head is not None,
+            sink=hand_over if sinks else None,
+        )
+    return module.final
+
+
+class _Chunk(NamedTuple):
+    """A chunk of a data set: its values in the columns of the whole set, and the sums over it."""
+
+    q: Tensor
+    z: Tensor
+    sums: Tensor
+    columns: dict[str, Tensor | None]
+
+
+def _assign(module: ClusteringModule, batch: Batch, n_rows: int, kept: set[str]) -> _Chunk:
+    """Assign the first rows of a batch: all, or none of one that only tells types and shapes."""
+    model = module.model
+    with torch.no_grad(), _evaluating(module):
+        with module.trainer.precision_plugin.forward_context():
+            features, z = model.encode(batch.x)
+            output = model.predict_task(features) if "output" in kept else None
+        z = z.to(model.wide_dtype)
+        q: Tensor = model.head(z)
+    columns = {"labels": q.argmax(1).to(torch.int32), "y": batch.y, "targets": _wide(batch.targets), "output": output}
+    columns |= {name: value for name, value in (("q", q), ("z", z)) if name in kept}
+    sums = torch.cat([soft_frequencies(q), (assignment_entropy(q) * len(q)).reshape(1)])[None]
+    own = {name: None if value is None else value[:n_rows] for name, value in columns.items()}
+    return _Chunk(q[:n_rows], z[:n_rows], sums[:n_rows], own)
+
+
+class _Tables:
+    """Tables with a row for each sample, each row written by the one process that owns it, and zero elsewhere."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows = n_rows
+        self._tables: dict[str, Tensor] = {}
+
+    def write(self, rows: slice, values: Mapping[str, Tensor | None]) -> None:
+        """Write some rows; a value of None leaves its table out."""
+        for name, value in values.items():
+            if value is None:
+                continue
+            if name not in self._tables:
+                self._tables[name] = value.new_zeros(self._n_rows, *value.shape[1:])
+            self._tables[name][rows] = value
+
+    def gather(self) -> dict[str, Tensor]:
+        """Return the whole tables on every process."""
+        return {name: sum_(table) for name, table in self._tables.items()}
 
 
 def _table(module: ClusteringModule, n_rows: int, n_columns: int) -> Tensor:
-    return torch.zeros(n_rows, n_columns, dtype=module.wide_dtype, device=module.device)
+    return torch.zeros(n_rows, n_columns, dtype=module.model.wide_dtype, device=module.device)
 
 
-class _Guard:
-    """Keeps the error of a sink until the pass is over, as other processes would wait for this one for ever."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._error: Exception | None = None
-
-    def __call__(self, rows: slice, q: Tensor, z: Tensor) -> None:
-        if self._error is not None:
-            return
-        try:
-            self._sink(rows, q, z)
-        except Exception as error:
-            self._error = error
-            if world()[1] == 1:
-                raise
-
-    def end(self, device: torch.device) -> None:
-        """Raise if any process has failed."""
-        with failing_together(device):
-            if self._error is not None:
-                raise self._error
-
-
-def _targets_table(targets: Tensor, n_samples: int) -> Tensor:
-    """Zeros for the targets of all samples, float32 at least if they are no integers."""
-    dtype = torch.promote_types(targets.dtype, torch.float32) if targets.is_floating_point() else targets.dtype
-    return targets.new_zeros(n_samples, *targets.shape[1:], dtype=dtype)
-
-
-def _share(sink: Sink, n_rounds: int, n_samples: int, q: Tensor, z: Tensor) -> None:
-    """Give the sink what all processes have of a round: a chunk each, the last ones none perhaps."""
-    rank, world_size = world()
-    start = n_rounds * world_size * CHUNK_SIZE
-    stop = min(start + world_size * CHUNK_SIZE, n_samples)
-    if world_size > 1:
-        own = slice(rank * CHUNK_SIZE, rank * CHUNK_SIZE + len(q))
-        whole = z.new_zeros(stop - start, q.shape[1] + z.shape[1])
-        whole[own] = torch.cat([q.to(z.dtype), z], 1)
-        q, z = torch.split(sum_(whole), [q.shape[1], z.shape[1]], 1)
-    sink(slice(start, stop), q, z)
+def _wide(targets: Tensor | None) -> Tensor | None:
+    """Return targets in float32 at least if they are no integers."""
+    if targets is None or not targets.is_floating_point():
+        return targets
+    return targets.to(torch.promote_types(targets.dtype, torch.float32))
 
 
 def _read(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Batch:
-    """Samples on the device, in the precision of the run."""
+    """Read samples, on the device and in the precision of the run."""
     batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
     return module.trainer.precision_plugin.convert_input(batch)  # type: ignore[no-any-return]
 
 
-def _chunks(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch, Tensor]]:
-    """Rows, batch and embedding of each chunk that this process owns."""
-    for rows, batch in read_owned(module, loader):
-        yield rows, batch, embed_batch(module, batch)
-
-
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every submodule gets its own flag back."""
+    """Set evaluation mode for a while; every submodule gets its own flag back."""
     flags = {child: child.training for child in module.modules()}
     module.eval()
     try:

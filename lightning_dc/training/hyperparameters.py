@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_dc.augmentation import Augmentation
 from lightning_dc.errors import InputError
-from lightning_dc.schedules import Schedule
 
 
 def as_config(value: Any, name: str = "value") -> Any:
@@ -21,14 +19,15 @@ def as_config(value: Any, name: str = "value") -> Any:
 
     Args:
         value: numbers, strings, lists, mappings, dataclasses, classes, ``functools.partial`` of a class, functions
-            that can be imported, schedules and augmentations.
-        name: what error messages call it.
+            that can be imported, and objects that keep their constructor arguments as attributes of the same names, as
+            schedules, augmentations and loss terms do.
+        name: name of the argument in error messages.
 
     Returns:
         Numbers, strings, lists and dictionaries; components as ``{"class_path": ..., "init_args": ...}``.
 
     Raises:
-        InputError: the value can't be described, a lambda for example.
+        InputError: the value cannot be described, a lambda for example.
 
     Example:
         >>> as_config(functools.partial(dict, lr=0.1))
@@ -51,17 +50,41 @@ def as_config(value: Any, name: str = "value") -> Any:
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
         return {field.name: as_config(getattr(value, field.name), f"{name}.{field.name}") for field in fields}
-    if isinstance(value, (Schedule, Augmentation)):
-        arguments = inspect.signature(type(value)).parameters
-        init_args = {argument: as_config(getattr(value, argument), f"{name}.{argument}") for argument in arguments}
-        return {"class_path": _import_path(type(value), name), "init_args": init_args}
     if inspect.isfunction(value):
         return _import_path(value, name)
-    raise _not_described(value, name)
+    return _describe_object(value, name)
+
+
+def describe_arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the arguments of a constructor, defaults included, in the form that the command line reads.
+
+    Args:
+        cls: the class.
+        args: positional arguments.
+        kwargs: arguments by name.
+
+    Raises:
+        InputError: one cannot be described.
+    """
+    bound = inspect.signature(cls).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return {name: as_config(value, f"{cls.__name__}.{name}") for name, value in bound.arguments.items()}
+
+
+def _describe_object(value: Any, name: str) -> dict[str, Any]:
+    """Describe an object whose class keeps its constructor arguments as attributes of the same names."""
+    try:
+        arguments = inspect.signature(type(value)).parameters
+    except (TypeError, ValueError):  # a class written in C
+        raise _not_described(value, name) from None
+    if type(value).__module__ == "builtins" or not all(hasattr(value, argument) for argument in arguments):
+        raise _not_described(value, name)
+    init_args = {argument: as_config(getattr(value, argument), f"{name}.{argument}") for argument in arguments}
+    return {"class_path": _import_path(type(value), name), "init_args": init_args}
 
 
 def _called(value: functools.partial[Any], name: str) -> Callable[..., Any]:
-    """What a partial calls; jsonargparse makes partials of a helper of its own that takes the class last."""
+    """Return the function that a partial calls; jsonargparse makes partials of a helper that takes the class last."""
     if value.args and value.func.__module__.startswith("jsonargparse."):
         return value.args[-1]  # type: ignore[no-any-return]
     if value.args:
@@ -78,6 +101,6 @@ def _import_path(value: Callable[..., Any], name: str) -> str:
 
 def _not_described(value: Any, name: str) -> InputError:
     return InputError(
-        f"{name} is {value!r}, which no checkpoint can describe; "
-        "give a class, or functools.partial(Class, argument=...)"
+        f"{name} is {value!r}, which no checkpoint can describe; give a class, functools.partial(Class, argument=...), "
+        "or an object that keeps its constructor arguments as attributes of the same names"
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_dc.batch import Batch, SampleLoader, as_batch
@@ -15,10 +17,10 @@ from lightning_dc.training.module import ClusteringModule
 
 
 def training_loader(module: ClusteringModule) -> SampleLoader:
-    """The loader of the run's training data, as one that can be read in index order.
+    """Return the loader of the run's training data, as one that can be read by place.
 
     Raises:
-        InputError: it cannot be, or it can't be shared between processes.
+        InputError: it cannot be read so, or it cannot be shared between processes.
     """
     loader = module.trainer.train_dataloader
     if isinstance(loader, SampleLoader):
@@ -37,19 +39,26 @@ def training_loader(module: ClusteringModule) -> SampleLoader:
 
 
 class _DataLoaderReader:
-    """Reads the data set of a user's DataLoader in index order."""
+    """Reads the data set of a user's DataLoader by place, whatever its sampler does."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
         self.n_samples = len(cast(Any, loader.dataset))
-        self.sample_ids = torch.arange(self.n_samples)
+        self.source_rows = torch.arange(self.n_samples)
+        self.ids: NDArray[Any] | None = None
 
     def read(self, start: int, stop: int) -> Batch:
-        samples = [self._loader.dataset[i] for i in range(start, min(stop, self.n_samples))]
+        return self.take(self.source_rows[start:stop])
+
+    def take(self, index: Tensor) -> Batch:
+        samples = [self._loader.dataset[i] for i in index.tolist()]
         batch = as_batch(self._loader.collate_fn(samples))
-        if not torch.equal(batch.index.cpu(), self.sample_ids[start:stop]):
+        if not torch.equal(batch.index.cpu(), index.cpu()):
             raise InputError("index of a sample must be its place in the data set, 0 to N - 1; return it as given")
         return batch
+
+    def unscale(self, x: Tensor) -> Tensor:
+        return x
 
     def __iter__(self) -> Iterator[Batch]:
         return map(as_batch, self._loader)

@@ -1,4 +1,4 @@
-"""Phases as data."""
+"""Phases of a fit, as data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning_dc.errors import InputError
 from lightning_dc.schedules import Progress, Schedule
 
-PARTS = ("encoder", "decoder", "head", "task")
-"""The parts of a model that a phase can train."""
-
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """What a user can say of a phase.
+    """Settings of a phase.
 
     Args:
         max_epochs: length in epochs; 0 leaves the phase out.
@@ -27,11 +24,12 @@ class PhaseConfig:
         momentum_schedule: factor of the optimizer's momentum (SGD) over the phase; None is constant.
         bias_lr_factor: factor of the learning rate of biases; Caffe, and so the DEC code, has 2.
         loss_weights: weight of each loss term, a number or a schedule; a term that is not named is not computed.
-        trainable: parts that train, of ``encoder``, ``decoder``, ``head`` and ``task``; None leaves it to the method.
+        trainable: parts of the model that train, of ``encoder``, ``decoder``, ``head`` and ``task``; None
+            leaves the choice to the method.
         input_dropout: probability of zeroing an input, the masking noise of a denoising autoencoder (Vincent et al.
             2010, https://jmlr.org/papers/v11/vincent10a.html); what is reconstructed has no noise.
         dropout: probability of zeroing a hidden activation.
-        augment: apply the model's augmentation.
+        augment: apply the method's augmentation.
 
     Raises:
         InputError: a value out of range.
@@ -61,16 +59,14 @@ class PhaseConfig:
         for name in ("input_dropout", "dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name}={getattr(self, name)} of a phase must lie in [0, 1)")
-        unknown = set(self.trainable or ()) - set(PARTS)
-        if unknown:
-            raise InputError(f"trainable names {sorted(unknown)}, which no model has; choose from {', '.join(PARTS)}")
 
     def parts(self, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Parts that train: those that the user names, or else the method's."""
+        """Return the parts that train: those that the user names, or else the method's."""
         return default if self.trainable is None else tuple(self.trainable)
 
 
 OPTIONAL = frozenset(argument.name for argument in fields(PhaseConfig) if argument.default is None)
+"""Settings of a phase that may be None."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +75,10 @@ class Phase:
 
     Attributes:
         name: shown in logs and tables; unique in a method.
-        config: what the user said of it.
+        config: settings of the user.
         trainable: parts that train; none in a phase that only sets the centroids.
         layer: layer of the autoencoder that is trained alone, for greedy layer-wise pretraining.
+        has_clusters: the head's assignments mean something in this phase, so they are refreshed and logged.
         initializes_centroids: k-means over the whole training set sets the centroids when the phase begins.
     """
 
@@ -89,20 +86,21 @@ class Phase:
     config: PhaseConfig
     trainable: tuple[str, ...]
     layer: int | None = None
+    has_clusters: bool = False
     initializes_centroids: bool = False
 
     def n_steps(self, steps_per_epoch: int) -> int:
-        """Length in optimizer steps."""
+        """Return the length in optimizer steps."""
         config = self.config
         return config.max_epochs * steps_per_epoch if config.max_steps is None else config.max_steps
 
     @property
     def is_empty(self) -> bool:
-        """The phase has no step."""
+        """True if the phase has no step."""
         return self.n_steps(1) == 0
 
     def loss_weights(self, progress: Progress) -> dict[str, float]:
-        """Weight of each loss term at this point."""
+        """Return the weight of each loss term at this point of the phase."""
         return {
             name: weight(progress) if isinstance(weight, Schedule) else float(weight)
             for name, weight in self.config.loss_weights.items()

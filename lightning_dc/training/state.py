@@ -1,35 +1,41 @@
-"""The target distribution of the whole training set."""
+"""State of a run: what a checkpoint keeps beside weights and optimizer."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
-from lightning_dc.functional import target_distribution
+from lightning_dc.functional import agreement_scores, contingency_table, target_distribution
 
 
 class TargetDistribution(NamedTuple):
-    """P of DEC, held for every sample or as the cluster frequencies alone.
+    """Target distribution P of DEC, held for every sample or as the cluster frequencies alone.
 
     Attributes:
         frequencies: soft cluster frequencies of the whole training set, (K,), float64.
-        table: target distribution of each sample, (N, K), rows sum to 1; None computes rows from current assignments.
+        table: P of each sample, (N, K), rows sum to 1; None computes rows from the current assignments.
     """
 
     frequencies: Tensor
     table: Tensor | None
 
     def rows(self, index: Tensor, q: Tensor) -> Tensor:
-        """Targets of a batch, (B, K), no gradient.
+        """Return P of a batch, (B, K), without a gradient.
 
         Args:
             index: place of each sample in the training set, (B,).
-            q: current soft assignments of the same samples, (B, K).
+            q: current soft assignments of these samples, (B, K).
         """
         if self.table is None:
             return target_distribution(q.detach(), self.frequencies)
         return self.table[index]
+
+    def to(self, device: torch.device) -> TargetDistribution:
+        """Return a copy on a device."""
+        return TargetDistribution(self.frequencies.to(device), None if self.table is None else self.table.to(device))
 
 
 class Assignments(NamedTuple):
@@ -46,9 +52,82 @@ class Assignments(NamedTuple):
     changed: float | None
 
 
-@runtime_checkable
-class TargetPredictor(Protocol):
-    """A method that learns a supervised task, too."""
+class FullAssignment(NamedTuple):
+    """Assignments of a whole data set by one state of the model.
 
-    def predict_target(self, x: Tensor) -> Tensor:
-        """What it says of the targets of samples, (B, *input_shape) to (B, n_outputs)."""
+    Attributes:
+        frequencies: soft cluster frequencies, (K,), float64.
+        entropy: mean entropy of the soft assignments, nats, ().
+        labels: most likely cluster of each sample, (N,), int32.
+        y: class of each sample, (N,), int64; None without labels.
+        q: soft assignments, (N, K); None if they were not kept.
+        z: embeddings, (N, D); None if they were not kept.
+        targets: targets, as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T); None without.
+        output: predictions of the task head, (N, n_outputs); None without a task head.
+    """
+
+    frequencies: Tensor
+    entropy: Tensor
+    labels: Tensor
+    y: Tensor | None
+    q: Tensor | None
+    z: Tensor | None
+    targets: Tensor | None
+    output: Tensor | None
+
+    def scores(self, labels: Tensor | None = None) -> dict[str, float]:
+        """Return ACC, NMI and ARI; empty without a single known class.
+
+        Args:
+            labels: other clusters to score than ``labels``, (N,); noise, -1, counts as one more cluster.
+        """
+        if self.y is None or bool((self.y < 0).all()):
+            return {}
+        clusters = self.labels if labels is None else labels.to(self.y.device)
+        n_clusters = max(len(self.frequencies), int(clusters.max()) + 1)
+        clusters = torch.where(clusters < 0, n_clusters, clusters)
+        table = contingency_table(clusters, self.y, n_clusters + 1, int(self.y.max()) + 1)
+        return agreement_scores(table.cpu().numpy())
+
+
+@dataclass
+class RunState:
+    """State of a run that is the same on all processes.
+
+    Attributes:
+        seed: seed of everything random in training: the one that ``seed_everything`` was given.
+        phase_index: number of the current phase; the number of phases when all are over.
+        phase_start_step: global step at which the current phase began.
+        seconds: wall-clock seconds spent in each phase, by name.
+        target_distribution: P; None where no loss has needed it yet.
+        assignments: assignments of the training set at the latest refresh; None before the first one.
+    """
+
+    seed: int
+    phase_index: int = 0
+    phase_start_step: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    target_distribution: TargetDistribution | None = None
+    assignments: Assignments | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as tensors and Python primitives."""
+        tables = {
+            "target_distribution": None if self.target_distribution is None else self.target_distribution._asdict(),
+            "assignments": None if self.assignments is None else self.assignments._asdict(),
+        }
+        return {**vars(self), "seconds": dict(self.seconds), **tables}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunState:
+        """Return the state that :meth:`to_dict` has described."""
+        kinds = {"target_distribution": TargetDistribution, "assignments": Assignments}
+        tables = {name: None if values[name] is None else kind(**values[name]) for name, kind in kinds.items()}
+        return cls(**{**values, **tables})
+
+    def move_to(self, device: torch.device) -> None:
+        """Move the tables to a device."""
+        if self.target_distribution is not None:
+            self.target_distribution = self.target_distribution.to(device)
+        if self.assignments is not None:
+            self.assignments = self.assignments._replace(labels=self.assignments.labels.to(device))

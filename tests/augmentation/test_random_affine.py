@@ -23,7 +23,7 @@ class Chosen(StepRandom):
     def __init__(self, angle: float = 0.0, shift_x: float = 0.0, shift_y: float = 0.0) -> None:
         self.numbers = torch.tensor([angle, shift_x, shift_y], dtype=torch.float64)
 
-    def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    def uniform(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         assert shape == (3,)
         return ((self.numbers + 1.0) / 2.0).to(dtype).expand(2, 3)
 

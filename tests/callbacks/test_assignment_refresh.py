@@ -17,14 +17,24 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from lightning_dc import PhaseConfig
+from lightning_dc import KMeansConfig, PhaseConfig
 from lightning_dc.callbacks import TargetDistributionRefresh
 from lightning_dc.kmeans import kmeans
 from lightning_dc.training import Assignments
-from tests.callbacks.test_loss_logger import Memory, logged
-from tests.methods.test_dcn import SLOW, dcn
-from tests.methods.test_dcn import WEIGHTS as DCN_WEIGHTS
-from tests.methods.test_dec import SGD, Blobs, Observe, dec, trainer, weights
+from tests.helpers.methods import (
+    DCN_WEIGHTS,
+    REFRESH,
+    SGD,
+    SLOW,
+    Blobs,
+    Memory,
+    Observe,
+    dcn,
+    dec,
+    logged,
+    trainer,
+    weights,
+)
 
 centroid_refresh = import_module("lightning_dc.callbacks.centroid_refresh")
 CLUSTERING = PhaseConfig(max_steps=7, loss_weights={"kl": 1.0}, optimizer=SGD)
@@ -33,7 +43,7 @@ FAR = 1e3
 
 def embeddings(weights_then: dict[str, Tensor]) -> np.ndarray:
     probe = dec()
-    autoencoder = {name: value for name, value in weights_then.items() if name.startswith("autoencoder")}
+    autoencoder = {name: value for name, value in weights_then.items() if name.startswith("model.network")}
     probe.load_state_dict(autoencoder, strict=False)
     return probe.embed(Blobs().train_dataloader().read(0, 150).x).detach().double().numpy()
 
@@ -58,7 +68,7 @@ class Refreshes(pl.Callback):
         self.seen: list[Assignments] = []
 
     def on_before_zero_grad(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
-        assignments = pl_module.assignments
+        assignments = pl_module.state.assignments
         if assignments is not None and (not self.seen or self.seen[-1] is not assignments):
             self.seen.append(assignments)
 
@@ -80,7 +90,7 @@ def test_dead_clusters_are_revived_and_reported(
     with caplog.at_level(logging.INFO):
         trainer(tmp_path, observe, refreshes, logger=logger).fit(model, Blobs())
     start = observe.weights[observe.phases.index("clustering")]
-    centroids, z = start["head.centroids"].double().numpy(), embeddings(start)
+    centroids, z = start["model.head.centroids"].double().numpy(), embeddings(start)
     others = [k for k in range(3) if k not in dead]
     np.testing.assert_array_equal(centroids[others], placed[0].numpy()[others])
     farthest = cdist(z, centroids[others]).min(1).argsort()[::-1][: len(dead)]
@@ -106,11 +116,11 @@ def test_a_dead_cluster_stays_dead_where_that_is_wanted(
     with caplog.at_level(logging.INFO):
         trainer(tmp_path, observe, logger=logger).fit(model, Blobs())
     start = observe.weights[observe.phases.index("clustering")]
-    assert start["head.centroids"][1].tolist() == [2 * FAR] * 2
+    assert start["model.head.centroids"][1].tolist() == [2 * FAR] * 2
     assert logged(logger, "clusters/died") == logged(logger, "clusters/empty") == [1.0] * 3
     assert logged(logger, "clusters/size_01") == [0.0] * 3
-    assert model.assignments is not None
-    assert 1 not in model.assignments.labels.tolist()
+    assert model.state.assignments is not None
+    assert 1 not in model.state.assignments.labels.tolist()
     assert "no sample is left" not in caplog.text
 
 
@@ -123,7 +133,7 @@ def test_what_has_changed_since_the_refresh_before(tmp_path: Path) -> None:
     expected = []
     for seen in refreshes.seen:
         then = observe.weights[seen.step]
-        expected.append(cdist(embeddings(then), then["head.centroids"].double().numpy()).argmin(1))
+        expected.append(cdist(embeddings(then), then["model.head.centroids"].double().numpy()).argmin(1))
         assert seen.labels.tolist() == expected[-1].tolist()
     assert refreshes.seen[0].changed is None
     shares = [float(np.mean(before != after)) for before, after in pairwise(expected)]
@@ -155,9 +165,9 @@ def test_scores_need_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "steps"),
     [
-        ({"refresh_every_n_epochs": None}, [0]),
-        ({"refresh_every_n_epochs": None, "refresh_every_n_steps": 2}, [0, 2, 4, 6]),
-        ({"refresh_every_n_epochs": 1}, [0, 4]),
+        ({}, [0]),
+        ({"every_n_steps": 2}, [0, 2, 4, 6]),
+        ({"every_n_epochs": 1}, [0, 4]),
     ],
 )
 def test_it_refreshes_at_the_beginning_and_then_at_its_interval(
@@ -165,7 +175,7 @@ def test_it_refreshes_at_the_beginning_and_then_at_its_interval(
 ) -> None:
     phase = PhaseConfig(max_steps=7, loss_weights=DCN_WEIGHTS, optimizer=SLOW)
     refreshes, observe = Refreshes(), Observe()
-    trainer(tmp_path, refreshes, observe).fit(dcn(clustering=phase, **arguments), Blobs())
+    trainer(tmp_path, refreshes, observe).fit(dcn(clustering=phase, refresh=REFRESH(**arguments)), Blobs())
     start = observe.phases.index("clustering")
     assert [seen.step - start for seen in refreshes.seen] == steps
 
@@ -189,10 +199,10 @@ def test_clusters_keep_their_numbers_when_kmeans_finds_them_in_another_order(
     for patched in (False, True):
         if patched:
             monkeypatch.setattr(centroid_refresh, "kmeans", shuffled)
-        model = dec(clustering=phase, refresh_centroids_every_n_steps=3)
+        model = dec(clustering=phase, kmeans=KMeansConfig(n_init=3, every_n_steps=3))
         trainer(tmp_path).fit(model, Blobs())
-        assert model.assignments is not None
-        fitted.append((weights(model), model.assignments))
+        assert model.state.assignments is not None
+        fitted.append((weights(model), model.state.assignments))
     assert calls == [False, True, True, True]
     assert torch.equal(fitted[0][0], fitted[1][0])
     assert torch.equal(fitted[0][1].labels, fitted[1][1].labels)

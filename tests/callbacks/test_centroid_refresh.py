@@ -10,24 +10,24 @@ import torch
 from torch import Tensor
 
 from datamodules import Samples
-from lightning_dc import InputError, PhaseConfig
+from lightning_dc import InputError, KMeansConfig, PhaseConfig
 from lightning_dc.callbacks import CentroidRefresh
 from lightning_dc.kmeans import MiniBatchKMeans, kmeans
-from tests.methods.test_dec import SGD, Blobs, Observe, dec, trainer
+from tests.helpers.methods import SGD, Blobs, Observe, dec, trainer
 
 
 def test_centroids_are_refreshed_from_where_they_are(tmp_path: Path) -> None:
     """After every second step the centroids are the fixed point of k-means that starts from the trained ones."""
     phase = PhaseConfig(max_steps=6, loss_weights={"kl": 1.0}, optimizer=SGD)
     observe = Observe()
-    model = dec(clustering=phase, refresh_centroids_every_n_steps=2)
+    model = dec(clustering=phase, kmeans=KMeansConfig(n_init=3, every_n_steps=2))
     trainer(tmp_path, observe).fit(model, Blobs())
     start = observe.phases.index("clustering")
     x = Blobs().train_dataloader().read(0, 150).x
     probe = dec()
     for step in (2, 4):
         probe.load_state_dict(observe.weights[start + step], strict=False)
-        centroids = observe.weights[start + step]["head.centroids"]
+        centroids = observe.weights[start + step]["model.head.centroids"]
         again = kmeans(probe.embed(x).detach(), 3, init=centroids)
         torch.testing.assert_close(again.centroids, centroids, rtol=0, atol=1e-2)
 
@@ -41,14 +41,14 @@ class ManyBlobs(Blobs):
         return Samples(random.normal(scale=3, size=(3, 6))[y] + random.normal(size=(15_000, 6)), y)
 
 
-def placed(tmp_path: Path, kmeans: str, **arguments: Any) -> tuple[Tensor, Tensor]:
+def placed(tmp_path: Path, kmeans: Any, **arguments: Any) -> tuple[Tensor, Tensor]:
     """Centroids from k-means at the beginning of clustering, and the embeddings then."""
     phase = PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=functools.partial(torch.optim.SGD, lr=0.0))
-    model = dec(clustering=phase, kmeans=kmeans, **arguments)
+    model = dec(clustering=phase, kmeans=KMeansConfig(n_init=3, algorithm=kmeans), **arguments)
     data = ManyBlobs(batch_size=1000)
     trainer(tmp_path).fit(model, data)
     z = model.embed(data.train_dataloader().read(0, 15_000).x)
-    return model.head.centroids.detach().double(), z.detach().double()
+    return model.model.head.centroids.detach().double(), z.detach().double()
 
 
 def inertia(centroids: Tensor, z: Tensor) -> float:
@@ -76,47 +76,46 @@ def test_more_clusters_than_rows_of_a_chunk(tmp_path: Path, monkeypatch: pytest.
     fit = MiniBatchKMeans.partial_fit
     monkeypatch.setattr(MiniBatchKMeans, "partial_fit", lambda self, x: (seen.append(len(x)), fit(self, x))[1])
     phase = PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=functools.partial(torch.optim.SGD, lr=0.0))
-    trainer(tmp_path).fit(dec(clustering=phase, n_clusters=n_clusters, kmeans="mini_batch"), Blobs())
+    trainer(tmp_path).fit(dec(clustering=phase, n_clusters=n_clusters, kmeans=KMeansConfig(3, "mini_batch")), Blobs())
     assert sorted(seen) == [150 % chunk] + [chunk] * (150 // chunk)
 
 
 def test_large_tables_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``auto`` the limit decides: embeddings have 30,000 numbers here, P 45,000."""
-    for module in ("centroid_refresh", "target_refresh", "assignment_refresh"):
+    for module in ("centroid_refresh", "target_distribution_refresh", "assignment_refresh"):
         monkeypatch.setattr(f"lightning_dc.callbacks.{module}.LARGE_TABLE", 30_000)
     exact, _ = placed(tmp_path, "exact")
     automatic, _ = placed(tmp_path, "auto")
     assert torch.equal(automatic, exact)
-    for module in ("centroid_refresh", "target_refresh", "assignment_refresh"):
+    for module in ("centroid_refresh", "target_distribution_refresh", "assignment_refresh"):
         monkeypatch.setattr(f"lightning_dc.callbacks.{module}.LARGE_TABLE", 29_999)
     monkeypatch.setattr("lightning_dc.callbacks.centroid_refresh.embed_owned", None)
     assert torch.equal(placed(tmp_path, "auto")[0], placed(tmp_path, "mini_batch")[0])
     model = dec(clustering=PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=SGD))
     trainer(tmp_path).fit(model, ManyBlobs(batch_size=1000))
-    assert model.target.table is None
-    assert len(model.target.frequencies) == 3
+    assert model.state.target_distribution.table is None
+    assert len(model.state.target_distribution.frequencies) == 3
 
 
 def test_clusters_keep_their_numbers_in_mini_batches(tmp_path: Path) -> None:
     phase = PhaseConfig(max_steps=6, loss_weights={"kl": 1.0}, optimizer=SGD)
     model = dec(
         clustering=phase,
-        kmeans="mini_batch",
-        refresh_centroids_every_n_steps=2,
+        kmeans=KMeansConfig(n_init=3, algorithm="mini_batch", every_n_steps=2),
         pretraining=PhaseConfig(max_epochs=20, loss_weights={"reconstruction": 1.0}),
     )
     observe = Observe()
     trainer(tmp_path, observe).fit(model, ManyBlobs(batch_size=1000))
     start = observe.phases.index("clustering")
     for step in (2, 4):
-        before = observe.weights[start + step - 1]["head.centroids"]
-        after = observe.weights[start + step]["head.centroids"]
+        before = observe.weights[start + step - 1]["model.head.centroids"]
+        after = observe.weights[start + step]["model.head.centroids"]
         assert torch.cdist(after, before).argmin(1).tolist() == [0, 1, 2]
 
 
 def test_an_unknown_k_means_is_refused() -> None:
     with pytest.raises(InputError, match="kmeans='lloyd' is unknown; choose from auto, exact, mini_batch"):
-        dec(kmeans="lloyd")
+        dec(kmeans=KMeansConfig(algorithm="lloyd"))
 
 
 @pytest.mark.parametrize("arguments", [(0, None), (1, 0)])

@@ -15,8 +15,8 @@ from scipy.spatial.distance import cdist
 
 from lightning_dc import DCN, InputError, PhaseConfig
 from lightning_dc.callbacks import CountedCentroidUpdate
-from tests.methods.test_dcn import WEIGHTS, dcn
-from tests.methods.test_dec import Blobs, dec, trainer, weights
+from tests.helpers.methods import DCN_WEIGHTS as WEIGHTS
+from tests.helpers.methods import REFRESH, Blobs, dcn, dec, trainer, weights
 
 SGD = functools.partial(torch.optim.SGD, lr=0.02)
 
@@ -32,12 +32,12 @@ class Spy(pl.Callback):
 
     def on_before_zero_grad(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
         if pl_module.phase.name == "clustering":
-            self.before.append(pl_module.head.centroids.detach().numpy().copy())
+            self.before.append(pl_module.model.head.centroids.detach().numpy().copy())
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if pl_module.phase.name == "clustering":
             self.z.append(pl_module.embed(batch.x).detach().numpy())
-            self.after.append(pl_module.head.centroids.detach().numpy().copy())
+            self.after.append(pl_module.model.head.centroids.detach().numpy().copy())
             self.counts.append(update_of(pl_module).state_dict()["counts"].numpy().copy())
 
 
@@ -62,7 +62,7 @@ def pull(centroids: np.ndarray, counts: np.ndarray, z: np.ndarray) -> None:
 
 @pytest.mark.parametrize("initial_count", [100, 1])
 def test_each_sample_pulls_its_centroid(tmp_path: Path, initial_count: int) -> None:
-    model, spy = spied(refresh_every_n_epochs=None, initial_count=initial_count)
+    model, spy = spied(refresh=REFRESH(), initial_count=initial_count)
     trainer(tmp_path, precision="64-true").fit(model, Blobs())
     counts = np.full(3, float(initial_count))
     assert len(spy.after) == 6
@@ -75,7 +75,7 @@ def test_each_sample_pulls_its_centroid(tmp_path: Path, initial_count: int) -> N
 
 
 def test_counts_begin_anew_after_kmeans(tmp_path: Path) -> None:
-    model, spy = spied(refresh_every_n_epochs=None, refresh_every_n_steps=2)
+    model, spy = spied(refresh=REFRESH(every_n_steps=2))
     trainer(tmp_path).fit(model, Blobs())
     sizes = [40, 40, 40, 30, 40, 40]
     since = [40, 80, 40, 70, 40, 80]
@@ -99,9 +99,9 @@ def test_centroids_that_train_by_gradients_are_left_alone(tmp_path: Path) -> Non
 def test_state_makes_the_round_trip(tmp_path: Path) -> None:
     """Without a refresh in between, a resumed run goes on counting where the checkpoint has stopped."""
     save = ModelCheckpoint(tmp_path / "kept", "third", every_n_train_steps=8 + 3, save_top_k=-1)
-    whole, uninterrupted = spied(refresh_every_n_epochs=None)
+    whole, uninterrupted = spied(refresh=REFRESH())
     trainer(tmp_path, save, enable_checkpointing=True).fit(whole, Blobs())
-    resumed, rest = spied(refresh_every_n_epochs=None)
+    resumed, rest = spied(refresh=REFRESH())
     with pytest.warns(UserWarning, match="callbacks used to create the checkpoint"):
         trainer(tmp_path).fit(resumed, Blobs(), ckpt_path=tmp_path / "kept/third.ckpt", weights_only=True)
     assert len(rest.counts) == 3

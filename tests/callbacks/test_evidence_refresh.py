@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from datamodules import SyntheticDataModule
-from lightning_dc import DeepType, MLPEncoder, PhaseConfig
+from lightning_dc import DeepType, KMeansConfig, MLPEncoder, PhaseConfig
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.functional import null_residuals
 from lightning_dc.randomness import mix_seed
-from tests.methods.test_dec import trainer
+from tests.helpers.methods import trainer
 
 
 def test_factors_are_those_of_all_samples_at_once(tmp_path: Path) -> None:
@@ -22,7 +22,9 @@ def test_factors_are_those_of_all_samples_at_once(tmp_path: Path) -> None:
     pl.seed_everything(0, verbose=False)
     one = PhaseConfig(max_steps=1, loss_weights={"task": 1.0, "sparsity": 0.0})
     encoder = functools.partial(MLPEncoder, hidden_dims=[4])
-    model = DeepType((6,), data.target_spec, 3, encoder, gamma=1.5, pretraining=one, joint=PhaseConfig(), n_init=1)
+    model = DeepType(
+        (6,), data.target_spec, 3, encoder, gamma=1.5, pretraining=one, joint=PhaseConfig(), kmeans=KMeansConfig(1)
+    )
     trainer(tmp_path, precision="64-true").fit(model, data)
 
     samples = data.load()

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
-from lightning.pytorch.loggers import Logger
 
 from lightning_dc import PhaseConfig
 from lightning_dc.schedules import Linear
-from tests.methods.test_dec import RECONSTRUCTION, SGD, Blobs, dec, trainer
+from tests.helpers.methods import RECONSTRUCTION, SGD, Blobs, Memory, dec, logged, trainer
 
 
 class Losses(pl.Callback):
@@ -22,24 +20,6 @@ class Losses(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.losses.append(float(outputs["loss"]) * trainer.accumulate_grad_batches)
-
-
-class Memory(Logger):
-    name, version = "memory", 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[Mapping[str, float]] = []
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append(dict(metrics))
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Of no interest here."""
-
-
-def logged(logger: Memory, name: str) -> list[float]:
-    return [row[name] for row in logger.rows if name in row]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 
-from lightning_dc import DEC, InputError, MLPAutoencoder, Phase, PhaseConfig
+from lightning_dc import DEC, InputError, KMeansConfig, MLPAutoencoder, PhaseConfig, RefreshConfig
 from lightning_dc.callbacks import centroid_refresh
 from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.kmeans import kmeans
 from lightning_dc.training import ClusteringModule
-from tests.methods.test_dec import SGD, Blobs, dec, trainer
+from tests.helpers.methods import SGD, Blobs, dec, trainer
 
 
 class Note(Refresh):
@@ -81,10 +81,9 @@ def test_a_trainer_that_goes_on_after_the_last_phase_keeps_the_centroids(
 class TwiceDEC(DEC):
     """Clusters in two phases, each of which begins with k-means."""
 
-    def configure_phases(self) -> Sequence[Phase]:
-        *before, clustering = super().configure_phases()
-        again = Phase("again", clustering.config, clustering.trainable, initializes_centroids=True)
-        return [*before, clustering, again]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.phases = (*self.phases, dataclasses.replace(self.phases[-1], name="again"))
 
 
 def test_each_phase_that_asks_for_centroids_begins_with_kmeans(tmp_path: Path, seeded_calls: list[bool]) -> None:
@@ -96,9 +95,8 @@ def test_each_phase_that_asks_for_centroids_begins_with_kmeans(tmp_path: Path, s
         autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[8], latent_dim=2),
         pretraining=PhaseConfig(max_epochs=1, loss_weights={"reconstruction": 1.0}, optimizer=SGD),
         clustering=PhaseConfig(max_steps=7, loss_weights={"kl": 1.0}, optimizer=SGD),
-        refresh_every_n_steps=3,
-        refresh_centroids_every_n_steps=3,
-        tolerance=0.99,  # ends the phase at the first refresh that can tell
+        kmeans=KMeansConfig(every_n_steps=3),
+        refresh=RefreshConfig(every_n_steps=3, tolerance=0.99),  # ends the phase at the first one that can tell
     )
     trainer(tmp_path).fit(model, Blobs())
     assert seeded_calls == [True, False, True, False]

@@ -14,36 +14,15 @@ import pytest
 import torch
 import yaml
 from pyarrow import parquet
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightning_dc import DEC, MLPAutoencoder, PhaseConfig
+from lightning_dc import DEC, KMeansConfig, MLPAutoencoder, PhaseConfig
 from lightning_dc.configs import find_config, shipped_configs
 from tests.conftest import CommandLine
+from tests.helpers.command_line import CHECKPOINT, DIGITS, QUICK, RUN, scalars
 from tests.helpers.fake_files import write_fake_images, write_fake_table, write_fake_texts
 from tests.helpers.fake_mnist import write_fake_mnist
 from tests.helpers.fake_reuters import write_fake_reuters
 from tests.helpers.processes import run_command
-
-QUICK = (
-    "--model.autoencoder.hidden_dims=[8]",
-    "--model.autoencoder.latent_dim=4",
-    "--model.layerwise.max_steps=3",
-    "--model.pretraining.max_steps=5",
-    "--model.clustering.max_steps=6",
-    "--model.refresh_every_n_steps=2",
-    "--model.n_init=2",
-    "--trainer.log_every_n_steps=2",
-    "--trainer.accelerator=cpu",
-)
-DIGITS = ("fit", "--config", "dec_digits", *QUICK)
-RUN = Path("runs/dec_digits/version_0")
-CHECKPOINT = RUN / "checkpoints/last.ckpt"
-
-
-def scalars(folder: Path) -> dict[str, list[Any]]:
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
 
 
 def weights_of_run(version: int) -> dict[str, torch.Tensor]:
@@ -51,7 +30,7 @@ def weights_of_run(version: int) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-_COMMON = ("--model.pretraining", "--model.n_init", "--trainer")
+_COMMON = ("--model.pretraining", "--model.kmeans", "--trainer")
 
 
 def quick_flags(name: str) -> list[str]:
@@ -59,10 +38,10 @@ def quick_flags(name: str) -> list[str]:
     model = yaml.safe_load(find_config(name).read_text())["model"]
     init_args = model["init_args"]
     if model["class_path"] == "DeepType":
-        own = ("--model.encoder.hidden_dims=[8,4]", "--model.joint.max_steps=6", "--model.refresh_every_n_epochs=1")
+        own = ("--model.encoder.hidden_dims=[8,4]", "--model.joint.max_steps=6", "--model.refresh.every_n_epochs=1")
         return [*own, *(flag for flag in QUICK if flag.startswith(_COMMON))]
-    absent = {key for key in ("clustering", "refresh_every_n_steps") if key not in init_args}
-    if "Identity" in init_args["autoencoder"]["class_path"]:
+    absent = {key for key in ("clustering", "refresh") if key not in init_args}
+    if "Identity" in init_args.get("autoencoder", {}).get("class_path", ""):
         absent |= {"autoencoder", "layerwise", "pretraining"}
     return [flag for flag in QUICK if not flag.startswith(tuple(f"--model.{key}" for key in absent))]
 
@@ -129,7 +108,7 @@ def test_fit_writes_clusters_scalars_config_and_table(lightning_dc_cli: CommandL
     assert sum(sizes) == 1797
     saved = yaml.safe_load((RUN / "config.yaml").read_text())
     assert saved["seed_everything"] == 0
-    assert saved["model"]["init_args"]["refresh_every_n_steps"] == 2
+    assert saved["model"]["init_args"]["refresh"]["every_n_steps"] == 2
     assert saved["model"]["init_args"]["clustering"]["optimizer"]["init_args"]["momentum"] == 0.9
 
 
@@ -144,7 +123,7 @@ def test_another_seed_gives_another_run(lightning_dc_cli: CommandLine) -> None:
     lightning_dc_cli(*DIGITS)
     lightning_dc_cli(*DIGITS, "--seed_everything", 1)
     first, second = weights_of_run(0), weights_of_run(1)
-    assert not torch.equal(first["head.centroids"], second["head.centroids"])
+    assert not torch.equal(first["model.head.centroids"], second["model.head.centroids"])
 
 
 def test_validate_test_and_predict_apply_a_checkpoint(lightning_dc_cli: CommandLine) -> None:
@@ -173,7 +152,7 @@ def test_the_checkpoint_alone_rebuilds_the_model(lightning_dc_cli: CommandLine) 
     lightning_dc_cli(*DIGITS)
     torch.load(CHECKPOINT, weights_only=True)
     model = DEC.load_from_checkpoint(CHECKPOINT, weights_only=True)
-    assert model.autoencoder.latent_dim == 4
+    assert model.model.network.latent_dim == 4
     arrays = parquet.read_table(RUN / "clusters.parquet")
     from datamodules import DigitsDataModule
 
@@ -190,7 +169,9 @@ def test_a_checkpoint_made_in_python_says_what_the_model_is(lightning_dc_cli: Co
     phase = PhaseConfig(max_steps=2, loss_weights={"reconstruction": 1.0})
     clustering = PhaseConfig(max_steps=2, loss_weights={"kl": 1.0})
     autoencoder = functools.partial(MLPAutoencoder, hidden_dims=[6], latent_dim=3)
-    model = DEC((1, 8, 8), 10, autoencoder, nu=2.5, pretraining=phase, clustering=clustering, n_init=1)
+    model = DEC(
+        (1, 8, 8), 10, autoencoder, nu=2.5, pretraining=phase, clustering=clustering, kmeans=KMeansConfig(n_init=1)
+    )
     trainer = pl.Trainer(max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.fit(model, DigitsDataModule())
     trainer.save_checkpoint("python.ckpt")
@@ -206,20 +187,20 @@ def test_flags_beat_the_checkpoint_and_the_checkpoint_beats_config_files(lightni
     lightning_dc_cli(*DIGITS)
     printed = lightning_dc_cli(
         *("fit", "--config", "dec_digits", "--trainer.accelerator=cpu"),
-        *("--ckpt_path", CHECKPOINT, "--model.clustering.max_steps=8", "--model.tolerance=0.5"),
+        *("--ckpt_path", CHECKPOINT, "--model.clustering.max_steps=8", "--model.refresh.tolerance=0.5"),
     )
     assert "seconds clustering" in printed
     saved = yaml.safe_load(Path("runs/dec_digits/version_1/config.yaml").read_text())["model"]["init_args"]
     assert saved["autoencoder"]["init_args"]["latent_dim"] == 4  # from the checkpoint
     assert saved["clustering"]["max_steps"] == 8  # from a flag
-    assert saved["tolerance"] == 0.5
+    assert saved["refresh"]["tolerance"] == 0.5
 
 
 def test_configs_and_flags_are_composed(
     lightning_dc_cli: CommandLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "more.yaml").write_text("model: {init_args: {nu: 3.0, clustering: {max_epochs: 7}}}\n")
-    arguments = ("--config", "dec_digits", "--config=more.yaml", "--model.refresh_every_n_steps=9", "--print_config")
+    arguments = ("--config", "dec_digits", "--config=more.yaml", "--model.refresh.every_n_steps=9", "--print_config")
     with pytest.raises(SystemExit) as error:
         lightning_dc_cli("fit", *arguments)
     assert error.value.code in (0, None)
@@ -227,7 +208,7 @@ def test_configs_and_flags_are_composed(
     assert config["nu"] == 3.0
     assert config["clustering"]["max_epochs"] == 7
     assert config["clustering"]["optimizer"]["init_args"]["momentum"] == 0.9  # of the first file, kept
-    assert config["refresh_every_n_steps"] == 9
+    assert config["refresh"]["every_n_steps"] == 9
 
 
 USERS_OWN = textwrap.dedent(

@@ -13,9 +13,9 @@ import torch
 from pyarrow import csv, parquet
 
 from datamodules import ClusteringDataModule, TableDataModule, TextDataModule
-from lightning_dc import AEKMeans, Identity, PhaseConfig
-from tests.cli.test_cli_family import fit_of, version
+from lightning_dc import AEKMeans, Identity, KMeansConfig, PhaseConfig
 from tests.conftest import CommandLine
+from tests.helpers.command_line import fit_of, version
 from tests.helpers.fake_files import (
     table_rows,
     write_fake_cells,
@@ -145,7 +145,7 @@ def kmeans(data: ClusteringDataModule) -> AEKMeans:
         n_clusters=3,
         autoencoder=Identity,
         pretraining=PhaseConfig(max_epochs=0),
-        n_init=2,
+        kmeans=KMeansConfig(n_init=2),
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli.test_cli import CHECKPOINT, DIGITS, QUICK
 from tests.conftest import CommandLine
+from tests.helpers.command_line import CHECKPOINT, DIGITS, QUICK
 from tests.helpers.fake_mnist import write_fake_mnist, write_idx
 
 MNIST = ("fit", "--config", "dec_mnist_paper", *QUICK, "--data.download=false", "--data.folder=mnist")
@@ -26,12 +26,12 @@ def assert_nothing_was_trained(folder: Path) -> None:
         ("--model.n_clusters=1", "n_clusters=1 must be at least 2"),
         ("--model.n_clusters=2000", "n_clusters=2000 is more than the 1797 samples"),
         ("--model.nu=0", "nu=0.0 must be positive"),
-        ("--model.tolerance=2", "tolerance=2.0 is a share"),
-        ("--model.n_init=0", "n_init=0 must be at least 1"),
-        ("--model.refresh_every_n_steps=0", "every_n_steps=0"),
+        ("--model.refresh.tolerance=2", "tolerance=2.0 is a share"),
+        ("--model.kmeans.n_init=0", "n_init=0 must be at least 1"),
+        ("--model.refresh.every_n_steps=0", "every_n_steps=0"),
         ("--model.clustering.dropout=1.5", "dropout=1.5"),
         ("--model.clustering.max_steps=-1", "max_steps=-1"),
-        ("--model.clustering.trainable=[encodr]", "trainable names ['encodr']"),
+        ("--model.clustering.trainable=[encodr]", "trainable of phase 'clustering' names ['encodr']"),
         ("--model.clustering.loss_weights={lk: 1.0}", "loss_weights of phase 'clustering' name ['lk']"),
         ("--model.autoencoder.latent_dim=0", "latent_dim"),
         ("--model.clustering.optimizer.lr=-1", "optimizer of phase 'clustering': Invalid learning rate: -1.0"),

@@ -14,34 +14,17 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from datamodules import SyntheticDataModule
 from lightning_dc import AEKMeans
-from tests.cli.test_cli import scalars
 from tests.conftest import CommandLine
+from tests.helpers.command_line import DATA, WIDTHS, fit_of, scalars, version
 
-DATA = ("--data=SyntheticDataModule", "--data.n_samples=200", "--data.batch_size=64", "--trainer.accelerator=cpu")
-WIDTHS = (
-    "--model.autoencoder=MLPAutoencoder",
-    "--model.autoencoder.hidden_dims=[8]",
-    "--model.autoencoder.latent_dim=3",
-)
 NO_PRETRAINING = ("--model.pretraining.max_epochs=0", "--model.layerwise.max_epochs=0")
 RUN = Path("runs/run/version_0")
 CHECKPOINT = RUN / "checkpoints/last.ckpt"
 
 
-def fit_of(method: str, *flags: object) -> tuple[object, ...]:
-    """A fit without a configuration file."""
-    clustering = () if method == "AEKMeans" else ("--model.clustering.max_steps=3",)
-    steps = ("--model.pretraining.max_steps=4", *clustering)
-    return ("fit", f"--model={method}", "--model.n_clusters=4", *WIDTHS, *DATA, *steps, *flags)
-
-
-def version(number: int) -> Path:
-    return Path(f"runs/run/version_{number}")
-
-
 def autoencoder_of(checkpoint: Path) -> dict[str, torch.Tensor]:
     state = torch.load(checkpoint, weights_only=True)["state_dict"]
-    return {name: value for name, value in state.items() if name.startswith("autoencoder.")}
+    return {name: value for name, value in state.items() if name.startswith("model.network.")}
 
 
 def columns(path: Path) -> dict[str, np.ndarray]:
@@ -156,7 +139,7 @@ def test_autoencoders_that_can_not_be_taken(lightning_dc_cli: CommandLine, tmp_p
     lightning_dc_cli(*fit_of("AEKMeans"))
     wide = fit_of("IDEC", "--model.autoencoder.hidden_dims=[9]", "--init_from", CHECKPOINT)
     message = lightning_dc_cli.fails(*wide)
-    assert "init_from names a checkpoint where autoencoder." in message
+    assert "init_from names a checkpoint where model.network." in message
     assert "8" in message.partition("has shape")[2].partition("but here")[0]
     assert "9" in message.partition("but here it has")[2]
     Path("garbage.ckpt").write_bytes(b"no checkpoint at all")
@@ -184,7 +167,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     np.testing.assert_array_equal(arrays["cluster"], clusters["cluster"])
     assert sorted(arrays) == ["cluster", "index", "z"]
     model = AEKMeans.load_from_checkpoint(CHECKPOINT, weights_only=True)
-    nearest = cdist(arrays["z"], model.head.centroids.detach().numpy()).argmin(1)
+    nearest = cdist(arrays["z"], model.model.head.centroids.detach().numpy()).argmin(1)
     np.testing.assert_array_equal(arrays["cluster"], nearest)
 
 
@@ -192,7 +175,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     ("method", "flag", "expected"),
     [
         ("DCN", "--model.clustering.trainable=[head]", "trainable of DCN's clustering names head"),
-        ("DCN", "--model.refresh_every_n_steps=5", "to refresh by steps add refresh_every_n_epochs=null"),
+        ("DCN", "--model.refresh.every_n_steps=0", "every_n_steps=0 between two refreshes must be at least 1"),
         ("DCN", "--model.clustering.loss_weights={kl: 1.0}", "name ['kl']; choose from reconstruction, kmeans"),
         ("IDEC", "--model.clustering.loss_weights={kmeans: 1.0}", "name ['kmeans']; choose from reconstruction, kl"),
         ("AEKMeans", "--model.n_clusters=201", "n_clusters=201 is more than the 200 samples"),
@@ -205,7 +188,7 @@ def test_bad_values(lightning_dc_cli: CommandLine, tmp_path: Path, method: str, 
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_configuration_of_a_fit_serves_the_other_subcommands(lightning_dc_cli: CommandLine, saved: bool) -> None:
-    lightning_dc_cli("fit", "--config", "kmeans_digits", "--trainer.accelerator=cpu", "--model.n_init=2")
+    lightning_dc_cli("fit", "--config", "kmeans_digits", "--trainer.accelerator=cpu", "--model.kmeans.n_init=2")
     run = Path("runs/kmeans_digits/version_0")
     config = run / "config.yaml" if saved else "kmeans_digits"
     for command in ("validate", "test", "predict"):

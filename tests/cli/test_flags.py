@@ -123,7 +123,12 @@ def test_null_in_a_file_for_what_needs_a_value_is_refused(
 
 
 def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine) -> None:
-    quick = ("--model.pretraining.max_steps=2", "--model.joint.max_steps=2", "--model.n_init=2", "--data.n_samples=200")
+    quick = (
+        "--model.pretraining.max_steps=2",
+        "--model.joint.max_steps=2",
+        "--model.kmeans.n_init=2",
+        "--data.n_samples=200",
+    )
     common = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
     lightning_dc_cli(*DEEPTYPE, "--model.joint.loss_weights={task: 1.0, distance: 0.3}", *quick, *common)
     checkpoint = "runs/run/version_0/checkpoints/last.ckpt"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from datamodules import ArrayDataModule
 from lightning_dc.errors import InputError
-from tests.cli.test_cli import QUICK
 from tests.conftest import CommandLine
+from tests.helpers.command_line import QUICK
 
 X = np.random.default_rng(0).normal(size=(30, 5)).astype("f4")
 Y = np.arange(30) % 3

@@ -118,7 +118,7 @@ def test_encoders_of_vectors_take_images(tmp_path: Path, encoder: Any) -> None:
     model = DEC(input_shape=data.input_shape, n_clusters=3, autoencoder=encoder)
     x = data.predict_dataloader().read(0, ALL).x
     assert model(x).shape == (30, 3)
-    assert model.autoencoder.decode(model.embed(x)).shape == x.shape
+    assert model.model.network.decode(model.embed(x)).shape == x.shape
 
 
 @pytest.mark.parametrize(

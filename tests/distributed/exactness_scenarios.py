@@ -28,16 +28,19 @@ from lightning_dc import (
     AEKMeans,
     ClusteringModule,
     DeepType,
+    KMeansConfig,
     MLPAutoencoder,
     MLPEncoder,
     PhaseConfig,
+    RefreshConfig,
     TargetSpec,
     distributed,
 )
 from lightning_dc.augmentation import RandomAffine
 from lightning_dc.callbacks import centroid_refresh
 from lightning_dc.schedules import Exponential, OneCycle
-from lightning_dc.training import full_pass
+from lightning_dc.training import assign_all, full_pass, training_loader
+from lightning_dc.training import sink as sinks
 
 STEPS_PER_EPOCH = 16  # 1003 samples in batches of 64: the last batch is smaller, and odd
 KILLS = {
@@ -98,10 +101,8 @@ class Sink(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, ClusteringModule)
         pieces: list[tuple[slice, torch.Tensor, torch.Tensor]] = []
-        loader = full_pass.training_loader(pl_module)
-        full = full_pass.assign_all(
-            pl_module, loader, keep_q=True, keep_z=True, sink=lambda *piece: pieces.append(piece)
-        )
+        loader = training_loader(pl_module)
+        full = assign_all(pl_module, loader, keep_q=True, keep_z=True, sink=lambda *piece: pieces.append(piece))
         rows = [row for piece in pieces for row in range(piece[0].start, piece[0].stop)]
         assert full.q is not None
         assert full.z is not None
@@ -126,11 +127,8 @@ def model(tolerance: float = 0.0, kmeans: Any = "auto") -> DEC:
             max_epochs=1, loss_weights=reconstruction, dropout=0.1, optimizer=adam, lr_schedule=OneCycle()
         ),
         clustering=PhaseConfig(max_epochs=3, loss_weights={"kl": 1.0}, optimizer=sgd),
-        refresh_every_n_steps=7,
-        refresh_centroids_every_n_steps=16 if tolerance == 0 else None,
-        tolerance=tolerance,
-        n_init=3,
-        kmeans=kmeans,
+        kmeans=KMeansConfig(3, kmeans, every_n_steps=16 if tolerance == 0 else None),
+        refresh=RefreshConfig(every_n_steps=7, tolerance=tolerance),
     )
 
 
@@ -147,10 +145,8 @@ def dcn() -> DCN:
             loss_weights={"reconstruction": 1.0, "kmeans": 1.0},
             optimizer=functools.partial(torch.optim.Adam, lr=1e-2),
         ),
-        refresh_every_n_steps=5,
-        refresh_every_n_epochs=None,
-        tolerance=0.0,
-        n_init=3,
+        kmeans=KMeansConfig(n_init=3),
+        refresh=RefreshConfig(every_n_steps=5, tolerance=0.0),
         initial_count=10,
     )
 
@@ -185,10 +181,8 @@ def deeptype() -> DeepType:
         representation=["activation_1"],
         pretraining=PhaseConfig(max_epochs=1, loss_weights=weights, optimizer=adam, dropout=0.1),
         joint=PhaseConfig(max_epochs=2, loss_weights=weights | {"distance": 0.2}, optimizer=adam),
-        refresh_every_n_steps=5,
-        refresh_every_n_epochs=None,
-        tolerance=0.0,
-        n_init=3,
+        kmeans=KMeansConfig(n_init=3),
+        refresh=RefreshConfig(every_n_steps=5, tolerance=0.0),
     )
 
 
@@ -201,9 +195,8 @@ def idec() -> IDEC:
         augmentation=RandomAffine(),
         pretraining=PhaseConfig(max_epochs=1, loss_weights={"reconstruction": 1.0}, dropout=0.1),
         clustering=PhaseConfig(max_epochs=3, loss_weights={"reconstruction": 1.0, "kl": 0.1}, optimizer=adam),
-        refresh_every_n_steps=5,
-        tolerance=0.0,
-        n_init=3,
+        kmeans=KMeansConfig(n_init=3),
+        refresh=RefreshConfig(every_n_steps=5, tolerance=0.0),
     )
 
 
@@ -214,7 +207,7 @@ def ae_kmeans() -> AEKMeans:
         autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
         augmentation=RandomAffine(),
         pretraining=PhaseConfig(max_epochs=2, loss_weights={"reconstruction": 1.0}, dropout=0.1),
-        n_init=3,
+        kmeans=KMeansConfig(n_init=3),
     )
 
 
@@ -271,7 +264,7 @@ def fit(
 ) -> None:
     pl.seed_everything(3, verbose=False)
     if name == "mini_batch":  # ten chunks
-        for module in (distributed, full_pass, centroid_refresh):
+        for module in (distributed, full_pass, sinks, centroid_refresh):
             module.CHUNK_SIZE = 101  # type: ignore[attr-defined]
     table = "mini_batch" if name == "mini_batch" else "auto"
     own = METHODS.get(name)
@@ -297,12 +290,12 @@ def fit(
     if world_size > 1:
         dist.all_gather(weights_of_all, weights)
     if trainer.is_global_zero:
-        assert method.assignments is not None
+        assert method.state.assignments is not None
         result = {
             "weights": weights,
             "ranks_agree": all(torch.equal(weights, other) for other in weights_of_all),
-            "labels": method.assignments.labels,
-            "frequencies": method.target.frequencies if method.target is not None else None,
+            "labels": method.state.assignments.labels,
+            "frequencies": None if (p := method.state.target_distribution) is None else p.frequencies,
             "steps": trainer.global_step,
             "pieces_are_whole": sink.is_whole,
         }

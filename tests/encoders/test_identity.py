@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_dc import AEKMeans, Identity, InputError, PhaseConfig
-from tests.methods.test_dec import RECONSTRUCTION, Blobs, trainer
+from tests.helpers.methods import RECONSTRUCTION, Blobs, trainer
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 4, 5)])

@@ -52,7 +52,7 @@ def test_without_names_it_is_the_encoders_output() -> None:
     encoder = MLPAutoencoder((2, 5), [7], 3)
     features, z = Representation(encoder, None)(X)
     assert z is features
-    assert Representation(encoder, ["0"]).width == 7  # layers of any encoder
+    assert Representation(encoder, ["activation_1"]).width == 7  # layers of any encoder
 
 
 def test_an_encoder_without_a_linear_layer_on_its_inputs_has_no_input_layer() -> None:

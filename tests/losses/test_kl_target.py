@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import torch
 from torch.nn import functional
 
@@ -15,7 +13,7 @@ def test_loss_of_each_sample_and_its_gradient_are_torchs() -> None:
     p, logits = torch.rand(2, 6, 4, dtype=torch.float64, generator=generator)
     p = p / p.sum(1, keepdim=True)
     ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    loss = KLTarget()(SimpleNamespace(p=p, q=ours.softmax(1)))
+    loss = KLTarget()(p=p, q=ours.softmax(1))
     expected = functional.kl_div(theirs.log_softmax(1), p, reduction="none").sum(1)
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-14)
     loss.mean().backward()

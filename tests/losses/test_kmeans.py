@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +9,11 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from lightning_dc import Batch, Identity, NearestCentroidHead, Phase, PhaseConfig
+from lightning_dc.heads import centroid_head
 from lightning_dc.losses import KMeansLoss
-from lightning_dc.training import TrainingStep
+from lightning_dc.model import ClusteringModel
+from lightning_dc.randomness import StepRandom
+from lightning_dc.training import RunState, TrainingStep
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -25,20 +25,18 @@ def step_of(z: Tensor, centroids: Tensor, trainable: tuple[str, ...]) -> Trainin
     head = NearestCentroidHead(*centroids.shape).double()
     with torch.no_grad():
         head.centroids.copy_(centroids)
-    module: Any = SimpleNamespace(
-        phase=Phase("clustering", PhaseConfig(), trainable),
-        head=head,
-        autoencoder=Identity((z.shape[1],)),
-        augmentation=None,
-        seed=0,
-        global_step=0,
-    )
-    return TrainingStep(module, Batch(z, None, torch.arange(len(z)), len(z)))
+    model = ClusteringModel(Identity((z.shape[1],)), head)
+    batch, phase = Batch(z, None, torch.arange(len(z)), len(z)), Phase("clustering", PhaseConfig(), trainable)
+    return TrainingStep(model, batch, phase, RunState(0), StepRandom(0, 0, len(z), z.device))
+
+
+def loss_of(step: TrainingStep) -> Tensor:
+    return KMeansLoss()(**step.read(KMeansLoss.quantities))
 
 
 def test_loss_of_each_sample_is_the_squared_distance_to_the_nearest_centroid() -> None:
     z, centroids = random(9, 3), random(4, 3, seed=1)
-    loss = KMeansLoss()(SimpleNamespace(z=z, centroids=centroids))
+    loss = KMeansLoss()(z=z, centroids=centroids)
     expected = cdist(z.numpy(), centroids.numpy(), "sqeuclidean").min(1)
     np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-12)
 
@@ -46,19 +44,19 @@ def test_loss_of_each_sample_is_the_squared_distance_to_the_nearest_centroid() -
 def test_gradient_is_that_of_fixed_assignments_and_none_reaches_frozen_centroids() -> None:
     z, centroids = random(9, 3).requires_grad_(), random(4, 3, seed=1)
     step = step_of(z, centroids, ("encoder", "decoder"))
-    KMeansLoss()(step).sum().backward()
+    loss_of(step).sum().backward()
     own = cdist(z.detach().numpy(), centroids.numpy()).argmin(1)
     np.testing.assert_allclose(z.grad.numpy(), 2 * (z.detach().numpy() - centroids.numpy()[own]), rtol=1e-12)
-    assert step._module.head.centroids.grad is None
+    assert centroid_head(step._model.head).centroids.grad is None
 
 
 def test_centroids_get_a_gradient_where_the_head_trains() -> None:
     z, centroids = random(30, 3), random(4, 3, seed=1)
     step = step_of(z, centroids, ("encoder", "head"))
-    KMeansLoss()(step).sum().backward()
+    loss_of(step).sum().backward()
     own = cdist(z.numpy(), centroids.numpy()).argmin(1)
     expected = [-2 * (z.numpy()[own == k] - centroids.numpy()[k]).sum(0) for k in range(4)]
-    np.testing.assert_allclose(step._module.head.centroids.grad.numpy(), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(centroid_head(step._model.head).centroids.grad.numpy(), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +64,12 @@ def test_centroids_get_a_gradient_where_the_head_trains() -> None:
 )
 def test_distances_are_float32_at_least(dtype: torch.dtype, expected: torch.dtype) -> None:
     z, centroids = random(50, 20).to(dtype), random(4, 20, seed=1).to(expected)
-    loss = KMeansLoss()(SimpleNamespace(z=z, centroids=centroids))
+    loss = KMeansLoss()(z=z, centroids=centroids)
     assert loss.dtype == expected
     exact = cdist(z.double().numpy(), centroids.double().numpy(), "sqeuclidean").min(1)
     np.testing.assert_allclose(loss.numpy(), exact, rtol=1e-5)
 
 
 def test_a_process_without_a_sample_of_the_last_batch_has_no_loss() -> None:
-    loss = KMeansLoss()(SimpleNamespace(z=torch.zeros(0, 3), centroids=torch.zeros(4, 3)))
+    loss = KMeansLoss()(z=torch.zeros(0, 3), centroids=torch.zeros(4, 3))
     assert loss.shape == (0,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from lightning_dc.losses import Reconstruction
 @pytest.mark.parametrize("shape", [(6, 5), (6, 1, 3, 4)])
 def test_mean_over_a_batch_is_torchs(shape: tuple[int, ...]) -> None:
     x, x_hat = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-    loss = Reconstruction()(SimpleNamespace(x=x, x_hat=x_hat))
+    loss = Reconstruction()(x=x, x_hat=x_hat)
     assert loss.shape == (6,)
     torch.testing.assert_close(loss.mean(), functional.mse_loss(x_hat, x))
     torch.testing.assert_close(loss[2], functional.mse_loss(x_hat[2], x[2]))
@@ -28,7 +27,7 @@ def test_mean_over_a_batch_is_torchs(shape: tuple[int, ...]) -> None:
 )
 def test_errors_are_summed_in_float32_at_least(dtype: torch.dtype, expected: torch.dtype) -> None:
     x, x_hat = torch.rand(2, 3, 1000, generator=torch.Generator().manual_seed(0)).to(dtype)
-    loss = Reconstruction()(SimpleNamespace(x=x, x_hat=x_hat.to(torch.bfloat16)))
+    loss = Reconstruction()(x=x, x_hat=x_hat.to(torch.bfloat16))
     assert loss.dtype == expected
     exact = functional.mse_loss(x_hat.to(torch.bfloat16).double(), x.double(), reduction="none").mean(1)
     torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=0)
@@ -37,7 +36,7 @@ def test_errors_are_summed_in_float32_at_least(dtype: torch.dtype, expected: tor
 @pytest.mark.parametrize("shape", [(6, 5), (6, 1, 3, 4)])
 def test_sum_is_over_the_features_of_a_sample(shape: tuple[int, ...]) -> None:
     x, x_hat = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    loss = Reconstruction(reduction="sum")(SimpleNamespace(x=x, x_hat=x_hat))
+    loss = Reconstruction(reduction="sum")(x=x, x_hat=x_hat)
     expected = ((x.numpy() - x_hat.numpy()) ** 2).reshape(6, -1).sum(1)
     np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-12)
 
@@ -46,7 +45,7 @@ def test_sum_is_over_the_features_of_a_sample(shape: tuple[int, ...]) -> None:
 def test_a_process_without_a_sample_of_the_last_batch_has_no_loss(reduction: Any) -> None:
     """The last batch of an epoch may hold fewer samples than there are processes."""
     nothing = torch.zeros(0, 3, 4, requires_grad=True)
-    loss = Reconstruction(reduction)(SimpleNamespace(x=torch.zeros(0, 3, 4), x_hat=nothing))
+    loss = Reconstruction(reduction)(x=torch.zeros(0, 3, 4), x_hat=nothing)
     assert loss.shape == (0,)
     loss.sum().backward()
 

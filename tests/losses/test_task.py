@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -51,10 +50,6 @@ def network(kind: TargetKind) -> nn.Linear:
     return layer
 
 
-def step_of(output: Tensor, targets: Tensor) -> Any:
-    return SimpleNamespace(output=output, targets=targets)
-
-
 def mean_of_known(kind: TargetKind, output: Tensor, targets: Tensor) -> Tensor:
     """The loss of the rows with a target, as torch has it."""
     if kind == "class":
@@ -72,7 +67,7 @@ def mean_of_known(kind: TargetKind, output: Tensor, targets: Tensor) -> Tensor:
 def test_the_mean_over_the_batch_is_the_mean_over_the_known_targets(kind: TargetKind) -> None:
     x, targets = batch_of(kind)
     output = network(kind)(x)
-    losses = TaskLoss(kind)(step_of(output, targets))
+    losses = TaskLoss(kind)(output, targets)
     assert losses.shape == (N_SAMPLES,)
     torch.testing.assert_close(losses.mean(), mean_of_known(kind, output, targets), rtol=1e-12, atol=1e-14)
 
@@ -81,7 +76,7 @@ def test_the_mean_over_the_batch_is_the_mean_over_the_known_targets(kind: Target
 def test_a_batch_without_a_target_has_no_loss_and_no_gradient(kind: TargetKind) -> None:
     x, targets = batch_of(kind)
     layer = network(kind)
-    losses = TaskLoss(kind)(step_of(layer(x), torch.full_like(targets, -1 if kind == "class" else NAN)))
+    losses = TaskLoss(kind)(layer(x), torch.full_like(targets, -1 if kind == "class" else NAN))
     losses.sum().backward()
     assert losses.tolist() == [0.0] * N_SAMPLES
     assert all(not parameter.grad.any() for parameter in layer.parameters())
@@ -91,7 +86,7 @@ def test_a_batch_without_a_target_has_no_loss_and_no_gradient(kind: TargetKind) 
 def test_ties_are_treated_as_asked(ties: Any) -> None:
     x, targets = batch_of("survival")
     output = network("survival")(x)
-    losses = TaskLoss("survival", ties)(step_of(output, targets))
+    losses = TaskLoss("survival", ties)(output, targets)
     known = targets[~targets.isnan().any(1)]
     expected = cox_loss(output[~targets.isnan().any(1), 0], known[:, 0], known[:, 1], ties)
     torch.testing.assert_close(losses.mean(), expected.sum() / known[:, 1].sum())
@@ -102,7 +97,7 @@ def test_the_loss_is_float32_at_least(kind: TargetKind) -> None:
     x, targets = batch_of(kind)
     targets = targets if kind == "class" else targets.float()
     output = network(kind)(x)
-    losses = TaskLoss(kind)(step_of(output.to(torch.bfloat16), targets))
+    losses = TaskLoss(kind)(output.to(torch.bfloat16), targets)
     assert losses.dtype == torch.float32
     torch.testing.assert_close(
         losses.mean().double(), mean_of_known(kind, output, batch_of(kind)[1]), rtol=0.02, atol=0
@@ -123,7 +118,7 @@ def losses_and_gradients(rank: int) -> dict[str, tuple[Tensor, Tensor]]:
     for kind, n_samples in ((kind, n) for kind in KINDS for n in (N_SAMPLES, 1)):
         x, targets = batch_of(kind, n_samples)
         layer = network(kind)
-        losses = TaskLoss(kind)(step_of(layer(x[rank::2]), targets[rank::2]))
+        losses = TaskLoss(kind)(layer(x[rank::2]), targets[rank::2])
         loss = losses.sum() * (2 / n_samples)
         loss.backward()
         results[f"{kind} {n_samples}"] = loss.detach(), layer.weight.grad
@@ -137,7 +132,7 @@ def test_loss_and_gradient_do_not_depend_on_the_number_of_processes(tmp_path: Pa
         kind, n_samples = key.split()
         x, targets = batch_of(kind, int(n_samples))
         layer = network(kind)
-        loss = TaskLoss(kind)(step_of(layer(x), targets)).mean()
+        loss = TaskLoss(kind)(layer(x), targets).mean()
         loss.backward()
         assert loss.item() > 0 or n_samples == "1"
         torch.testing.assert_close((first[key][0] + second[key][0]) / 2, loss.detach(), rtol=1e-13, atol=1e-13)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from datamodules import ClusteringDataModule, Samples
 from lightning_dc import AEKMeans, Identity, InputError, MLPAutoencoder, PhaseConfig
-from tests.methods.test_dec import RECONSTRUCTION, SGD, Blobs, Observe, trainer, weights
+from tests.helpers.methods import RECONSTRUCTION, SGD, Blobs, Observe, trainer, weights
 
 
 def ae_kmeans(**kwargs: Any) -> AEKMeans:
@@ -59,9 +59,9 @@ def test_labels_are_those_of_kmeans_on_the_embeddings(tmp_path: Path) -> None:
     data = Digits()
     trainer(tmp_path).fit(model, data)
     z, labels = of_all(model, data)
-    assert model.assignments is not None
-    np.testing.assert_array_equal(model.assignments.labels.numpy(), labels)
-    centroids = model.head.centroids.detach().double().numpy()
+    assert model.state.assignments is not None
+    np.testing.assert_array_equal(model.state.assignments.labels.numpy(), labels)
+    centroids = model.model.head.centroids.detach().double().numpy()
     np.testing.assert_array_equal(labels, cdist(z, centroids).argmin(1))
     # Clusters overlap, so that the best of 20 restarts varies by some tenths of a percent: in scikit-learn, too.
     assert inertia_of(z, labels) <= 1.01 * KMeans(10, n_init=20, random_state=0).fit(z).inertia_
@@ -88,8 +88,8 @@ def test_the_step_of_kmeans_changes_no_weight_of_the_autoencoder(tmp_path: Path)
     before, after = observe.weights[-1], dict(model.named_parameters())
     for name in before:
         assert torch.equal(before[name], after[name]), name
-    assert not observe.weights[-2]["head.centroids"].any()
-    assert before["head.centroids"].any()
+    assert not observe.weights[-2]["model.head.centroids"].any()
+    assert before["model.head.centroids"].any()
     trained = {name for name in before if not torch.equal(before[name], observe.weights[0][name])}
     assert trained == set(before)
 
@@ -101,11 +101,11 @@ def test_the_checkpoint_of_a_fit_holds_the_centroids(tmp_path: Path) -> None:
     trainer(tmp_path, save, enable_checkpointing=True).fit(model, data)
     loaded = AEKMeans.load_from_checkpoint(tmp_path / "kept/last.ckpt", weights_only=True)
     assert torch.equal(weights(loaded), weights(model))
-    assert model.assignments is not None
-    np.testing.assert_array_equal(of_all(loaded, data)[1], model.assignments.labels.numpy())
+    assert model.state.assignments is not None
+    np.testing.assert_array_equal(of_all(loaded, data)[1], model.state.assignments.labels.numpy())
     batches: Any = trainer(tmp_path).predict(loaded, data)
     q = torch.cat([batch["q"] for batch in batches])
-    assert q.argmax(1).tolist() == model.assignments.labels.tolist()
+    assert q.argmax(1).tolist() == model.state.assignments.labels.tolist()
     assert set(q.unique().tolist()) == {0.0, 1.0}
 
 

@@ -14,26 +14,20 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from lightning_dc import DCN, InputError, MLPAutoencoder, PhaseConfig
+from lightning_dc import DCN, InputError, PhaseConfig, RefreshConfig
 from lightning_dc.randomness import mix_seed
-from tests.methods.test_dec import RECONSTRUCTION, Blobs, Observe, plain_autoencoder, trainer, weights
-
-SLOW = functools.partial(torch.optim.SGD, lr=0.02, momentum=0.5)
-WEIGHTS = {"reconstruction": 1.0, "kmeans": 1.0}
-
-
-def dcn(**kwargs: Any) -> DCN:
-    pl.seed_everything(0, verbose=False)
-    defaults: dict[str, Any] = {
-        "input_shape": (6,),
-        "n_clusters": 3,
-        "autoencoder": functools.partial(MLPAutoencoder, hidden_dims=[8], latent_dim=2),
-        "pretraining": PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=SLOW),
-        "clustering": PhaseConfig(max_epochs=4, loss_weights=WEIGHTS, optimizer=SLOW),
-        "tolerance": 0.0,
-        "n_init": 3,
-    }
-    return DCN(**{**defaults, **kwargs})
+from tests.helpers.methods import (
+    DCN_WEIGHTS,
+    RECONSTRUCTION,
+    REFRESH,
+    SLOW,
+    Blobs,
+    Observe,
+    dcn,
+    plain_autoencoder,
+    trainer,
+    weights,
+)
 
 
 def samples(dtype: torch.dtype = torch.float32) -> Tensor:
@@ -51,7 +45,7 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
 
     # The same in plain NumPy-like torch.
     x = samples(torch.float64)
-    p = {name: value.clone().requires_grad_() for name, value in initial.items() if name.startswith("autoencoder")}
+    p = {name: value.clone().requires_grad_() for name, value in initial.items() if name.startswith("model.network")}
     encode, decode = plain_autoencoder(p)
     velocity = {name: torch.zeros_like(value) for name, value in p.items()}
     steps = -(-150 // 40)
@@ -70,7 +64,7 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
         order = torch.randperm(150, generator=torch.Generator().manual_seed(mix_seed(0, epoch)))
         if epoch == 2:
             # k-means is tested by itself: take its centroids.
-            centroids = observe.weights[2 * steps]["head.centroids"].numpy().copy()
+            centroids = observe.weights[2 * steps]["model.head.centroids"].numpy().copy()
             counts = np.full(3, 100)
             velocity = {name: torch.zeros_like(value) for name, value in p.items()}
         for i in range(steps):
@@ -89,7 +83,7 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
                 assigned.add(int(k))
     assert assigned == {0, 1, 2}
     for name, value in model.named_parameters():
-        expected = torch.from_numpy(centroids) if name == "head.centroids" else p[name].detach()
+        expected = torch.from_numpy(centroids) if name == "model.head.centroids" else p[name].detach()
         torch.testing.assert_close(value.detach(), expected, rtol=0, atol=1e-10, msg=name)
 
 
@@ -97,7 +91,7 @@ def test_centroids_start_where_sklearns_kmeans_ends(tmp_path: Path) -> None:
     observe = Observe()
     trainer(tmp_path, observe).fit(dcn(), Blobs())
     start = observe.weights[observe.phases.index("clustering")]
-    z, centroids = embeddings(start), start["head.centroids"].numpy()
+    z, centroids = embeddings(start), start["model.head.centroids"].numpy()
     inertia = (cdist(z, centroids).min(1) ** 2).sum()
     assert inertia <= 1.001 * KMeans(3, n_init=20, random_state=0).fit(z).inertia_
 
@@ -111,7 +105,7 @@ def embeddings(weights_then: dict[str, Tensor]) -> np.ndarray:
 def test_centroids_are_refreshed_every_n_epochs_from_where_they_are(tmp_path: Path) -> None:
     """By k-means that starts from the centroids that the last batch has left; there is none at the end."""
     fast = functools.partial(torch.optim.SGD, lr=0.02, momentum=0.9)
-    clustering = PhaseConfig(max_epochs=4, loss_weights=WEIGHTS, optimizer=fast)
+    clustering = PhaseConfig(max_epochs=4, loss_weights=DCN_WEIGHTS, optimizer=fast)
     seen: list[tuple[int, Tensor]] = []
 
     class BeforeTheRefresh(pl.Callback):
@@ -119,14 +113,14 @@ def test_centroids_are_refreshed_every_n_epochs_from_where_they_are(tmp_path: Pa
 
         def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
             if pl_module.phase.name == "clustering":
-                seen.append((trainer.global_step, pl_module.head.centroids.detach().clone()))
+                seen.append((trainer.global_step, pl_module.model.head.centroids.detach().clone()))
 
-    model, observe = dcn(clustering=clustering, refresh_every_n_epochs=2), Observe()
+    model, observe = dcn(clustering=clustering, refresh=REFRESH(every_n_epochs=2)), Observe()
     model.method_callbacks.insert(1, BeforeTheRefresh())
     trainer(tmp_path, observe).fit(model, Blobs())
     replaced = []
     for step, before in seen[:-1]:
-        after = observe.weights[step]["head.centroids"]
+        after = observe.weights[step]["model.head.centroids"]
         if not torch.equal(before, after):
             replaced.append(step)
             z = embeddings(observe.weights[step])
@@ -134,14 +128,14 @@ def test_centroids_are_refreshed_every_n_epochs_from_where_they_are(tmp_path: Pa
             np.testing.assert_allclose(after.numpy(), theirs, atol=1e-4)
     start = observe.phases.index("clustering")
     assert [step - start for step in replaced] == [8]
-    assert torch.equal(seen[-1][1], model.head.centroids)
+    assert torch.equal(seen[-1][1], model.model.head.centroids)
 
 
 def test_only_the_clustering_phase_moves_centroids(tmp_path: Path) -> None:
     observe = Observe()
     trainer(tmp_path, observe).fit(dcn(), Blobs())
     pretraining = [
-        then["head.centroids"]
+        then["model.head.centroids"]
         for then, name in zip(observe.weights, observe.phases, strict=True)
         if name == "pretraining"
     ]
@@ -153,7 +147,7 @@ def test_only_the_clustering_phase_moves_centroids(tmp_path: Path) -> None:
 def test_labels_are_never_used_in_training(tmp_path: Path, y: str) -> None:
     fitted = []
     for labels in ("true", y):
-        model = dcn(refresh_every_n_epochs=1)
+        model = dcn(refresh=REFRESH(every_n_epochs=1))
         trainer(tmp_path).fit(model, Blobs(labels))
         fitted.append(weights(model))
     assert torch.equal(*fitted)
@@ -165,36 +159,43 @@ def test_clustering_recovers_separated_blobs_and_its_loss_tightens_them(tmp_path
         model = dcn(
             pretraining=PhaseConfig(max_epochs=40, loss_weights=RECONSTRUCTION),
             clustering=PhaseConfig(max_epochs=30, loss_weights={"reconstruction": 1.0, "kmeans": weight}),
-            refresh_every_n_epochs=5,
+            refresh=REFRESH(every_n_epochs=5),
         )
         run = trainer(tmp_path)
         run.fit(model, Blobs())
         assert run.validate(model, Blobs(), verbose=False)[0]["val/acc"] > 0.97
         end = {name: value.detach() for name, value in model.named_parameters()}
         z = embeddings(end)
-        within = cdist(z, end["head.centroids"].double().numpy()).min(1) ** 2
+        within = cdist(z, end["model.head.centroids"].double().numpy()).min(1) ** 2
         spread.append(within.mean() / z.var(0).sum())
     assert spread[1] < 0.75 * spread[0]
 
 
 def test_it_stops_when_labels_no_longer_change(tmp_path: Path) -> None:
     still = functools.partial(torch.optim.SGD, lr=0.0)
-    clustering = PhaseConfig(max_epochs=50, loss_weights=WEIGHTS, optimizer=still)
-    model, run = dcn(clustering=clustering, refresh_every_n_epochs=1, tolerance=0.001), trainer(tmp_path)
+    clustering = PhaseConfig(max_epochs=50, loss_weights=DCN_WEIGHTS, optimizer=still)
+    model, run = dcn(clustering=clustering, refresh=RefreshConfig(every_n_epochs=1)), trainer(tmp_path)
     run.fit(model, Blobs())
     assert model.phases_over
     assert run.global_step == 8 + 4  # at the first refresh of an encoder that does not move
 
 
 def test_training_of_the_head_is_refused() -> None:
-    clustering = PhaseConfig(max_epochs=1, loss_weights=WEIGHTS, trainable=["encoder", "head"])
+    clustering = PhaseConfig(max_epochs=1, loss_weights=DCN_WEIGHTS, trainable=["encoder", "head"])
     with pytest.raises(InputError, match="trainable of DCN's clustering names head, but its centroids follow the"):
         dcn(clustering=clustering)
 
 
-def test_steps_and_epochs_between_refreshes_are_not_given_together() -> None:
-    with pytest.raises(InputError, match=r"every_n_epochs=10 are both set; .* add refresh_every_n_epochs=null"):
-        dcn(refresh_every_n_steps=5)
+def test_steps_between_refreshes_beat_epochs(tmp_path: Path) -> None:
+    """As ``max_steps`` of a phase beats ``max_epochs``: k-means and the assignments are refreshed by steps."""
+    ends = []
+    for every_n_epochs in (None, 10):
+        model = dcn(refresh=REFRESH(every_n_steps=5, every_n_epochs=every_n_epochs))
+        trainer(tmp_path).fit(model, Blobs())
+        assert model.state.assignments is not None
+        ends.append((model.state.assignments.step, weights(model)))
+    assert ends[0][0] == ends[1][0] == 8 + 15
+    assert torch.equal(ends[0][1], ends[1][1])
 
 
 def test_the_encoder_alone_can_be_trained(tmp_path: Path) -> None:
@@ -203,8 +204,8 @@ def test_the_encoder_alone_can_be_trained(tmp_path: Path) -> None:
     trainer(tmp_path, observe).fit(model, Blobs())
     start, end = observe.weights[observe.phases.index("clustering")], dict(model.named_parameters())
     moved = {name for name in start if not torch.equal(start[name], end[name])}
-    layers = {f"autoencoder.encoder.{layer}.{kind}" for layer in (0, 1) for kind in ("weight", "bias")}
-    assert moved == layers | {"head.centroids"}
+    layers = {f"model.network.encoder.linear_{layer}.{kind}" for layer in (1, 2) for kind in ("weight", "bias")}
+    assert moved == layers | {"model.head.centroids"}
 
 
 @pytest.mark.parametrize("base", [DCN, pl.LightningModule])

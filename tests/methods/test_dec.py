@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,89 +10,12 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from datamodules import ClusteringDataModule, Samples
 from lightning_dc import DEC, InputError, MLPAutoencoder, PhaseConfig
 from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Linear, StepDecay
-
-SGD = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
-RECONSTRUCTION = {"reconstruction": 1.0}
-
-
-class Blobs(ClusteringDataModule):
-    """150 samples of 6 features around 3 centres, in float64."""
-
-    def __init__(self, y: str = "true", batch_size: int = 40) -> None:
-        super().__init__(batch_size=batch_size)
-        self.y = y
-
-    def load(self) -> Samples:
-        random = np.random.default_rng(0)
-        y = np.arange(150) % 3
-        x = random.normal(scale=3, size=(3, 6))[y] + random.normal(size=(150, 6))
-        labels = {"true": y, "permuted": random.permutation(y), "none": None, "unknown": np.full(150, -1)}
-        return Samples(x, labels[self.y])
-
-
-def dec(**kwargs: Any) -> DEC:
-    pl.seed_everything(0, verbose=False)
-    defaults: dict[str, Any] = {
-        "input_shape": (6,),
-        "n_clusters": 3,
-        "autoencoder": functools.partial(MLPAutoencoder, hidden_dims=[8], latent_dim=2),
-        "layerwise": PhaseConfig(max_epochs=0, loss_weights=RECONSTRUCTION),
-        "pretraining": PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=SGD),
-        "clustering": PhaseConfig(max_epochs=4, loss_weights={"kl": 1.0}, optimizer=SGD),
-        "refresh_every_n_steps": 3,
-        "tolerance": 0.0,
-        "n_init": 3,
-    }
-    return DEC(**{**defaults, **kwargs})
-
-
-def trainer(tmp_path: Path, *callbacks: pl.Callback, **kwargs: Any) -> pl.Trainer:
-    options: dict[str, Any] = {
-        "max_epochs": -1,
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "default_root_dir": tmp_path,
-        "callbacks": list(callbacks),
-    }
-    return pl.Trainer(**{**options, **kwargs})
-
-
-def weights(module: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
-
-
-def plain_autoencoder(p: dict[str, Tensor]) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Encoder 6-8-2 and decoder 2-8-6, ReLU inside only, as products with the parameters of a model."""
-
-    def network(name: str, x: Tensor) -> Tensor:
-        hidden = torch.relu(x @ p[f"autoencoder.{name}.0.weight"].T + p[f"autoencoder.{name}.0.bias"])
-        return hidden @ p[f"autoencoder.{name}.1.weight"].T + p[f"autoencoder.{name}.1.bias"]
-
-    return functools.partial(network, "encoder"), functools.partial(network, "decoder")
-
-
-class Observe(pl.Callback):
-    """Keeps the weights, the phase and the learning rate before each step."""
-
-    def __init__(self) -> None:
-        self.weights: list[dict[str, Tensor]] = []
-        self.phases: list[str] = []
-        self.rates: list[tuple[float, float]] = []
-
-    def on_before_zero_grad(self, trainer: pl.Trainer, pl_module: Any, optimizer: torch.optim.Optimizer) -> None:
-        self.weights.append({name: value.detach().clone() for name, value in pl_module.named_parameters()})
-        self.phases.append(pl_module.phase.name)
-        group = optimizer.param_groups[0]
-        self.rates.append((group["lr"], group.get("momentum", 0.0)))
+from tests.helpers.methods import RECONSTRUCTION, REFRESH, SGD, Blobs, Observe, dec, plain_autoencoder, trainer, weights
 
 
 def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> None:
@@ -112,7 +34,7 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
     steps = -(-150 // 40)
 
     def assign(batch: Tensor) -> Tensor:
-        distances = torch.cdist(encode(batch), p["head.centroids"], compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.cdist(encode(batch), p["model.head.centroids"], compute_mode="donot_use_mm_for_euclid_dist")
         kernel = 1 / (1 + distances**2)
         return kernel / kernel.sum(1, keepdim=True)
 
@@ -123,15 +45,15 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
             velocity[name] = 0.9 * velocity[name] + gradient
             p[name].data -= 0.1 * velocity[name]
 
-    autoencoder = [name for name in p if name.startswith("autoencoder")]
-    encoder_and_head = [name for name in p if "encoder.encoder" in name or name.startswith("head")]
+    autoencoder = [name for name in p if name.startswith("model.network")]
+    encoder_and_head = [name for name in p if "network.encoder" in name or name.startswith("model.head")]
     target = torch.empty(0)
     for epoch in range(6):
         order = torch.randperm(150, generator=torch.Generator().manual_seed(mix_seed(0, epoch)))
         if epoch == 2:
             # k-means is tested by itself: take its centroids, and check that they are those of the embeddings.
-            start = observe.weights[2 * steps]["head.centroids"]
-            p["head.centroids"].data.copy_(start)
+            start = observe.weights[2 * steps]["model.head.centroids"]
+            p["model.head.centroids"].data.copy_(start)
             velocity = {name: torch.zeros_like(value) for name, value in p.items()}
         for i in range(steps):
             rows = order[i * 40 : (i + 1) * 40]
@@ -158,7 +80,7 @@ def test_centroids_start_as_the_means_of_their_clusters(tmp_path: Path) -> None:
     before = dec()
     before.load_state_dict(observe.weights[-1], strict=False)
     z = before.embed(data.train_dataloader().read(0, 150).x)
-    centroids = observe.weights[-1]["head.centroids"]
+    centroids = observe.weights[-1]["model.head.centroids"]
     labels = torch.cdist(z, centroids).argmin(1)
     for k in range(3):
         torch.testing.assert_close(centroids[k], z[labels == k].mean(0), rtol=0, atol=1e-2)
@@ -179,9 +101,9 @@ def test_dec_without_backprop_trains_centroids_only(tmp_path: Path) -> None:
     model, observe = dec(clustering=config), Observe()
     trainer(tmp_path, observe).fit(model, Blobs())
     first, last = observe.weights[observe.phases.index("clustering")], dict(model.named_parameters())
-    assert not torch.equal(first["head.centroids"], last["head.centroids"])
+    assert not torch.equal(first["model.head.centroids"], last["model.head.centroids"])
     for name in first:
-        if not name.startswith("head"):
+        if not name.startswith("model.head"):
             assert torch.equal(first[name], last[name]), name
 
 
@@ -193,9 +115,17 @@ def test_layers_train_one_by_one(tmp_path: Path) -> None:
     start, second = observe.weights[0], observe.weights[observe.phases.index("layer 2")]
     whole = observe.weights[observe.phases.index("pretraining")]
     moved = {name for name in start if not torch.equal(start[name], second[name])}
-    assert moved == {f"autoencoder.{part}.{kind}" for part in ("encoder.0", "decoder.1") for kind in ("weight", "bias")}
+    assert moved == {
+        f"model.network.{part}.{kind}"
+        for part in ("encoder.linear_1", "decoder.linear_2")
+        for kind in ("weight", "bias")
+    }
     moved = {name for name in start if not torch.equal(second[name], whole[name])}
-    assert moved == {f"autoencoder.{part}.{kind}" for part in ("encoder.1", "decoder.0") for kind in ("weight", "bias")}
+    assert moved == {
+        f"model.network.{part}.{kind}"
+        for part in ("encoder.linear_2", "decoder.linear_1")
+        for kind in ("weight", "bias")
+    }
 
 
 def test_rates_follow_the_schedules_of_the_phase(tmp_path: Path) -> None:
@@ -222,7 +152,7 @@ def test_biases_learn_faster_where_asked(tmp_path: Path) -> None:
         trainer(tmp_path, observe).fit(model, Blobs())
         ends.append((observe.weights[0], observe.weights[1]))
     (start, once), (_, twice) = ends
-    bias, weight = "autoencoder.decoder.1.bias", "autoencoder.decoder.1.weight"
+    bias, weight = "model.network.decoder.linear_2.bias", "model.network.decoder.linear_2.weight"
     torch.testing.assert_close(twice[bias] - start[bias], 2 * (once[bias] - start[bias]))
     assert torch.equal(twice[weight], once[weight])
 
@@ -231,10 +161,10 @@ def test_frequencies_alone_give_the_target_of_the_current_assignments(tmp_path: 
     """With a refresh before every step both modes are the same mathematics."""
     fitted = []
     for keep in (True, False):
-        model = dec(refresh_every_n_steps=1, keep_target_table=keep)
+        model = dec(refresh=REFRESH(every_n_steps=1), keep_p_table=keep)
         trainer(tmp_path).fit(model, Blobs())
-        assert model.target is not None
-        assert (model.target.table is None) is not keep
+        assert model.state.target_distribution is not None
+        assert (model.state.target_distribution.table is None) is not keep
         fitted.append(weights(model))
     torch.testing.assert_close(*fitted, rtol=0, atol=1e-5)
 
@@ -256,8 +186,8 @@ def test_a_users_own_dataloader(tmp_path: Path) -> None:
     )
     model = dec()
     trainer(tmp_path).fit(model, loader)
-    assert model.assignments is not None
-    assert model.assignments.labels.shape == (150,)
+    assert model.state.assignments is not None
+    assert model.state.assignments.labels.shape == (150,)
     wrong = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y, torch.arange(150) + 1), batch_size=40)
     with pytest.raises(InputError, match="index of a sample must be its place"):
         trainer(tmp_path).fit(dec(), wrong)
@@ -362,11 +292,11 @@ def test_numpy_numbers_in_a_config_give_a_safe_checkpoint(tmp_path: Path) -> Non
     run = trainer(tmp_path)
     run.fit(model, Blobs())
     run.save_checkpoint(tmp_path / "model.ckpt")
-    assert DEC.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True).head.nu == 1.5
+    assert DEC.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True).model.head.nu == 1.5
 
 
 def test_micro_batches_of_one_step_draw_different_noise() -> None:
-    first, second = (StepRandom(0, 1, 4, torch.device("cpu"), micro_batch).uniform(3) for micro_batch in (0, 1))
+    first, second = (StepRandom(0, 1, 4, torch.device("cpu"), micro_batch).uniform("a", 3) for micro_batch in (0, 1))
     assert not torch.equal(first, second)
 
 
@@ -376,6 +306,10 @@ def test_micro_batches_of_one_step_draw_different_noise() -> None:
         ({"layerwise": PhaseConfig(max_epochs=1, loss_weights=RECONSTRUCTION, input_dropout=0.1)}, "layerwise takes"),
         ({"clustering": PhaseConfig(max_epochs=1, loss_weights={"kl": 1.0}, trainable=[])}, "names no part"),
         ({"pretraining": PhaseConfig(max_epochs=1)}, "name no term"),
+        (
+            {"clustering": PhaseConfig(max_epochs=1, loss_weights={"kl": 1.0}, trainable=["head", "tail"])},
+            r"trainable of phase 'clustering' names \['tail'\], which DEC does not have; choose from encoder, head, dec",
+        ),
         ({"pretraining": PhaseConfig(), "clustering": PhaseConfig()}, "every phase has length 0"),
     ],
 )
@@ -406,7 +340,7 @@ def test_settings_of_the_optimizer_are_those_of_the_resumed_run(tmp_path: Path) 
     for optimizer in (SGD, decaying):
         model = dec(pretraining=PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=optimizer))
         trainer(tmp_path, max_steps=6).fit(model, Blobs(), ckpt_path=path)
-        ends.append(weights(model.autoencoder).norm())
+        ends.append(weights(model.model.network).norm())
     assert ends[1] < 0.9 * ends[0]
 
 

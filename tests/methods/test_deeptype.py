@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules import ClusteringDataModule, Samples, SyntheticDataModule
-from lightning_dc import DeepType, InputError, MLPEncoder, PhaseConfig, TargetSpec
+from lightning_dc import DeepType, InputError, KMeansConfig, MLPEncoder, PhaseConfig, RefreshConfig, TargetSpec
 from lightning_dc.batch import TargetKind
 from lightning_dc.randomness import mix_seed
 from lightning_dc.reports import FeatureTable
 from lightning_dc.schedules import Exponential
 from lightning_dc.training import assign_all, training_loader
-from tests.methods.test_dec import Observe, trainer, weights
+from tests.helpers.methods import Observe, trainer, weights
 
 SLOW = functools.partial(torch.optim.SGD, lr=0.05)
 NAMES: dict[str, tuple[str, ...]] = {
@@ -77,9 +77,8 @@ def deeptype(kind: TargetKind = "class", **kwargs: Any) -> DeepType:
             max_epochs=2, loss_weights={"task": 1.0, "sparsity": 0.1, "distance": 0.3}, optimizer=SLOW
         ),
         "gamma": None,
-        "refresh_every_n_epochs": 1,
-        "tolerance": 0.0,
-        "n_init": 3,
+        "kmeans": KMeansConfig(n_init=3),
+        "refresh": RefreshConfig(every_n_epochs=1, tolerance=0.0),
     }
     return DeepType(**{**defaults, **kwargs})
 
@@ -99,18 +98,20 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path, proxim
     classes = torch.as_tensor(samples.targets)
 
     def encode(batch: Tensor) -> tuple[Tensor, Tensor]:
-        names = [f"autoencoder.encoder.linear_{i}" for i in (1, 2)]
+        names = [f"model.network.encoder.linear_{i}" for i in (1, 2)]
         first = torch.relu(batch @ p[f"{names[0]}.weight"].T + p[f"{names[0]}.bias"])
         second = torch.relu(first @ p[f"{names[1]}.weight"].T + p[f"{names[1]}.bias"])
-        return torch.cat([first, second], 1), second @ p["task_head.linear.weight"].T + p["task_head.linear.bias"]
+        return torch.cat([first, second], 1), second @ p["model.task_head.linear.weight"].T + p[
+            "model.task_head.linear.bias"
+        ]
 
-    input_weight = p["autoencoder.encoder.linear_1.weight"]
-    trained = [value for name, value in p.items() if not name.startswith("head")]
+    input_weight = p["model.network.encoder.linear_1.weight"]
+    trained = [value for name, value in p.items() if not name.startswith("model.head")]
     step, centroids = 0, torch.zeros(3, 13).double()
     for epoch in range(4):
         order = torch.randperm(150, generator=torch.Generator().manual_seed(mix_seed(0, epoch)))
         if epoch == 2:  # k-means is tested by itself: take its centroids
-            centroids = observe.weights[step]["head.centroids"]
+            centroids = observe.weights[step]["model.head.centroids"]
         elif epoch == 3:
             z = encode(x)[0].detach().numpy()
             centroids = torch.as_tensor(KMeans(3, init=centroids.numpy(), n_init=1, tol=0).fit(z).cluster_centers_)
@@ -131,7 +132,7 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path, proxim
                 norms = input_weight.detach().norm(dim=0)
                 input_weight.data *= (1 - 0.05 * alpha / norms).clamp_min(0.0)
     for name, value in model.named_parameters():
-        if not name.startswith("head"):
+        if not name.startswith("model.head"):
             torch.testing.assert_close(value.detach(), p[name].detach(), rtol=0, atol=1e-10, msg=name)
 
 
@@ -142,7 +143,7 @@ def test_dropped_inputs_are_exactly_zero_and_the_others_are_named(tmp_path: Path
     run = trainer(tmp_path, FeatureTable(), logger=CSVLogger(tmp_path, version=0))
     run.fit(model, data)
     assert (model.importance[:5] > 0.1).all()
-    assert (model.autoencoder.input_layer.weight[:, 5:] == 0).all()
+    assert (model.model.network.input_layer.weight[:, 5:] == 0).all()
     assert assign_all(model, training_loader(model)).scores()["ari"] == pytest.approx(1.0)
     ((name, value),) = model.summary_rows()
     assert name == "selected inputs"
@@ -247,7 +248,7 @@ def test_a_task_is_not_learned_from_samples_without_a_target_but_they_are_cluste
             model = deeptype(pretraining=PhaseConfig(), joint=joint)
             with torch.no_grad():
                 trainer(tmp_path).fit(model, data)
-            fitted[distance, type(data)] = torch.cat([weights(model.autoencoder), weights(model.task_head)])
+            fitted[distance, type(data)] = torch.cat([weights(model.model.network), weights(model.model.task_head)])
     assert torch.equal(fitted[0.0, Outcomes], fitted[0.0, Shifted])
     assert not torch.equal(fitted[0.3, Outcomes], fitted[0.3, Shifted])
 
@@ -267,7 +268,7 @@ def test_it_stops_when_labels_have_not_changed_so_many_times(tmp_path: Path) -> 
     joint = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "distance": 1.0}, optimizer=still)
     for patience in (1, 3):
         run = trainer(tmp_path)
-        run.fit(deeptype(joint=joint, tolerance=0.001, patience=patience), Outcomes())
+        run.fit(deeptype(joint=joint, refresh=RefreshConfig(every_n_epochs=1, patience=patience)), Outcomes())
         assert run.global_step == 8 + 4 * patience + 1  # pretraining, refreshes of an encoder that stays, k-means
 
 
@@ -277,15 +278,15 @@ def test_every_norm_trains(tmp_path: Path, norm: Any) -> None:
     strong = PhaseConfig(max_epochs=2, loss_weights={"task": 1.0, "sparsity": 20.0}, optimizer=SLOW)
     model = deeptype(norm=norm, pretraining=strong)
     trainer(tmp_path).fit(model, Outcomes())
-    assert (model.autoencoder.input_layer.weight == 0).any() == (norm != "ridge")
+    assert (model.model.network.input_layer.weight == 0).any() == (norm != "ridge")
 
 
 def test_no_weight_is_above_the_bound(tmp_path: Path) -> None:
     task = PhaseConfig(max_epochs=2, loss_weights={"task": 1.0}, optimizer=SLOW)
     model = deeptype(bound=0.05, pretraining=task, joint=task)
     trainer(tmp_path).fit(model, Outcomes())
-    assert float(model.autoencoder.input_layer.weight.detach().abs().max()) == pytest.approx(0.05)
-    assert float(model.autoencoder.encoder.linear_2.weight.detach().abs().max()) > 0.05
+    assert float(model.model.network.input_layer.weight.detach().abs().max()) == pytest.approx(0.05)
+    assert float(model.model.network.encoder.linear_2.weight.detach().abs().max()) > 0.05
 
 
 def test_inputs_of_a_group_are_kept_or_dropped_together(tmp_path: Path) -> None:
@@ -293,7 +294,7 @@ def test_inputs_of_a_group_are_kept_or_dropped_together(tmp_path: Path) -> None:
     strong = PhaseConfig(max_epochs=3, loss_weights={"task": 1.0, "sparsity": 1.0}, optimizer=SLOW)
     model = deeptype(pretraining=strong, feature_groups=groups)
     trainer(tmp_path).fit(model, Outcomes())
-    zero = (model.autoencoder.input_layer.weight == 0).all(0)
+    zero = (model.model.network.input_layer.weight == 0).all(0)
     assert zero.any()
     for group in groups:
         assert len(set(zero[group].tolist())) == 1
@@ -302,7 +303,7 @@ def test_inputs_of_a_group_are_kept_or_dropped_together(tmp_path: Path) -> None:
 
 def test_inputs_of_equal_importance_are_named_in_their_order() -> None:
     model = deeptype(input_shape=(40,))
-    torch.nn.init.ones_(model.autoencoder.input_layer.weight)
+    torch.nn.init.ones_(model.model.network.input_layer.weight)
     ((_, value),) = model.summary_rows()
     assert value.split("\n")[1:] == [*(f"input_{j}" for j in range(20)), "and 20 more"]
 
@@ -316,8 +317,8 @@ def test_inputs_of_equal_importance_are_named_in_their_order() -> None:
         ({"norm": "l3"}, "norm='l3'"),
         ({"gamma": 0.0}, "gamma=0.0"),
         ({"bound": 0.0}, "bound=0.0"),
-        ({"patience": 0}, "patience=0"),
-        ({"refresh_every_n_steps": 5}, r"every_n_steps=5 and every_n_epochs=1 .* add refresh_every_n_epochs=null"),
+        ({"refresh": RefreshConfig(patience=0)}, "patience=0"),
+        ({"refresh": RefreshConfig(every_n_steps=0)}, "every_n_steps=0 between two refreshes must be at least 1"),
         ({"feature_groups": [[0, 1]]}, "feature_groups"),
         (
             {"joint": PhaseConfig(max_epochs=1, loss_weights={"task": 1.0}, trainable=["decoder"])},
@@ -331,7 +332,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> N
 
 
 def test_data_without_targets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="learns targets, but the batches have none"):
+    with pytest.raises(InputError, match="reads targets, but the batches have none"):
         trainer(tmp_path).fit(deeptype(), SyntheticDataModule(100, 6, 3, 3))
 
 
@@ -346,5 +347,6 @@ def test_it_loads_from_its_checkpoint(tmp_path: Path, base: type[pl.LightningMod
     assert torch.equal(weights(loaded), weights(model))
     x = torch.ones(2, 6)
     assert torch.equal(loaded(x), model(x))
-    assert torch.equal(loaded.predict_target(x), model.predict_target(x))
+    tasks = [one.model.predict_task(one.model.encode(x).features) for one in (loaded, model)]
+    assert torch.equal(*tasks)
     assert torch.equal(loaded.importance, model.importance)

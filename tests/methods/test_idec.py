@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from pathlib import Path
 from typing import Any
@@ -15,26 +14,10 @@ from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 from torch import Tensor
 
-from lightning_dc import DEC, IDEC, MLPAutoencoder, PhaseConfig
+from lightning_dc import DEC, IDEC, PhaseConfig
 from lightning_dc.randomness import mix_seed
 from lightning_dc.schedules import Linear
-from tests.callbacks.test_loss_logger import Memory, logged
-from tests.methods.test_dec import RECONSTRUCTION, SGD, Blobs, Observe, dec, trainer, weights
-
-
-def idec(**kwargs: Any) -> IDEC:
-    pl.seed_everything(0, verbose=False)
-    defaults: dict[str, Any] = {
-        "input_shape": (6,),
-        "n_clusters": 3,
-        "autoencoder": functools.partial(MLPAutoencoder, hidden_dims=[8], latent_dim=2),
-        "pretraining": PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=SGD),
-        "clustering": PhaseConfig(max_epochs=2, loss_weights={"reconstruction": 1.0, "kl": 0.1}, optimizer=SGD),
-        "refresh_every_n_steps": 3,
-        "tolerance": 0.0,
-        "n_init": 3,
-    }
-    return IDEC(**{**defaults, **kwargs})
+from tests.helpers.methods import RECONSTRUCTION, SGD, Blobs, Memory, Observe, dec, idec, logged, trainer, weights
 
 
 class Losses(pl.Callback):
@@ -46,8 +29,8 @@ class Losses(pl.Callback):
 
 
 def forward(p: dict[str, np.ndarray], x: np.ndarray, part: str) -> np.ndarray:
-    hidden = np.maximum(x @ p[f"{part}.0.weight"].T + p[f"{part}.0.bias"], 0)
-    return hidden @ p[f"{part}.1.weight"].T + p[f"{part}.1.bias"]
+    hidden = np.maximum(x @ p[f"{part}.linear_1.weight"].T + p[f"{part}.linear_1.bias"], 0)
+    return hidden @ p[f"{part}.linear_2.weight"].T + p[f"{part}.linear_2.bias"]
 
 
 def test_the_loss_of_a_clustering_step_is_reconstruction_and_a_tenth_of_the_divergence(tmp_path: Path) -> None:
@@ -60,9 +43,9 @@ def test_the_loss_of_a_clustering_step_is_reconstruction_and_a_tenth_of_the_dive
     for step, (then, name) in enumerate(zip(observe.weights, observe.phases, strict=True)):
         if name != "clustering":
             continue
-        p = {key.removeprefix("autoencoder."): value.numpy() for key, value in then.items()}
+        p = {key.removeprefix("model.network."): value.numpy() for key, value in then.items()}
         z = forward(p, x, "encoder")
-        q = 1 / (1 + cdist(z, p["head.centroids"], "sqeuclidean"))
+        q = 1 / (1 + cdist(z, p["model.head.centroids"], "sqeuclidean"))
         q /= q.sum(1, keepdims=True)
         if (step - 8) % 3 == 0:
             target = q**2 / q.sum(0)
@@ -96,7 +79,7 @@ def test_the_reconstruction_stays_better_than_that_of_dec(tmp_path: Path) -> Non
         kl = {"kl": 1.0} if method is dec else {"reconstruction": 1.0, "kl": 0.1}
         model = method(pretraining=pretraining, clustering=PhaseConfig(max_epochs=20, loss_weights=kl))
         trainer(tmp_path).fit(model, Blobs())
-        errors.append(float((model.autoencoder.decode(model.embed(x)) - x).detach().square().mean()))
+        errors.append(float((model.model.network.decode(model.embed(x)) - x).detach().square().mean()))
     assert errors[1] < 0.8 * errors[0]
 
 
@@ -136,10 +119,10 @@ def test_arguments_and_defaults_are_those_of_dec_but_for_the_loss() -> None:
 
 
 def test_it_loads_from_its_checkpoint(tmp_path: Path) -> None:
-    model, run = idec(nu=2.0, keep_target_table=False), trainer(tmp_path)
+    model, run = idec(nu=2.0, keep_p_table=False), trainer(tmp_path)
     run.fit(model, Blobs())
     run.save_checkpoint(tmp_path / "model.ckpt")
     loaded = pl.LightningModule.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
     assert type(loaded) is IDEC
-    assert loaded.head.nu == 2.0
+    assert loaded.model.head.nu == 2.0
     assert torch.equal(weights(loaded), weights(model))

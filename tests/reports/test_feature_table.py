@@ -15,15 +15,15 @@ from scipy.sparse import csr_array
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datamodules import ArrayDataModule, ClusteringDataModule
-from lightning_dc import AEKMeans, Identity, PhaseConfig
+from lightning_dc import AEKMeans, Identity, KMeansConfig, PhaseConfig
 from lightning_dc.reports import FeatureTable
 from lightning_dc.training import ClusteringModule, assign_all, record_figure, training_loader
 from tests.conftest import CommandLine
 from tests.helpers.fake_files import table_rows, write_table
-from tests.methods.test_dec import trainer
+from tests.helpers.methods import trainer
 
 QUICK = (
-    *("fit", "--config=dec_table", "--trainer.accelerator=cpu", "--model.n_clusters=3", "--model.n_init=2"),
+    *("fit", "--config=dec_table", "--trainer.accelerator=cpu", "--model.n_clusters=3", "--model.kmeans.n_init=2"),
     *("--model.pretraining.max_steps=5", "--model.clustering.max_steps=5", "--trainer.enable_progress_bar=false"),
 )
 RUN = Path("runs/dec_table/version_0")
@@ -90,7 +90,7 @@ class SparseCounts(ArrayDataModule):
 
 def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
     data = SparseCounts()
-    model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), n_init=2)
+    model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), kmeans=KMeansConfig(2))
     run = trainer(tmp_path, FeatureTable("inputs.csv"), logger=CSVLogger(tmp_path, version=0))
     run.fit(model, data)
     labels = assign_all(model, training_loader(model)).labels.numpy()
@@ -179,12 +179,12 @@ def test_one_input_has_no_second_component(
 
 def test_a_cluster_without_samples_has_empty_fields(tmp_path: Path) -> None:
     data = SparseCounts()
-    model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), n_init=2)
+    model = AEKMeans((6,), 3, autoencoder=Identity, pretraining=PhaseConfig(), kmeans=KMeansConfig(2))
     table = FeatureTable("inputs.csv")
     run = trainer(tmp_path, logger=CSVLogger(tmp_path, version=0))
     run.fit(model, data)
     with torch.no_grad():
-        model.head.centroids[1] = 1e3
+        model.model.head.centroids[1] = 1e3
     table.on_train_end(run, model)
     found = pd.read_csv(Path(run.log_dir) / "inputs.csv", dtype=str, keep_default_na=False)
     assert (found[["mean_cluster_1", "standardized_difference_cluster_1"]] == "").all(axis=None)
@@ -221,7 +221,7 @@ def test_a_category_that_is_a_cluster_differs_infinitely(
 def test_without_names_or_a_file_name_there_is_no_table(
     lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lightning_dc_cli("fit", "--config=kmeans_digits", "--model.n_init=1", "--trainer.accelerator=cpu")
+    lightning_dc_cli("fit", "--config=kmeans_digits", "--model.kmeans.n_init=1", "--trainer.accelerator=cpu")
     lightning_dc_cli(*write(tmp_path)[0], "--features.file_name=null")
     monkeypatch.setattr(ClusteringDataModule, "has_terms", True)  # they are in terms.csv
     lightning_dc_cli(*write(tmp_path)[0])

@@ -17,12 +17,12 @@ from sksurv.metrics import concordance_index_censored
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from datamodules import SyntheticDataModule
-from lightning_dc import PhaseConfig
+from lightning_dc import KMeansConfig, PhaseConfig
 from lightning_dc.batch import TargetSpec
 from lightning_dc.methods import DeepType
 from lightning_dc.reports import OutcomeTables
-from tests.cli.test_cli import scalars
 from tests.conftest import CommandLine
+from tests.helpers.command_line import scalars
 
 RUN = Path("runs/kmeans_synthetic/version_0")
 N_SAMPLES = 240
@@ -68,7 +68,8 @@ def test_survival(lightning_dc_cli: CommandLine) -> None:
 def test_concordance_of_a_method_that_predicts_survival(tmp_path: Path) -> None:
     data = SyntheticDataModule(n_samples=N_SAMPLES, target="survival", scaling="standard", val_fraction=0.3)
     short = {"max_steps": 20, "loss_weights": {"task": 1.0}}
-    model = DeepType((20,), data.target_spec, 4, pretraining=PhaseConfig(**short), joint=PhaseConfig(**short), n_init=2)
+    phase = PhaseConfig(**short)
+    model = DeepType((20,), data.target_spec, 4, pretraining=phase, joint=phase, kmeans=KMeansConfig(2))
     logger = TensorBoardLogger(tmp_path, name="", version="run")
     pl.Trainer(max_epochs=-1, accelerator="cpu", logger=logger, callbacks=[OutcomeTables()]).fit(model, data)
     run = tmp_path / "run"
@@ -120,7 +121,7 @@ def test_the_saved_configuration_serves_the_other_subcommands(lightning_dc_cli: 
 
 
 def test_the_checkpoint_of_a_supervised_method_rebuilds_its_model(lightning_dc_cli: CommandLine) -> None:
-    quick = ("--model.pretraining.max_steps=5", "--model.joint.max_steps=5", "--model.n_init=2")
+    quick = ("--model.pretraining.max_steps=5", "--model.joint.max_steps=5", "--model.kmeans.n_init=2")
     lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick), "--data.target=survival")
     path = RUN.parents[1] / "deeptype_synthetic/version_0/checkpoints/last.ckpt"
     model = DeepType.load_from_checkpoint(path, weights_only=True)

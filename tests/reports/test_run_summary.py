@@ -7,8 +7,8 @@ import pytest
 
 from lightning_dc.reports.run_summary import _write_terms
 from lightning_dc.reports.top_terms import TopTerm
-from tests.cli.test_cli import DIGITS, RUN
 from tests.conftest import CommandLine
+from tests.helpers.command_line import DIGITS, RUN
 
 
 def test_a_run_that_is_stopped_before_clustering_writes_no_clusters(lightning_dc_cli: CommandLine) -> None:

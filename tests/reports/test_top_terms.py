@@ -14,8 +14,8 @@ import torch
 from datamodules import ArrayDataModule
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.reports.top_terms import TopTerm, top_terms
-from tests.cli.test_cli import QUICK
 from tests.conftest import CommandLine
+from tests.helpers.command_line import QUICK
 from tests.helpers.fake_reuters import write_fake_reuters
 from tests.helpers.processes import run_on_two_processes
 
@@ -116,7 +116,7 @@ def test_a_run_on_news_writes_and_prints_its_terms(lightning_dc_cli: CommandLine
 
 
 def test_data_without_names_have_no_terms(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
-    printed = lightning_dc_cli("fit", "--config", "kmeans_digits", "--model.n_init=1")
+    printed = lightning_dc_cli("fit", "--config", "kmeans_digits", "--model.kmeans.n_init=1")
     assert "terms of" not in printed
     assert not list(tmp_path.rglob("terms.csv"))
     message = lightning_dc_cli.fails("fit", "--config", "kmeans_digits", "--summary.n_terms=-1")
@@ -127,7 +127,7 @@ def test_names_of_another_number_are_refused_before_training(
     lightning_dc_cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("datamodules.DigitsDataModule.feature_names", property(lambda self: ["a", "b"]))
-    message = lightning_dc_cli.fails("fit", "--config", "kmeans_digits", "--model.n_init=1")
+    message = lightning_dc_cli.fails("fit", "--config", "kmeans_digits", "--model.kmeans.n_init=1")
     assert "feature_names has 2 names, but a sample has 64 features" in message
 
 
@@ -135,3 +135,9 @@ def test_inputs_that_are_no_terms_are_not_listed(lightning_dc_cli: CommandLine) 
     printed = lightning_dc_cli("fit", "--config", "kmeans_synthetic", "--trainer.accelerator=cpu")
     assert "cluster sizes" in printed
     assert "terms of" not in printed
+
+
+def test_terms_heavier_in_a_cluster_are_its_own() -> None:
+    data = ArrayDataModule(torch.tensor([[1.0, 0.0], [1.0, 0.5], [0.0, 2.0]]), scaling="none")
+    terms = top_terms(data.train_dataloader(), torch.tensor([0, 0, 1]), 2, ["oil", "grain"], 1)
+    assert [(term.cluster, term.term) for term in terms] == [(0, "oil"), (1, "grain")]

@@ -12,8 +12,8 @@ from torch import Tensor
 from datamodules import ArrayDataModule, ClusteringDataModule, Samples, SyntheticDataModule
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.training import assign_all, sample_chunks
+from tests.helpers.methods import dec, trainer
 from tests.helpers.processes import run_on_two_processes
-from tests.methods.test_dec import dec, trainer
 
 X = np.random.default_rng(0).normal(size=(4 * CHUNK_SIZE + 100, 6)).astype("f4")
 

@@ -25,7 +25,7 @@ def test_primitives_stay_as_they_are() -> None:
 def test_components_name_their_class_and_arguments() -> None:
     assert as_config(torch.optim.SGD)["class_path"].endswith(".SGD")
     assert as_config(functools.partial(MLPAutoencoder, latent_dim=3)) == {
-        "class_path": "lightning_dc.encoders.mlp.MLPAutoencoder",
+        "class_path": "lightning_dc.encoders.mlp_autoencoder.MLPAutoencoder",
         "init_args": {"latent_dim": 3},
     }
     assert as_config(OneCycle(warmup=0.5))["init_args"] == {"warmup": 0.5, "start": 0.04, "end": 4e-6}

@@ -26,7 +26,6 @@ def test_weights_are_numbers_or_schedules() -> None:
         ({"max_steps": -2}, "max_steps=-2"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"input_dropout": -0.1}, "input_dropout=-0.1"),
-        ({"trainable": ["head", "tail"]}, "tail"),
     ],
 )
 def test_bad_values(arguments: dict[str, object], message: str) -> None:

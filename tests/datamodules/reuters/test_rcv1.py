@@ -13,8 +13,8 @@ import torch
 
 from datamodules import ArrayDataModule, ReutersDataModule
 from lightning_dc.errors import InputError
-from tests.cli.test_cli import QUICK
 from tests.conftest import CommandLine
+from tests.helpers.command_line import QUICK
 from tests.helpers.fake_rcv1 import NAMES, ROOTS, FakeRCV1, write_fake_rcv1
 from tests.helpers.fake_reuters import write_fake_reuters
 

@@ -20,8 +20,8 @@ from datamodules import ArrayDataModule, ReutersDataModule
 from datamodules.reuters import reuters21578
 from datamodules.reuters.sgml import read_sgml
 from lightning_dc.errors import InputError
-from tests.cli.test_cli import QUICK
 from tests.conftest import CommandLine
+from tests.helpers.command_line import QUICK
 from tests.helpers.fake_reuters import TOPICS, document, write_fake_reuters, write_sgml
 from tests.helpers.server import Server
 
@@ -151,7 +151,7 @@ def test_a_folder_without_news_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_resumes_and_predicts_with_its_words(lightning_dc_cli: CommandLine, folder: Path, tmp_path: Path) -> None:
     flags = [flag for flag in QUICK if "layerwise" not in flag]
-    data = ("--data.folder", folder, "--data.n_words=60", "--data.val_fraction=0.3", "--model.tolerance=0")
+    data = ("--data.folder", folder, "--data.n_words=60", "--data.val_fraction=0.3", "--model.refresh.tolerance=0")
     lightning_dc_cli("fit", "--config", "dec_reuters", *flags, *data, "--trainer.max_steps=8")
     checkpoint = tmp_path / "runs/dec_reuters/version_0/checkpoints/last.ckpt"
     words = torch.load(checkpoint, weights_only=True)["lightning_dc"]["preprocessing"]["tfidf"]["words"]

@@ -163,7 +163,7 @@ def test_pretraining_a_layer_reaches_its_parameters_alone(x: Tensor, layer: int)
     assert reached == names
     mirror = 2 - layer
     assert names == {
-        f"{part}.{i}.{kind}"
+        f"{part}.linear_{i + 1}.{kind}"
         for part, i in (("encoder", layer), ("decoder", mirror))
         for kind in (
             "weight",

@@ -1,4 +1,4 @@
-"""Few inputs."""
+"""Sparsity of the inputs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from lightning_dc.functional import InputGroups, Norm, check_norm, group_norms, group_penalty, size_weights
-from lightning_dc.losses.term import LossTerm, StepQuantities
+from lightning_dc.losses.term import LossTerm
 
 
-class GroupSparsity(LossTerm):
+class InputSparsity(LossTerm):
     r"""A norm of the input layer's weights, a group for each input, that lets few inputs carry the model.
 
     .. math:: \sum_g \omega_g \|W_g\|
@@ -52,7 +52,12 @@ class GroupSparsity(LossTerm):
         """Norm of the weights of each group, (G,): the importance of an input."""
         return group_norms(weight.detach(), self.norm, self.groups)
 
-    def forward(self, step: StepQuantities) -> Tensor:
-        weight = step.input_weight.detach() if self.proximal else step.input_weight
+    def forward(self, input_weight: Tensor) -> Tensor:
+        """Return the penalty, ().
+
+        Args:
+            input_weight: weights of the encoder's input layer, (H, F).
+        """
+        weight = input_weight.detach() if self.proximal else input_weight
         weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
         return group_penalty(weight, self.norm, self.groups, self.group_weights)

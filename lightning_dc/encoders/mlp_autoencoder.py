@@ -17,7 +17,8 @@ from lightning_dc.errors import InputError
 class MLPAutoencoder(Autoencoder):
     """The autoencoder of DEC (https://arxiv.org/abs/1511.06335, section 4.2): d-500-500-2000-10 and its mirror.
 
-    ReLU everywhere but at the embedding and at the reconstruction.
+    ReLU follows each layer but the last of the encoder and of the decoder. Layers are named ``linear_1``,
+    ``activation_1``, ``linear_2``, ...
 
     Args:
         input_shape: shape of one sample; flattened.
@@ -84,28 +85,33 @@ class MLPAutoencoder(Autoencoder):
 
     @staticmethod
     def _layers(stack: nn.Module) -> list[nn.Module]:
-        return list(stack.children())
+        return [module for module in stack.children() if isinstance(module, nn.Linear)]
 
 
 class _Stack(nn.Sequential):
-    """Linear layers with ReLU between them."""
+    """Linear layers, ``linear_1``, ``linear_2``, ..., with ReLU between them, ``activation_1``, ..."""
 
     def __init__(self, dims: Sequence[int], init_std: float | None) -> None:
-        super().__init__(*(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(dims)))
-        for linear in self:
-            assert isinstance(linear, nn.Linear)
-            if init_std is None:
-                bound = 1.0 / math.sqrt(linear.in_features)
-                nn.init.uniform_(linear.weight, -bound, bound)
-            else:
-                nn.init.normal_(linear.weight, std=init_std)
-            nn.init.zeros_(linear.bias)
+        super().__init__()
+        layers = [nn.Linear(n_in, n_out) for n_in, n_out in pairwise(dims)]
+        for i, linear in enumerate(layers, start=1):
+            _initialize(linear, init_std)
+            self.add_module(f"linear_{i}", linear)
+            if i < len(layers):
+                self.add_module(f"activation_{i}", nn.ReLU())
 
     def forward(self, x: Tensor, corrupt: Corruption | None = None) -> Tensor:
-        *hidden, last = self
-        for linear in hidden:
-            x = torch.relu(linear(x))
-            if corrupt is not None:
+        for layer in self:
+            x = layer(x)
+            if corrupt is not None and isinstance(layer, nn.ReLU):
                 x = corrupt(x)
-        output: Tensor = last(x)
-        return output
+        return x
+
+
+def _initialize(linear: nn.Linear, std: float | None) -> None:
+    if std is None:
+        bound = 1.0 / math.sqrt(linear.in_features)
+        nn.init.uniform_(linear.weight, -bound, bound)
+    else:
+        nn.init.normal_(linear.weight, std=std)
+    nn.init.zeros_(linear.bias)

@@ -1,0 +1,56 @@
+"""Base class of reports at the end of a fit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from lightning_dc.distributed import failing_together
+from lightning_dc.training import ClusteringModule, FullAssignment, clustering_module, final_assignment
+
+
+class Report(Callback, ABC):
+    """Base class of files, tables and figures at the end of a fit.
+
+    A report reads the final assignment of the training set, which is made once for all reports. It is left out where
+    training has ended before there were clusters, and in a ``fast_dev_run``.
+    """
+
+    def applies(self, module: ClusteringModule) -> bool:
+        """Return whether there is something to report; the same on all processes."""
+        return True
+
+    def collect(self, module: ClusteringModule, final: FullAssignment) -> Any:
+        """Compute, on all processes together, what :meth:`write` needs beside the final assignment.
+
+        Args:
+            module: the trained method.
+            final: assignments of the training set by the final model.
+        """
+        return None
+
+    @abstractmethod
+    def write(self, module: ClusteringModule, final: FullAssignment, collected: Any, folder: Path | None) -> None:
+        """Write the report, on the first process alone.
+
+        Args:
+            module: the trained method.
+            final: assignments of the training set by the final model.
+            collected: result of :meth:`collect`.
+            folder: folder of the run; None where its loggers have none.
+        """
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = clustering_module(pl_module)
+        if module.state.assignments is None or trainer.fast_dev_run or not self.applies(module):  # type: ignore[attr-defined]
+            return
+        final = final_assignment(module)
+        collected = self.collect(module, final)
+        folder = trainer.log_dir  # on every process: it is a broadcast
+        with failing_together(module.device):
+            if trainer.is_global_zero:
+                self.write(module, final, collected, None if folder is None else Path(folder))

@@ -1,0 +1,131 @@
+"""Checks of a method before it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lightning_dc.errors import InputError
+from lightning_dc.losses import LossTerm
+from lightning_dc.model import ClusteringModel
+from lightning_dc.training.phase import Phase
+from lightning_dc.training.step import TrainingStep
+
+Losses = Mapping[str, LossTerm]
+
+
+def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTerm]:
+    """Return the loss terms of a method and those that the user adds.
+
+    Raises:
+        InputError: a name is taken, or something is no loss term.
+    """
+    extra = dict(extra_losses or {})
+    taken = sorted(losses.keys() & extra.keys())
+    if taken:
+        raise InputError(f"extra_losses names {taken}, which the method has itself; choose other names")
+    for name, term in extra.items():
+        if not isinstance(term, LossTerm):
+            raise InputError(
+                f"extra_losses.{name} is a {type(term).__name__}; give a class that derives from lightning_dc.LossTerm"
+            )
+    return {**losses, **extra}
+
+
+def check_phases(
+    phases: Sequence[Phase], model: ClusteringModel, losses: Losses, extra: Iterable[str], method: str
+) -> tuple[Phase, ...]:
+    """Check phases, and return those that are not empty.
+
+    Args:
+        phases: all phases of the method, in order.
+        model: its model.
+        losses: loss terms by name.
+        extra: names of the losses that the user has added.
+        method: name of the method, for messages.
+
+    Raises:
+        InputError: a phase names a part or loss that is not there, a loss reads what is not there, an added loss has no
+            weight, or nothing would train.
+    """
+    weighted = {name for phase in phases for name in phase.config.loss_weights}
+    unweighted = sorted(set(extra) - weighted)
+    if unweighted:
+        raise InputError(
+            f"extra_losses names {unweighted[0]!r}, but no phase gives it a weight; add it to the loss_weights of one"
+        )
+    kept = tuple(phase for phase in phases if not phase.is_empty)
+    for phase in kept:
+        _check_weights(phase, losses)
+        _check_parts(phase, model, method)
+        for name in phase.config.loss_weights:
+            _check_quantities(name, losses[name], model, method)
+    if not kept:
+        raise InputError("every phase has length 0, so there is nothing to train; set max_epochs of one of them")
+    return kept
+
+
+def check_refreshed(phases: Iterable[Phase], losses: Losses, provided: frozenset[str], method: str) -> None:
+    """Check that callbacks provide all quantities that follow from the whole training set, such as P.
+
+    Args:
+        phases: phases of the run.
+        losses: loss terms by name.
+        provided: names of the quantities that the callbacks of the run provide.
+        method: name of the method, for messages.
+
+    Raises:
+        InputError: one is not provided.
+    """
+    quantities = TrainingStep.quantities()
+    for phase in phases:
+        for name in phase.config.loss_weights:
+            for read in losses[name].quantities:
+                if quantities[read].is_refreshed and read not in provided:
+                    raise InputError(
+                        f"loss {name!r} of phase {phase.name!r} reads {read}, which no callback of {method} computes; "
+                        "use a method that has it, such as DEC, or leave the loss out"
+                    )
+
+
+def _check_weights(phase: Phase, losses: Losses) -> None:
+    unknown = set(phase.config.loss_weights) - set(losses)
+    if unknown or (phase.trainable and not phase.config.loss_weights):
+        raise InputError(
+            f"loss_weights of phase {phase.name!r} name {sorted(unknown) or 'no term'}; choose from {', '.join(losses)}"
+        )
+    if phase.config.loss_weights and not phase.trainable:
+        raise InputError(f"trainable of phase {phase.name!r} names no part, so nothing would train")
+
+
+def _check_parts(phase: Phase, model: ClusteringModel, method: str) -> None:
+    parts = model.parts()
+    missing = set(phase.trainable) - parts.keys()
+    if missing:
+        raise InputError(
+            f"trainable of phase {phase.name!r} names {sorted(missing)}, which {method} does not have; "
+            f"choose from {', '.join(parts)}"
+        )
+    if phase.layer is None:
+        return
+    if phase.config.input_dropout > 0 or phase.config.trainable is not None:
+        raise InputError("layerwise takes neither input_dropout nor trainable; its noise is dropout")
+    if model.network.n_layers == 0:
+        raise InputError(f"{type(model.network).__name__} has no layer-wise pretraining; set layerwise.max_epochs to 0")
+
+
+def _check_quantities(name: str, term: LossTerm, model: ClusteringModel, method: str) -> None:
+    known = TrainingStep.quantities()
+    for read in term.quantities:
+        if read not in known:
+            raise InputError(
+                f"loss {name!r} ({type(term).__name__}) reads {read!r}, which no method has; "
+                f"choose from {', '.join(known)}"
+            )
+        need = known[read].need
+        if need is not None:
+            try:
+                need(model)
+            except InputError as error:
+                raise InputError(
+                    f"loss {name!r} ({type(term).__name__}) reads {read!r}, which this {method} does not have: {error}"
+                ) from error
