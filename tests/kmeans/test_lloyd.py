@@ -21,7 +21,7 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, kmeans, kmeans_plusplus
-from lightning_dc.kmeans.samples import prepare
+from lightning_dc.kmeans.owned_samples import prepare
 from tests.helpers.processes import run_command
 
 lloyd = import_module("lightning_dc.kmeans.lloyd")
@@ -293,14 +293,14 @@ def test_compiled_loops_do_what_pytorch_does(
     distances = (x.double()[:, None] - centroids[:, None]).square().sum(3)  # (R, n, K)
     begin = torch.randint(0, n_clusters + 1, (n_restarts, n_samples), generator=generator, dtype=torch.int32)
     labels = begin.clone()
-    native.assign_(x, x.norm(dim=1), centroids, centroids.square().sum(2), nearest._error_factor(x), labels)
+    native.assign_(x, x.norm(dim=1), centroids, centroids.square().sum(2), nearest._relative_error_bound(x), labels)
     assert torch.equal(labels, distances.argmin(2).to(torch.int32))
 
     weights = torch.rand(n_samples, generator=generator).double()
     samples = replace(prepare(x, weights, None, spherical=False), x=x, weights=weights)
     totals = torch.randn(n_restarts, n_clusters + 1, n_features + 1, generator=generator).double()
     expected = totals.clone()
-    n_moved = lloyd.move_(samples, begin, labels, totals)
+    n_moved = lloyd.move_rows_(samples, begin, labels, totals)
     assert n_moved.tolist() == (begin != labels).sum(1).tolist()
     terms = weights[:, None] * torch.cat([x.double(), torch.ones(n_samples, 1).double()], 1)
     for r in range(n_restarts):
@@ -641,7 +641,7 @@ _PRECISIONS = """
 import torch
 
 from lightning_dc.kmeans import kmeans
-from lightning_dc.kmeans.samples import full_precision
+from lightning_dc.kmeans.precision import full_precision
 
 matmul, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
 

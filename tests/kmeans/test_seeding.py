@@ -12,7 +12,7 @@ from sklearn.datasets import make_blobs
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import kmeans, kmeans_plusplus
-from lightning_dc.kmeans.samples import prepare
+from lightning_dc.kmeans.owned_samples import prepare
 from lightning_dc.kmeans.seeding import random_seeds
 from tests.kmeans.test_lloyd import seeded, uniform
 
