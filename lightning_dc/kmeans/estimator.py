@@ -53,7 +53,7 @@ class CentroidEstimator(ABC):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the estimator has centroids."""
+        """True if the estimator has centroids."""
         return hasattr(self, "_centroids")
 
     @abstractmethod
