@@ -1,4 +1,4 @@
-"""Who owns which rows of the training set, and collectives that do nothing on one process."""
+"""Assignment of the rows of the training set to processes, and collectives that do nothing on a single process."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ import torch.distributed as dist
 from torch import Tensor
 
 CHUNK_SIZE = 4096
-"""Rows of the training set with one owner. A constant: results must not depend on batch size or number of processes."""
+"""Number of consecutive rows of the training set that belong to one process.
+
+It is a constant, since results must not depend on the batch size or the number of processes."""
 
 
 def world() -> tuple[int, int]:
-    """Rank of this process and number of processes; ``(0, 1)`` without a process group."""
+    """Return the rank of this process and the number of processes; ``(0, 1)`` without a process group."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def owned_chunks(n_total: int) -> list[slice]:
-    """Rows of each chunk of this process: chunk c of ``CHUNK_SIZE`` rows belongs to rank c mod W."""
+    """Return the rows of each chunk of this process; chunk c of ``CHUNK_SIZE`` rows belongs to rank c mod W of W."""
     rank, world_size = world()
     starts = range(rank * CHUNK_SIZE, n_total, world_size * CHUNK_SIZE)
     return [slice(start, min(start + CHUNK_SIZE, n_total)) for start in starts]
 
 
 def owned_rows(n_total: int) -> Tensor:
-    """Numbers of the rows of this process, in order, (n,), int64."""
+    """Return the numbers of the rows of this process in ascending order, (n,), int64."""
     chunks = [torch.arange(rows.start, rows.stop) for rows in owned_chunks(n_total)]
     return torch.cat([torch.empty(0, dtype=torch.int64), *chunks])
 
@@ -37,7 +39,7 @@ def owned_rows(n_total: int) -> Tensor:
 def sum_(tensor: Tensor) -> Tensor:
     """Sum a tensor over all processes, in place.
 
-    With one owner for each element (zeros elsewhere) the sum is exact, whatever the number of processes.
+    If each element is computed by one process and is zero on all others, the sum is exact for any number of processes.
     """
     if world()[1] > 1:
         dist.all_reduce(tensor, op=dist.ReduceOp.SUM)
@@ -45,14 +47,14 @@ def sum_(tensor: Tensor) -> Tensor:
 
 
 def max_(tensor: Tensor) -> Tensor:
-    """Largest value of each element over all processes, in place."""
+    """Replace each element of a tensor by its largest value over all processes, in place."""
     if world()[1] > 1:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
     return tensor
 
 
 def broadcast_(tensor: Tensor) -> Tensor:
-    """Overwrite a tensor, in place, by its value on rank 0."""
+    """Overwrite a tensor in place with its value on rank 0."""
     if world()[1] > 1:
         dist.broadcast(tensor, src=0)
     return tensor
@@ -60,12 +62,13 @@ def broadcast_(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def failing_together(device: torch.device) -> Iterator[None]:
-    """Raise on all processes, at the end, what is raised on one: else the others would wait for it in what comes next.
+    """Let a ``with`` block fail on all processes if it fails on one.
 
-    The block is one in which processes do not wait for one another: work of the first one alone, mostly.
+    Otherwise the other processes would wait for the failed one at the next collective. Processes must not wait for one
+    another inside the block; mostly, only the first process works in it.
 
     Args:
-        device: where processes exchange tensors.
+        device: device on which processes exchange tensors.
 
     Raises:
         RuntimeError: another process has failed.
@@ -77,7 +80,7 @@ def failing_together(device: torch.device) -> Iterator[None]:
         error = raised
     try:
         n_failed = sum_(torch.tensor(int(error is not None), device=device))
-    finally:  # another process may be gone
+    finally:  # the sum may fail, too, if another process has ended
         if error is not None:
             raise error
     if int(n_failed) > 0:
@@ -85,22 +88,22 @@ def failing_together(device: torch.device) -> Iterator[None]:
 
 
 def own_of_batch(rows: Tensor) -> Tensor:
-    """Rows of this process of a global batch: r, r + W, ... of rank r."""
+    """Select the rows of this process from a global batch: rank r of W has the rows r, r + W, ..."""
     rank, world_size = world()
     return rows[rank::world_size]
 
 
 def gather_batch(rows: Tensor) -> Tensor:
-    """The global batch of which each process has its rows, (B, ...), in order; gradients find their way back.
+    """Assemble the global batch, (B, ...), in order, from the rows of all processes; gradients flow back to the rows.
 
     Args:
-        rows: those of :func:`own_of_batch`.
+        rows: rows of this process, as selected by :func:`own_of_batch`.
     """
     return rows if world()[1] == 1 else _GatherBatch.apply(rows)  # type: ignore[no-untyped-call]
 
 
 class _GatherBatch(torch.autograd.Function):
-    """Its gradient adds up those of all processes, since each may depend on every row."""
+    """Autograd function of :func:`gather_batch`; gradients are summed over processes, as each may use every row."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

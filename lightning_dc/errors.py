@@ -1,8 +1,8 @@
-"""The one exception that means "the input was wrong", as opposed to "the program is"."""
+"""Exception for wrong input, as opposed to errors of the program."""
 
 
 class InputError(ValueError):
-    """A user's slip: the message names the argument, the value and the remedy in one line.
+    """Error of the user, not of the program; its message names the argument, the value and the remedy in one line.
 
     The command line prints the message without a stack trace.
     """

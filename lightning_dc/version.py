@@ -1,3 +1,3 @@
-"""The version, on its own so that a build reads it without importing torch."""
+"""Version of the package, in a file of its own so that a build can read it without importing torch."""
 
 __version__ = "0.1.0"

@@ -1,24 +1,24 @@
-"""DEC of this project beside DEC of ClustPy, on MNIST.
+"""Compare DEC of this project with DEC of ClustPy on MNIST.
 
     python scripts/benchmark_clustpy.py --data FOLDER
     python scripts/benchmark_clustpy.py --data FOLDER --augment --precisions 32-true bf16-mixed
 
-Both get the same scaled images, the same architecture (widths of MLPAutoencoder, ReLU), batch size and number of
-threads; ClustPy keeps its own optimizers and learning rates. It needs `pip install --no-deps clustpy`
-and pandas (the torchvision that clustpy asks for breaks a CPU build of torch).
+Both programs get the same scaled images, the same architecture (widths of MLPAutoencoder, ReLU), batch size and number
+of threads; ClustPy keeps its own optimizers and learning rates. The script needs `pip install --no-deps clustpy` and
+pandas, since the torchvision that clustpy requires breaks a CPU build of torch.
 
-*Speed*: fits of few epochs in turns, ClustPy in float32, ours in float32 and bfloat16. An epoch of ours contains its
-refreshes of P, its evaluation, logging and checkpoint; ClustPy has none of these (it computes P in each batch). The
-first DEC epoch of ours is left out, because k-means runs in it; "k-means" is what that epoch took longer than the
-others, and for ClustPy all that is neither epoch.
+*Speed*: short fits alternate, ClustPy in float32 and ours in float32 and bfloat16. Our epochs include refreshes of P,
+evaluation, logging and checkpoints; ClustPy has none of these and computes P in each batch. Our first DEC epoch is left
+out, because k-means runs in it. "k-means" is the additional time of that epoch; for ClustPy, it is all time outside of
+the epochs.
 
-*Accuracy*: one fit of ClustPy, from the loaded data to its labels, and fits of ours through the command line that fill
-as many seconds, with time split between pretraining and clustering as ClustPy has it (or with --epochs). Accuracies are
-of all labels, ClustPy's the higher one of its two sets of labels; ours are known at each refresh of P, so "at equal
-seconds" is that of the last refresh before ClustPy was done.
+*Accuracy*: one fit of ClustPy, from the loaded data to its labels, is compared with fits of ours through the command
+line that take as many seconds, with the same time for pretraining and for clustering as ClustPy (or with --epochs).
+Accuracies are those of all labels; ClustPy returns two sets of labels, of which the better one counts. Ours are known
+at each refresh of P, so the accuracy "at equal seconds" is that of the last refresh before ClustPy had finished.
 
-Phases of ours without layer-wise pretraining and else as DEC has them; the clustering phase gets --optimizer and --lr.
-Anything can be overridden: `-- --model.refresh.every_n_steps=70`.
+Our phases have no layer-wise pretraining and otherwise the defaults of DEC; the clustering phase gets --optimizer and
+--lr. All options can be overridden: `-- --model.refresh.every_n_steps=70`.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ PRETRAINING, CLUSTERING = "pretraining", "clustering"
 
 
 class Peer(NamedTuple):
-    """A fit of ClustPy.
+    """Result of a fit of ClustPy.
 
     Attributes:
-        seconds: from the loaded data to the labels.
+        seconds: seconds from the loaded data to the labels.
         pretraining: seconds of each epoch of the autoencoder.
         clustering: seconds of each epoch of DEC.
-        accuracies: of DEC's own labels, and of those of the k-means that ClustPy runs afterwards.
+        accuracies: accuracy of DEC's own labels, and of the labels of the k-means that ClustPy runs afterwards.
     """
 
     seconds: float
@@ -77,7 +77,7 @@ class Peer(NamedTuple):
 
 
 class TimedLoader(DataLoader[Any]):
-    """A DataLoader that notes how long each complete pass takes, what is done with the batches included."""
+    """DataLoader that records the seconds of each complete pass, including the work on the batches."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         super().__init__(loader.dataset, batch_size=loader.batch_size, shuffle=True)
@@ -98,16 +98,24 @@ def main() -> None:
     speed.add_argument("--rounds", type=int, default=2, help="fits of each kind")
     speed.add_argument("--speed-epochs", type=int, nargs=2, default=[1, 2], metavar=("P", "C"), help="epochs of a fit")
     accuracy_ = parser.add_argument_group("accuracy")
-    accuracy_.add_argument("--peer-epochs", type=int, nargs=2, default=[10, 10], metavar=("P", "C"), help="of ClustPy")
-    accuracy_.add_argument("--epochs", type=int, nargs=2, metavar=("P", "C"), help="of ours; None fills the time")
     accuracy_.add_argument(
-        "--precisions", nargs="+", default=["bf16-mixed"], choices=PRECISIONS, help="one fit of ours for each"
+        "--peer-epochs", type=int, nargs=2, default=[10, 10], metavar=("P", "C"), help="epochs of ClustPy"
     )
-    accuracy_.add_argument("--optimizer", default="torch.optim.SGD", help="of our clustering phase")
-    accuracy_.add_argument("--lr", type=float, default=0.01, help="of our clustering phase")
-    accuracy_.add_argument("--momentum", type=float, default=0.9, help="of our clustering phase, with SGD")
-    accuracy_.add_argument("--augment", action="store_true", help="also fit with RandomAffine, for each precision")
-    accuracy_.add_argument("--trajectory", action="store_true", help="also print seconds and ACC of each refresh")
+    accuracy_.add_argument(
+        "--epochs", type=int, nargs=2, metavar=("P", "C"), help="our epochs; None fills the time of ClustPy"
+    )
+    accuracy_.add_argument(
+        "--precisions",
+        nargs="+",
+        default=["bf16-mixed"],
+        choices=PRECISIONS,
+        help="precisions of our fits, one fit for each",
+    )
+    accuracy_.add_argument("--optimizer", default="torch.optim.SGD", help="optimizer of our clustering phase")
+    accuracy_.add_argument("--lr", type=float, default=0.01, help="learning rate of our clustering phase")
+    accuracy_.add_argument("--momentum", type=float, default=0.9, help="momentum of our clustering phase with SGD")
+    accuracy_.add_argument("--augment", action="store_true", help="also fit with RandomAffine for each precision")
+    accuracy_.add_argument("--trajectory", action="store_true", help="also print the seconds and ACC of each refresh")
     args = parse(parser)
     if args.skip == "speed" and args.epochs is None:
         parser.error("--epochs can only be found from the speed of an epoch; give it, or leave --skip speed out")
@@ -131,13 +139,13 @@ def main() -> None:
 
 
 def import_clustpy(parser: argparse.ArgumentParser) -> None:
-    """Import ClustPy, without torchvision where there is none.
+    """Import ClustPy, with a stand-in for torchvision if it is not installed.
 
-    ClustPy imports torchvision for data sets and augmentations, which are not used here, and PyPI has no torchvision
-    that fits a CPU build of torch: one that does not fit makes the import of lightning fail.
+    ClustPy imports torchvision for data sets and augmentations, which are not used here. PyPI has no torchvision that
+    fits a CPU build of torch, and with one that does not fit, the import of lightning fails.
     """
     missing = importlib.util.find_spec("torchvision") is None
-    # MagicMock has any attribute, and the submodules that ClustPy imports by name are attributes of it, too.
+    # MagicMock has any attribute; submodules that ClustPy imports by name need an entry of their own.
     stand_ins = {name: MagicMock() for name in ("torchvision", "torchvision.models", "torchvision.models._api")}
     if missing:
         sys.modules.update(stand_ins)
@@ -152,14 +160,14 @@ def import_clustpy(parser: argparse.ArgumentParser) -> None:
 
 
 class Benchmark:
-    """Both programs on the same images.
+    """Measurements of both programs on the same images.
 
     Args:
         args: options of the script.
-        folder: files of MNIST.
+        folder: folder of the files of MNIST.
         x: scaled images, (N, F), float32.
         y: classes, (N,).
-        scratch: folder for runs.
+        scratch: folder for the files of runs.
     """
 
     def __init__(self, args: argparse.Namespace, folder: Path, x: Tensor, y: Tensor, scratch: Path) -> None:
@@ -173,7 +181,7 @@ class Benchmark:
     # ---- both programs ---------------------------------------------------------------------------------------------
 
     def run_peer(self, epochs: tuple[int, int]) -> Peer:
-        """A fit of ClustPy in float32."""
+        """Fit ClustPy in float32."""
         from clustpy.deep import DEC, get_dataloader
         from clustpy.deep.neural_networks import FeedforwardAutoencoder
 
@@ -202,7 +210,7 @@ class Benchmark:
         return Peer(seconds, passes[: epochs[0]], passes[epochs[0] :], (accuracies[0], accuracies[1]))
 
     def run_ours(self, epochs: tuple[int, int], precision: str, *further: str, augment: bool = False) -> Recorder:
-        """A fit of ours through the command line."""
+        """Fit our DEC through the command line."""
         args = self.args
         self._n_runs += 1
         options: dict[str, object] = {
@@ -233,10 +241,10 @@ class Benchmark:
     # ---- speed -----------------------------------------------------------------------------------------------------
 
     def print_speed(self) -> dict[str, dict[str, float]]:
-        """Measure and print seconds an epoch.
+        """Measure and print the seconds of an epoch.
 
         Returns:
-            Seconds of an epoch by phase (and ``k-means``) by program.
+            Seconds of an epoch of each phase, and of ``k-means``, for each program.
         """
         epochs = tuple(self.args.speed_epochs)
         samples: dict[str, dict[str, list[float]]] = {}
@@ -249,8 +257,8 @@ class Benchmark:
                     rest = peer.seconds - sum(peer.pretraining) - sum(peer.clustering)
                     found = {PRETRAINING: peer.pretraining, CLUSTERING: peer.clustering, "k-means": [rest]}
                 else:
-                    # Tolerance 0: no early stop.
-                    seconds = self.run_ours(epochs, precision, "--model.refresh.tolerance=0").epoch_seconds
+                    # A tolerance of 0 prevents an early stop.
+                    seconds = self.run_ours(epochs, precision, "--model.tolerance=0").epoch_seconds
                     first, *later = [length for phase, length in seconds if phase == CLUSTERING]
                     found = {
                         PRETRAINING: [length for phase, length in seconds if phase == PRETRAINING],
@@ -339,7 +347,7 @@ def _name(precision: str | None) -> str:
 
 
 def _fill(peer: Peer, speed: dict[str, float]) -> tuple[int, int]:
-    """Epochs of ours that take as long as the fit of the peer, each phase by itself."""
+    """Return the numbers of our epochs that take as long as the fit of the peer, for each phase separately."""
     pretraining = max(1, int(sum(peer.pretraining) / speed[PRETRAINING]))
     rest = peer.seconds - pretraining * speed[PRETRAINING] - speed["k-means"]
     return pretraining, max(1, int(rest / speed[CLUSTERING]))

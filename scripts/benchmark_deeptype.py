@@ -1,28 +1,29 @@
-"""DeepType: which inputs it recovers, and clusters finer than the classes beside those of torch-deeptype.
+"""Measure which inputs DeepType recovers, and compare clusters finer than the classes with torch-deeptype.
 
     python scripts/benchmark_deeptype.py
     python scripts/benchmark_deeptype.py --parts recovery --seeds 5
 
-All data are those of SyntheticDataModule: Gaussian clusters in the informative inputs, noise in the others. All fits of
-ours are `lightning-dc fit --config deeptype_synthetic` with the shape of the data and a seed, which is that of the
-data, too, and nothing else; an input counts as selected if its weights are not exactly zero (features.csv).
+All data come from SyntheticDataModule: Gaussian clusters in the informative inputs and noise in the others. Each of our
+fits is `lightning-dc fit --config deeptype_synthetic` with the shape of the data and a seed, which is also the seed of
+the data, and no further options. An input counts as selected if its weights are not exactly zero (features.csv).
 
-*recovery*: the classes are the clusters. "bayes" is the ARI of the rule that knows the true centres, the best that
-samples allow without their labels; "nearest" is the smallest distance of two centres in standard deviations.
+*recovery*: the classes are the clusters. "bayes" is the ARI of the rule that knows the true centres, which is the best
+possible result without labels; "nearest" is the smallest distance between two centres in standard deviations.
 
-*penalties*: the same penalty on all inputs (`gamma=null`), at several alphas, beside the default, on the first two data
-sets of recovery and the first of subtypes; all with the ramp of the configuration, whose end is alpha.
+*penalties*: equal penalties on all inputs (`gamma=null`) at several alphas are compared with the default, on the first
+two data sets of recovery and the first of subtypes. All use the ramp of the configuration, whose end is alpha.
 
-*subtypes*: each class consists of two or three clusters, which the labels don't show; ARI is against the clusters.
-torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs at 1e-3 and
-15 at 1e-4, 8 steps a batch, batches of 64) and as many clusters. Both get the same standardised inputs. It needs
-`pip install --no-deps torch-deeptype`. `--peer-batch-size` gives it batches of our size instead.
+*subtypes*: each class consists of two or three clusters, which the labels do not show; the ARI compares with the
+clusters. torch-deeptype has the network and settings of its own example (20-64-64-32, alpha 0.01, beta 0.5, 10 epochs
+at 1e-3 and 15 at 1e-4, 8 steps a batch, batches of 64) and the same number of clusters. Both get the same standardised
+inputs. This part needs `pip install --no-deps torch-deeptype`. `--peer-batch-size` sets its batch size, for example to
+ours.
 
-Seconds are those of the clock. "training" is from the first look at the data to the last clusters: what happens in
-`Trainer.fit`, and `train` and `get_clusters` of torch-deeptype. "whole fit" is our command with its tables and files,
-in this process, so without the start-up of Python and its imports, and without TensorBoard and checkpoints, which
-torch-deeptype does not write. `--threads` says how many threads PyTorch and the OpenMP of scikit-learn's k-means have:
-one, and as many as there are CPUs, which is what a user gets who says nothing. ARI are those with the first number.
+Seconds are wall-clock seconds. "training" lasts from the first access to the data until the last clusters:
+`Trainer.fit` of ours, `train` and `get_clusters` of torch-deeptype. "whole fit" is our command with its tables and
+files in this process, without the start of Python and imports, and without TensorBoard and checkpoints, which
+torch-deeptype does not write. `--threads` sets the numbers of threads of PyTorch and of the OpenMP of scikit-learn's
+k-means: one, and the number of CPUs, which is the default for users. The ARI belongs to the first of these numbers.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from lightning_dc.configs import find_config
 
 
 class Shape(NamedTuple):
-    """Size of a synthetic data set, and the seeds of its draws."""
+    """Size of a synthetic data set, and the number of its seeds."""
 
     n_samples: int
     n_features: int
@@ -77,7 +78,7 @@ ALPHAS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Fit(NamedTuple):
-    """What a fit of ours has found: clusters (N,), columns of the selected inputs, seconds of training and of all."""
+    """Result of our fit: clusters, (N,), columns of the selected inputs, seconds of training and of the whole fit."""
 
     clusters: Any
     selected: list[int]
@@ -89,14 +90,14 @@ def main() -> None:
     """Run the benchmark."""
     parser = new_parser(__doc__)
     parts = ("recovery", "penalties", "subtypes")
-    parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="parts to measure")
     parser.add_argument(
-        "--seeds", type=int, help="data sets of each shape; None takes 20, 10 and 5, and 10 of subtypes"
+        "--seeds", type=int, help="number of data sets of each shape; None is 20, 10 and 5, and 10 for subtypes"
     )
     parser.add_argument("--no-peer", action="store_true", help="leave torch-deeptype out")
     parser.add_argument("--peer-batch-size", type=int, default=64, help="samples in a batch of torch-deeptype")
     cores = sorted({1, os.cpu_count() or 1})
-    parser.add_argument("--threads", type=int, nargs="+", default=cores, help="of subtypes; the other parts have 1")
+    parser.add_argument("--threads", type=int, nargs="+", default=cores, help="threads in subtypes; other parts use 1")
     args = parse(parser)
     use_threads(1)
     print(describe_machine())
@@ -113,24 +114,24 @@ def main() -> None:
 
 
 def use_threads(n_threads: int) -> None:
-    """Number of threads of PyTorch and of the OpenMP of other libraries."""
+    """Set the number of threads of PyTorch and of the OpenMP of other libraries."""
     torch.set_num_threads(n_threads)
     threadpool_limits(n_threads)
 
 
 def seeds_of(shape: Shape, args: argparse.Namespace) -> range:
-    """Seeds to run."""
+    """Return the seeds to run."""
     return range(shape.n_seeds if args.seeds is None else args.seeds)
 
 
 def options(shape: Shape, seed: int) -> dict[str, object]:
-    """Arguments of the SyntheticDataModule."""
+    """Return the arguments of the SyntheticDataModule."""
     names = ("n_samples", "n_features", "n_informative", "n_clusters", "n_subtypes")
     return {name: getattr(shape, name) for name in names} | {"random_state": seed}
 
 
 def fit(shape: Shape, seed: int, overrides: list[str]) -> Fit:
-    """Our fit, by the command line."""
+    """Fit our DeepType through the command line."""
     with tempfile.TemporaryDirectory() as scratch:
         data = flags({f"data.{name}": value for name, value in options(shape, seed).items()})
         start = time.perf_counter()
@@ -155,21 +156,21 @@ def fit(shape: Shape, seed: int, overrides: list[str]) -> Fit:
 
 
 def recall_precision(selected: list[int], n_informative: int) -> tuple[float, float]:
-    """Shares of the informative inputs that are selected, and of the selected that are informative."""
+    """Return the share of informative inputs that are selected, and of selected inputs that are informative."""
     right = sum(j < n_informative for j in selected)
     return right / n_informative, right / len(selected) if selected else 0.0
 
 
 def truth(shape: Shape, seed: int) -> tuple[Any, Any, Any]:
-    """Informative inputs, their clusters, and the true centres."""
+    """Return the informative inputs, the clusters of the samples, and the true centres."""
     samples = SyntheticDataModule(**options(shape, seed)).load()  # type: ignore[arg-type]
-    random = np.random.default_rng(seed)  # as the DataModule draws
+    random = np.random.default_rng(seed)  # the generator of the DataModule
     centres = random.normal(scale=5.0, size=(shape.n_clusters, shape.n_informative))
     return np.asarray(samples.x)[:, : shape.n_informative], np.asarray(samples.y), centres
 
 
 def print_recovery(shape: Shape, args: argparse.Namespace) -> None:
-    """One row a seed, then medians and worst."""
+    """Measure the recovery of inputs, and print a row for each seed, the medians and the minima."""
     rows = []
     for seed in seeds_of(shape, args):
         note(f"{shape}, seed {seed}")
@@ -189,7 +190,7 @@ def print_recovery(shape: Shape, args: argparse.Namespace) -> None:
 
 
 def print_penalties(shape: Shape, args: argparse.Namespace) -> None:
-    """Adaptive and equal penalties."""
+    """Compare adaptive penalties with equal ones, and print a table."""
     rows = []
     kinds: list[tuple[str, list[str]]] = [("by evidence (default)", [])]
     configuration = yaml.safe_load(find_config("deeptype_synthetic").read_text())
@@ -210,7 +211,7 @@ def print_penalties(shape: Shape, args: argparse.Namespace) -> None:
 
 
 def print_subtypes(shape: Shape, args: argparse.Namespace) -> None:
-    """Ours beside torch-deeptype: agreement with the clusters, then seconds."""
+    """Compare with torch-deeptype, and print the agreement with the clusters, then the seconds."""
     scores, seconds = [], []
     for seed in seeds_of(shape, args):
         note(f"{shape}, seed {seed}")
@@ -242,11 +243,11 @@ def print_subtypes(shape: Shape, args: argparse.Namespace) -> None:
 
 
 def run_peer(shape: Shape, seed: int, batch_size: int) -> list[float]:
-    """ARI and seconds of torch-deeptype."""
+    """Fit torch-deeptype, and return its ARI and seconds."""
     from torch_deeptype import DeeptypeModel, DeeptypeTrainer
 
     class Network(DeeptypeModel):  # type: ignore[misc]
-        """The network of its README."""
+        """Network of the README of torch-deeptype."""
 
         def __init__(self, n_inputs: int, n_classes: int) -> None:
             super().__init__()

@@ -1,24 +1,25 @@
-"""K-means beside scikit-learn, faiss-cpu and fastkmeans, and beside the bare matrix products that it needs.
+"""Compare k-means with scikit-learn, faiss-cpu, fastkmeans and the bare matrix products that it needs.
 
     pip install faiss-cpu fastkmeans
     python scripts/benchmark_kmeans.py --threads 2
 
 Every contender gets the same float32 data (seeded mixtures of overlapping Gaussians), the same initial centroids (rows
-of the data), 25 iterations of exact Lloyd and no tolerance, and runs in a process of its own that has done one short
-run before. A contender that is not installed is left out with a note. What each does, read in its source:
+of the data), 25 iterations of exact Lloyd and no tolerance. It runs in a process of its own after one short run. A
+contender that is not installed is left out with a note. The source code of the contenders shows the following:
 
-- scikit-learn 1.9: ``KMeans(algorithm="lloyd", tol=0)``, restarts in one fit. It stops early if no label changes, as
-  ours does, and labels the data once more after the last update; so does ours.
-- faiss-cpu 1.15: ``Kmeans.train(x, init_centroids=...)``, without its subsampling (``max_points_per_centroid``). A
-  start can be given for the first of its ``nredo`` restarts only, so each restart is a call. It never stops early, and
-  returns no labels. "faiss super" is the same with ``use_super_kmeans``, which prunes by dimension.
-- fastkmeans 0.5: ``FastKMeans.train``, float32, which draws its start as ``torch.randperm`` of its seed; the others
-  take those rows. Each restart is a call. It stops when the centroids stand still, and returns no labels of the end.
-- seeding: greedy k-means++ of all restarts, in ours at once and in scikit-learn by its function, one restart a call;
-  the others draw rows at random.
-- matmul: samples times centroids of all restarts, 25 times, into one buffer, with the chunking that was fastest.
+- scikit-learn 1.9: ``KMeans(algorithm="lloyd", tol=0)`` with all restarts in one fit. Like ours, it stops early if no
+  label changes, and labels the data once more after the last update.
+- faiss-cpu 1.15: ``Kmeans.train(x, init_centroids=...)`` without its subsampling (``max_points_per_centroid``). Initial
+  centroids can only be given for the first of its ``nredo`` restarts, so each restart is one call. It never stops early
+  and returns no labels. "faiss super" additionally has ``use_super_kmeans``, which prunes by dimension.
+- fastkmeans 0.5: ``FastKMeans.train`` in float32. It draws its initial rows by ``torch.randperm`` with its seed; the
+  other contenders get these rows. Each restart is one call. It stops when the centroids no longer move and returns no
+  final labels.
+- seeding: greedy k-means++ for all restarts. Ours computes them together, scikit-learn has a function that is called
+  once for each restart, and the others draw random rows.
+- matmul: samples times centroids of all restarts, 25 times, into one buffer, with the fastest chunk size.
 
-Inertia is computed in float64 from the centroids that a contender returns; of the restarts, the best counts.
+Inertia is computed in float64 from the centroids that a contender returns, and the best restart counts.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _LONG = 20.0  # seconds after which a seeding is not repeated
 
 
 class Cell(NamedTuple):
-    """A problem: N samples of D features in K clusters, R restarts, and the number and spread of the Gaussians."""
+    """Problem of N samples with D features, K clusters and R restarts, and the number and spread of its Gaussians."""
 
     n_samples: int
     n_features: int
@@ -77,9 +78,13 @@ def main() -> None:
     """Run the benchmark."""
     parser = new_parser(__doc__)
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS), help="problems to solve")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="who runs")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each; the fastest counts, all are printed")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each")
+    parser.add_argument(
+        "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="contenders to run"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="runs of each contender; the table has fastest and median"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads of each contender")
     parser.add_argument("--worker", nargs=2, metavar=("CELL", "CONTENDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -133,10 +138,10 @@ def print_cell(name: str, args: argparse.Namespace) -> None:
 
 
 def work(cell: Cell, contender: str, repeats: int, threads: int) -> None:
-    """Time one contender on one problem; prints JSON."""
+    """Time one contender on one problem, and print the result as JSON."""
     x = samples(cell)
     starts = torch.stack([start_rows(cell, restart) for restart in range(cell.n_restarts)])
-    few = Cell(4096, *cell[1:3], 1, *cell[4:])  # a short run before: first calls are slow
+    few = Cell(4096, *cell[1:3], 1, *cell[4:])  # a short run first, since first calls are slow
     CONTENDERS[contender](few, x[:4096].clone(), torch.arange(cell.n_clusters)[None], threads)()
     run = CONTENDERS[contender](cell, x, starts, threads)
     seconds = []
@@ -156,7 +161,7 @@ def work(cell: Cell, contender: str, repeats: int, threads: int) -> None:
 
 
 def samples(cell: Cell) -> Tensor:
-    """A mixture of overlapping Gaussians, (N, D); without a spread, of smooth images with pixels between 0 and 1."""
+    """Draw a mixture of overlapping Gaussians, (N, D); if the spread is 0, smooth images with pixels from 0 to 1."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -177,12 +182,12 @@ def samples(cell: Cell) -> Tensor:
 
 
 def start_rows(cell: Cell, restart: int) -> Tensor:
-    """Samples that a restart begins with, (K,): what fastkmeans draws with this seed."""
+    """Return the initial rows of a restart, (K,), which are those that fastkmeans draws with this seed."""
     return torch.randperm(cell.n_samples, generator=torch.Generator().manual_seed(restart))[: cell.n_clusters]
 
 
 def inertia(x: Tensor, centroids: Tensor) -> float:
-    """Sum of squared distances to the nearest centroid, in float64."""
+    """Return the sum of squared distances to the nearest centroid, in float64."""
     wide = centroids.double()
     parts = [torch.cdist(chunk.double(), wide).amin(1).square().sum() for chunk in torch.split(x, 8192)]
     return float(torch.stack(parts).sum())
@@ -192,7 +197,7 @@ def inertia(x: Tensor, centroids: Tensor) -> float:
 
 
 def ours(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
-    """The engine of this package."""
+    """Prepare runs of this package."""
     from lightning_dc.kmeans import kmeans
 
     def run() -> tuple[list[Tensor], str]:
@@ -203,7 +208,7 @@ def ours(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 
 def scikit_learn(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
-    """Lloyd of scikit-learn."""
+    """Prepare runs of scikit-learn's Lloyd iterations."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -226,7 +231,7 @@ def scikit_learn(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 
 def faiss_cpu(cell: Cell, x: Tensor, starts: Tensor, threads: int, use_super_kmeans: bool = False) -> Run:
-    """The Kmeans of faiss."""
+    """Prepare runs of the Kmeans class of faiss."""
     import faiss
 
     faiss.omp_set_num_threads(threads)
@@ -250,12 +255,12 @@ def faiss_cpu(cell: Cell, x: Tensor, starts: Tensor, threads: int, use_super_kme
 
 
 def faiss_super(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
-    """The Kmeans of faiss, with pruning."""
+    """Prepare runs of the Kmeans class of faiss with pruning."""
     return faiss_cpu(cell, x, starts, threads, use_super_kmeans=True)
 
 
 def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
-    """The FastKMeans class, in float32 on the CPU."""
+    """Prepare runs of the FastKMeans class in float32 on the CPU."""
     from fastkmeans import FastKMeans
 
     data = x.numpy()
@@ -280,14 +285,14 @@ def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 
 def seed_by_ours(cell: Cell, x: Tensor, threads: int) -> None:
-    """Greedy k-means++ of this package."""
+    """Choose seeds by greedy k-means++ of this package."""
     from lightning_dc.kmeans import kmeans_plusplus
 
     kmeans_plusplus(x, cell.n_clusters, n_init=cell.n_restarts)
 
 
 def seed_by_scikit_learn(cell: Cell, x: Tensor, threads: int) -> None:
-    """Greedy k-means++ of scikit-learn."""
+    """Choose seeds by greedy k-means++ of scikit-learn."""
     from sklearn.cluster import kmeans_plusplus
     from threadpoolctl import threadpool_limits
 
@@ -297,7 +302,7 @@ def seed_by_scikit_learn(cell: Cell, x: Tensor, threads: int) -> None:
 
 
 def matmul(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
-    """The products of samples and centroids, and nothing else."""
+    """Prepare runs of the products of samples and centroids alone."""
     transposed = x[starts.flatten()].T.contiguous()
 
     def multiply(n_rows: int, n_iterations: int) -> None:

@@ -1,14 +1,14 @@
-"""What a batch costs beside the bare indexing that it takes.
+"""Compare the time of loading a batch with the bare indexing that it needs.
 
     python scripts/benchmark_loader.py
 
-One epoch of shuffled batches comes from the loader of a DataModule, scaled, and from the bare operation on the same
-number of rows: ``index_select`` of a tensor, or slicing of a scipy matrix and ``toarray``. Bytes have to become
-floating-point numbers as well, whatever the loader; they are compared to indexing alone, with that, and with scaling.
-Both take turns, batch by batch, in this process; a figure is the median of the batches, and of a file that is read in
-blocks, where one batch of many reads for all, their mean. The bare operation on a mapped file is ``index_select`` of
-the mapping, on one that is read in blocks that of a tensor in memory; files are in the page cache from the second epoch
-on.
+Shuffled batches come from the loader of a DataModule, with scaling, and from the bare operation on the same number of
+rows: ``index_select`` of a tensor, or slicing of a scipy matrix and ``toarray``. Every loader must convert bytes to
+floating-point numbers; so they are compared with indexing alone, indexing with conversion, and also with scaling. Both
+alternate batch by batch in this process. A figure is the median over the batches; for a file that is read in blocks, in
+which one batch reads the rows of many, it is the mean. The bare operation is ``index_select`` of the mapping for a
+memory-mapped file, and of a tensor in memory for a file that is read in blocks. Files are in the page cache from the
+second epoch on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--dense-features", type=int, default=784, help="number of features of the dense samples")
     parser.add_argument("--density", type=float, default=0.01, help="share of stored values in the sparse samples")
     parser.add_argument("--batch-size", type=int, default=256, help="samples in a batch")
-    parser.add_argument("--epochs", type=int, default=9, help="epochs that count, after one that does not")
+    parser.add_argument("--epochs", type=int, default=9, help="epochs to measure, after one warm-up")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(describe_machine())
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace, name: str, x: Any, bare: Callable[[Tensor], Tensor]) -> list[object]:
-    """One row of the table."""
+    """Measure one row of the table."""
     data: ClusteringDataModule = ArrayDataModule(x, batch_size=args.batch_size)
     data.setup("fit")
     loader = data.train_dataloader()
@@ -77,10 +77,10 @@ def measure(args: argparse.Namespace, name: str, x: Any, bare: Callable[[Tensor]
     for epoch in range(args.epochs + 1):
         note(f"{name}: {'warm-up' if epoch == 0 else f'epoch {epoch} of {args.epochs}'}")
         loader.set_epoch(epoch)
-        other = [batch.index for batch in loader]  # rows that bare indexing takes: none that the loader has just read
+        other = [batch.index for batch in loader]  # rows for bare indexing, which the loader has not just read
         loader.set_epoch(args.epochs + 1 + epoch)
         batches = iter(loader)
-        held: list[object] = [None, None]  # as a training loop holds its batch until the next one is there
+        held: list[object] = [None, None]  # a training loop keeps its batch until it has the next one
         for rows in other:
             start = time.perf_counter()
             held[0] = next(batches)

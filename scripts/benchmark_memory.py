@@ -1,19 +1,20 @@
-"""Seconds and peak memory of runs on ten million samples, a 20 GB file, a sparse set as large as RCV1, wide Parquet.
+"""Measure seconds and peak memory of fits on large dense, sparse and Parquet data.
 
     python scripts/benchmark_memory.py --cases narrow sparse file parquet --folder /var/tmp
 
 Each case is a fit through the command line in a process of its own:
 
-- ``narrow``: N = 10^7 samples of 10 features around ten centres in a ``.npy`` file; DEC pretrains an autoencoder,
-  k-means runs over all embeddings, P is refreshed, and all clusters are written to a file;
-- ``sparse``: a CSR matrix of 685,071 x 2,000 with 1 % stored values, the size of the REUTERS of the DEC paper, and the
-  same run;
-- ``file``: a file of 20.5 GB, 10^7 samples of 512 features, of which most are a hole in the file; the same run;
-- ``parquet``: a Parquet file of 66,000 x 2,000 in one row group, its conversion and the same run.
+- ``narrow``: N = 10^7 samples of 10 features around ten centres in a ``.npy`` file. DEC pretrains an autoencoder,
+  k-means runs over all embeddings, P is refreshed, and all clusters are written to a file.
+- ``sparse``: a CSR matrix of 685,071 x 2,000 with 1 % stored values, the size of REUTERS in the DEC paper (the RCV1
+  documents), with the same run.
+- ``file``: a file of 20.5 GB with 10^7 samples of 512 features, most of which are a hole in the file, with the same
+  run.
+- ``parquet``: a Parquet file of 66,000 x 2,000 in one row group, with its conversion and the same run.
 
-Resident memory is what the kernel says of the process, at its highest (VmHWM of /proc/self/status), pages of files
-included that are mapped; "own" is the part that is not pages of files (RssAnon), the highest of samples 100 times a
-second. The figure before is that after all imports, with the sparse matrix loaded.
+"peak" is the highest resident memory of the process according to the kernel (VmHWM of /proc/self/status), including
+pages of mapped files. "own" is the highest memory without pages of files (RssAnon), sampled 100 times a second.
+"before" is the resident memory after all imports; in the sparse case, the matrix is loaded, too.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _PIECE = 1 << 18
 
 
 class CSRFile(ClusteringDataModule):
-    """A CSR matrix from three ``.npy`` files; it notes the memory when they are loaded.
+    """DataModule of a CSR matrix from three ``.npy`` files, which records the memory after they are loaded.
 
     Args:
-        folder: where the files are.
+        folder: folder of the files.
         n_features: number of columns.
         batch_size: samples in a training batch.
     """
@@ -70,7 +71,7 @@ class CSRFile(ClusteringDataModule):
 
 
 class Peak:
-    """Samples the process's own memory from a thread."""
+    """Thread that finds the highest memory of this process without pages of files."""
 
     def __init__(self) -> None:
         self.highest = 0
@@ -79,7 +80,7 @@ class Peak:
         self._thread.start()
 
     def stop(self) -> int:
-        """End, and say the highest, bytes."""
+        """Stop the thread, and return the highest memory in bytes."""
         self._stop.set()
         self._thread.join()
         return self.highest
@@ -94,10 +95,14 @@ def main() -> None:
     parser = new_parser(__doc__)
     cases = ["narrow", "sparse", "file", "parquet"]
     parser.add_argument("--cases", nargs="+", default=cases, choices=cases, help="cases to run")
-    parser.add_argument("--folder", type=Path, help="folder for the data, with 2 GB of room; None is a temporary one")
-    parser.add_argument("--samples", type=int, help="samples of each case, to try the script out; None is all")
-    parser.add_argument("--steps", type=int, default=200, help="steps of pretraining, and of clustering")
-    parser.add_argument("--clusters-file", default="clusters.parquet", help="name of the file of clusters, or .npz")
+    parser.add_argument(
+        "--folder", type=Path, help="folder for the data, with 2 GB of free space; None is a temporary folder"
+    )
+    parser.add_argument("--samples", type=int, help="samples of each case, to try the script; None is all samples")
+    parser.add_argument("--steps", type=int, default=200, help="steps of pretraining and of clustering")
+    parser.add_argument(
+        "--clusters-file", default="clusters.parquet", help="name of the file of clusters, .parquet or .npz"
+    )
     parser.add_argument("--batch-size", type=int, default=256, help="samples in a batch")
     parser.add_argument("--worker", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -134,7 +139,7 @@ def main() -> None:
 
 
 def work(args: argparse.Namespace, case: str, folder: Path) -> None:
-    """One fit in this process, which has done nothing else."""
+    """Run one fit in this process, which does nothing else."""
     data: dict[str, object] = {"data": "datamodules.ArrayDataModule", "data.x": folder / "x.npy"}
     if case == "sparse":
         data = {"data": "benchmark_memory.CSRFile", "data.folder": folder, "data.n_features": 2000}
@@ -162,7 +167,7 @@ def work(args: argparse.Namespace, case: str, folder: Path) -> None:
         "trainer.callbacks+": "common.Recorder",
         "seed_everything": 0,
     }
-    import benchmark_memory  # the class that the command line makes, not that of __main__
+    import benchmark_memory  # the class that the command line uses, which is not that of __main__
 
     imported, peak, start = memory_status("VmRSS"), Peak(), time.perf_counter()
     with silence():
@@ -180,7 +185,7 @@ def work(args: argparse.Namespace, case: str, folder: Path) -> None:
 
 
 def write(case: str, folder: Path, n_samples: int | None) -> tuple[int, int]:
-    """Write the data of a case; returns their shape."""
+    """Write the data of a case, and return their shape."""
     random = np.random.default_rng(0)
     if case == "sparse":
         shape = (n_samples or 685_071, 2000)
@@ -193,7 +198,7 @@ def write(case: str, folder: Path, n_samples: int | None) -> tuple[int, int]:
     shape = (n_samples or 10_000_000, 10 if case == "narrow" else 512)
     x = np.lib.format.open_memmap(folder / "x.npy", mode="w+", dtype=np.float32, shape=shape)
     centres = random.normal(scale=3.0, size=(10, shape[1])).astype(np.float32)
-    last = shape[0] if case == "narrow" else min(shape[0], _PIECE)  # the others stay a hole in the file
+    last = shape[0] if case == "narrow" else min(shape[0], _PIECE)  # the rest stays a hole in the file
     for start in range(0, last, _PIECE):
         n_rows = min(_PIECE, last - start)
         noise = random.standard_normal((n_rows, shape[1]), np.float32)
@@ -203,7 +208,7 @@ def write(case: str, folder: Path, n_samples: int | None) -> tuple[int, int]:
 
 
 def write_parquet(path: Path, n_samples: int, n_features: int, random: np.random.Generator) -> None:
-    """One row group of normal numbers around ten centres."""
+    """Write one row group of normal random numbers around ten centres."""
     import pyarrow
     from pyarrow import parquet
 
@@ -217,7 +222,7 @@ def write_parquet(path: Path, n_samples: int, n_features: int, random: np.random
 
 
 def write_csr(folder: Path, n_samples: int, n_features: int, random: np.random.Generator) -> None:
-    """Rows of 20 different columns, a column of ten groups by the group of its row, of length 1."""
+    """Write rows of unit length with values in 1 % of the columns, which depend on the row's group, one of ten."""
     n_stored = n_features // 100
     starts = np.sort(random.integers(0, n_features // n_stored, (n_samples, n_stored), dtype=np.int32), 1)
     columns = np.arange(n_stored, dtype=np.int32) * (n_features // n_stored) + starts

@@ -1,14 +1,15 @@
-"""What the framework costs beside a bare PyTorch loop.
+"""Measure the time and memory that the framework needs compared to a bare PyTorch loop.
 
     python scripts/benchmark_overhead.py --data FOLDER --precision 32-true bf16-mixed
 
-A training step of DEC's pretraining on MNIST runs through the whole command line (Trainer, TensorBoard, progress bar,
-all callbacks, a checkpoint at the end of each epoch) and, in turns with it in the same process, through a bare loop:
-the same modules from the same seed, the same batches, taken by index_select from one float32 tensor that is scaled
-already, the same optimizer, the same autocast. A block is one fit; the first is a warm-up and not counted. Steps are
-timed from the end of the first to the end of the last of an epoch; "epoch end" is what passes between two epochs.
+Steps of DEC's pretraining on MNIST run through the whole command line (Trainer, TensorBoard, progress bar, all
+callbacks, a checkpoint at the end of each epoch) and, alternately in the same process, in a bare loop. The loop has the
+same modules from the same seed, the same optimizer, the same autocast and the same batches, which index_select takes
+from one scaled float32 tensor. A block is one fit; the first block is a warm-up and does not count. Steps are timed
+from the end of the first step to the end of the last step of an epoch; "epoch end" is the time between two epochs
+beyond one step.
 
-Then a process of its own measures the peak of resident memory of one epoch of pretraining and one of clustering.
+Then a separate process measures the peak of resident memory of one epoch of pretraining and one of clustering.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ MIB = 2**20
 
 
 class Block(NamedTuple):
-    """One fit.
+    """Result of one fit.
 
     Attributes:
-        step_seconds: mean seconds of a step, of each epoch.
+        step_seconds: mean seconds of a step in each epoch.
         loss: loss of the last step.
         epoch_end_seconds: seconds between two epochs beyond one step.
     """
@@ -73,9 +74,7 @@ def main() -> None:
         "--precision", nargs="+", default=["32-true"], choices=["32-true", "bf16-mixed"], help="precisions to measure"
     )
     parser.add_argument("--rounds", type=int, default=5, help="blocks of each kind")
-    parser.add_argument(
-        "--epochs", type=int, default=2, help="epochs in a block; the second has a checkpoint before it"
-    )
+    parser.add_argument("--epochs", type=int, default=2, help="epochs in a block; a checkpoint precedes the second one")
     parser.add_argument("--skip", choices=["speed", "memory"], help="leave one part out")
     parser.add_argument("--memory-worker", nargs=2, metavar=("NPY", "JSON"), help=argparse.SUPPRESS)
     args = parse(parser)
@@ -100,7 +99,7 @@ def main() -> None:
 
 
 def print_speed(args: argparse.Namespace, data: MNISTDataModule, folder: Path, scratch: Path) -> None:
-    """Measure and print seconds a step."""
+    """Measure and print the seconds of a step."""
     loader = data.train_dataloader()
     if len(loader) < 3:
         raise SystemExit("an epoch needs at least 3 steps; use more samples or a smaller batch")
@@ -148,7 +147,7 @@ def print_speed(args: argparse.Namespace, data: MNISTDataModule, folder: Path, s
 
 
 def run_bare(args: argparse.Namespace, x: Tensor, precision: str) -> Block:
-    """The step without the framework."""
+    """Run the training steps without the framework."""
     with silence():
         seed_everything(args.seed)
     model = DEC(x.shape[1:], args.clusters)
@@ -176,7 +175,7 @@ def run_bare(args: argparse.Namespace, x: Tensor, precision: str) -> Block:
 
 
 def run_framework(args: argparse.Namespace, folder: Path, precision: str, runs: Path) -> Block:
-    """The step through the command line."""
+    """Run the training steps through the command line."""
     options = {
         "data": "MNISTDataModule",
         "data.folder": folder,
@@ -194,7 +193,7 @@ def run_framework(args: argparse.Namespace, folder: Path, precision: str, runs: 
 
 
 def fit(args: argparse.Namespace, options: dict[str, object], runs: Path) -> None:
-    """A fit of DEC without layer-wise pretraining, as the command line does it."""
+    """Fit DEC without layer-wise pretraining through the command line."""
     model = {"model": "DEC", "model.n_clusters": args.clusters, "model.layerwise.max_epochs": 0}
     trainer = {
         "trainer.accelerator": "cpu",
@@ -210,7 +209,7 @@ def fit(args: argparse.Namespace, options: dict[str, object], runs: Path) -> Non
 
 
 def print_memory(args: argparse.Namespace, data: MNISTDataModule, scratch: Path) -> None:
-    """Measure and print memory."""
+    """Measure and print the memory."""
     note("memory")
     images, result = scratch / "images.npy", scratch / "memory.json"
     x = np.asarray(data.load().x)
@@ -245,7 +244,7 @@ def print_memory(args: argparse.Namespace, data: MNISTDataModule, scratch: Path)
 
 
 def measure_memory(args: argparse.Namespace, images: Path, result: Path) -> None:
-    """One epoch of each phase in this process, which has done nothing else."""
+    """Run one epoch of each phase in this process, which does nothing else."""
     options = {
         "data": "common.ArrayDataModule",
         "data.path": images,

@@ -1,9 +1,9 @@
-"""How long the command line takes to start, and for a whole short fit, beside an import of Lightning.
+"""Measure the time of starting the command line and of a short fit compared to an import of Lightning.
 
     python scripts/benchmark_startup.py --repeats 7
 
-The commands run in turns, after one warm-up of each, in an empty folder. Two of them are a user's slips, which
-should be answered at once.
+The commands run in turns in an empty folder, after one warm-up of each. Two of them contain an error of the user, which
+should be reported at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tabulate import tabulate
 def main() -> None:
     """Run the benchmark."""
     parser = new_parser(__doc__)
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each command that count")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each command after the warm-up")
     args = parser.parse_args()
     if args.repeats < 1:
         parser.error("--repeats must be at least 1")

@@ -1,17 +1,17 @@
-"""Do clusters of patients differ in survival on patients held out: DeepType beside k-means and Cox's model.
+"""Test whether clusters of held-out patients differ in survival, for DeepType, k-means and Cox's model.
 
     python scripts/benchmark_survival.py
     python scripts/benchmark_survival.py --seeds 0 1 2 3 4 -- --model.n_clusters=3
 
-Data are those of BreastCancerSurvivalDataModule, half of the patients held out; the seed of a run is that of its split,
-so all methods see the same splits. Each row says how the log-rank p-value of the held-out patients is distributed over
-the splits, in which share of them it is below 0.05, and the median of Harrell's concordance where a method predicts
-risks. The splits are of the same 198 patients, so their p-values are not independent.
+The data come from BreastCancerSurvivalDataModule, and half of the patients are held out. The seed of a run is also the
+seed of its split, so that all methods get the same splits. Each row shows the distribution over the splits of the
+log-rank p-value of the held-out patients, the share of splits in which it is below 0.05, and the median of Harrell's
+concordance if the method predicts risks. All splits have the same 198 patients, so their p-values are not independent.
 
-*deeptype_survival* is the shipped configuration, and what follows -- goes to it. *k-means* runs on the standardised
-inputs, with the clinical columns or on the 76 genes alone, and sees no survival. *Cox, ridge* is scikit-survival's
-CoxPHSurvivalAnalysis(alpha=100) on all inputs; its two groups are above and below the median of the training patients'
-risk scores.
+*deeptype_survival* is the shipped configuration, which gets the arguments after `--`. *k-means* runs on the
+standardised inputs, with the clinical columns or with only the 76 genes, and does not use survival times. *Cox, ridge*
+is CoxPHSurvivalAnalysis(alpha=100) of scikit-survival on all inputs; its two groups lie above and below the median risk
+score of the training patients.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LEVEL = 0.05
 
 
 class HeldOut(NamedTuple):
-    """Log-rank p-value and concordance (NaN without predictions) on the patients held out."""
+    """Log-rank p-value and concordance (NaN without predictions) of the held-out patients."""
 
     p: float
     concordance: float
@@ -52,7 +52,7 @@ def main() -> None:
     """Run the benchmark."""
     torch.set_num_threads(1)
     parser = new_parser(__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(50)), help="a split for each (0 to 49)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(50)), help="seeds of the splits (0 to 49)")
     args = parse(parser)
     print(describe_machine())
     kmeans = ["--config=kmeans_synthetic", "--data=BreastCancerSurvivalDataModule", "--data.val_fraction=0.5"]
@@ -69,7 +69,7 @@ def main() -> None:
             found.append(method(seed))
             note(f"{name}, seed {seed}: p {found[-1].p:.3g}")
         p, index = np.array(found).T
-        p = np.nan_to_num(p, nan=1.0)  # one cluster has all patients held out: no difference is seen
+        p = np.nan_to_num(p, nan=1.0)  # NaN if one cluster has all held-out patients: no difference is seen
         rows.append([name, *np.quantile(p, (0.25, 0.5, 0.75)), np.mean(p < LEVEL), np.median(index)])
     print(f"\n{len(args.seeds)} splits, patients held out")
     headers = ["", "p, 25 %", "median", "75 %", f"below {LEVEL}", "concordance"]
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def fit(seed: int, arguments: list[str]) -> HeldOut:
-    """A fit by the command line."""
+    """Fit a model through the command line."""
     with tempfile.TemporaryDirectory() as scratch:
         with silence():
             lightning_dc(
@@ -93,7 +93,7 @@ def fit(seed: int, arguments: list[str]) -> HeldOut:
 
 
 def cox(seed: int) -> HeldOut:
-    """Ridge-penalised Cox regression, two groups by its score."""
+    """Fit a Cox regression with a ridge penalty, and split the patients into two groups by its risk score."""
     with silence():
         seed_everything(seed)
     data = BreastCancerSurvivalDataModule(val_fraction=0.5)
@@ -108,7 +108,7 @@ def cox(seed: int) -> HeldOut:
 
 
 def read(loader: object) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Standardised inputs, (N, F), times and events, (N,)."""
+    """Return the standardised inputs, (N, F), times and events, (N,), of a loader."""
     assert isinstance(loader, BatchLoader)
     samples = loader.read(0, loader.n_samples)
     assert samples.targets is not None

@@ -1,4 +1,4 @@
-"""What the scripts share: options, the MNIST files, and a callback that keeps time."""
+"""Shared parts of the scripts: options, the MNIST files, and a callback that records times."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ DATA_VARIABLE = "LIGHTNING_DC_DATA"
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Text as it is written, with defaults."""
+    """Formatter that keeps the line breaks of a description and adds the defaults of arguments."""
 
 
 def new_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that shows a module's docstring as it is written."""
+    """Create a parser whose help shows the docstring of a module with its line breaks."""
     return argparse.ArgumentParser(description=description, formatter_class=_HelpFormatter)
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the arguments of the process; those after ``--`` become ``overrides``, for ``lightning-dc fit``."""
+    """Parse the arguments of the process; arguments after ``--`` become ``overrides`` for ``lightning-dc fit``."""
     arguments = sys.argv[1:]
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- ARGUMENTS OF lightning-dc fit]"
@@ -51,7 +51,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data``."""
+    """Add the option ``--data``."""
     parser.add_argument(
         "--data",
         type=Path,
@@ -61,16 +61,18 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add options that the benchmarks on MNIST share."""
+    """Add the options that all benchmarks on MNIST have."""
     add_data_option(parser)
-    parser.add_argument("--samples", type=int, help="use the first SAMPLES images, to try the script out; None is all")
+    parser.add_argument(
+        "--samples", type=int, help="use the first SAMPLES images, to try the script; None is all images"
+    )
     parser.add_argument("--batch-size", type=int, default=256, help="samples in a batch")
     parser.add_argument("--clusters", type=int, default=10, help="number of clusters")
     parser.add_argument("--seed", type=int, default=0, help="seed of all runs")
 
 
 def console_script(parser: argparse.ArgumentParser) -> str:
-    """Path of ``lightning-dc`` in the environment that runs this script."""
+    """Return the path of ``lightning-dc`` in the environment that runs this script."""
     path = Path(sys.executable).with_name("lightning-dc")
     if not path.is_file():
         parser.error(f"{path} does not exist; install the project into this environment (pip install -e .)")
@@ -78,7 +80,7 @@ def console_script(parser: argparse.ArgumentParser) -> str:
 
 
 def data_folder(parser: argparse.ArgumentParser, data: Path | None) -> Path:
-    """The folder of the data sets, or a parser error that says what to do."""
+    """Return the folder of the data sets, or end with an error that tells the user what to do."""
     if data is None:
         parser.error(f"give --data, the folder of the data sets, or set {DATA_VARIABLE}")
     if not data.is_dir():
@@ -87,7 +89,7 @@ def data_folder(parser: argparse.ArgumentParser, data: Path | None) -> Path:
 
 
 def mnist_folder(parser: argparse.ArgumentParser, data: Path | None, n_samples: int | None, scratch: Path) -> Path:
-    """Folder of the four MNIST files; with ``n_samples``, of copies in ``scratch`` that are cut to so many images."""
+    """Return the folder of the four MNIST files; ``n_samples`` makes shortened copies of them in ``scratch``."""
     folder = data_folder(parser, data) / "mnist"
     sources = {name: folder / name for name in CHECKSUMS}
     for name, path in sources.items():
@@ -100,7 +102,7 @@ def mnist_folder(parser: argparse.ArgumentParser, data: Path | None, n_samples: 
         return folder
     if n_samples < 2:
         parser.error(f"--samples {n_samples} must be at least 2")
-    # One image stays in the test set: the DataModule pools both.
+    # One of the images stays in the test set, since the DataModule merges both sets.
     for name, path in sources.items():
         array = read_idx(path)[: 1 if name.startswith("t10k") else n_samples - 1]
         header = bytes([0, 0, 8, array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
@@ -109,7 +111,7 @@ def mnist_folder(parser: argparse.ArgumentParser, data: Path | None, n_samples: 
 
 
 def describe_machine() -> str:
-    """One line that belongs beside every timing."""
+    """Return one line about the machine, to be printed with every timing."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
         f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads, torch {torch.__version__}, "
@@ -118,13 +120,13 @@ def describe_machine() -> str:
 
 
 def note(message: str) -> None:
-    """Progress, on standard error."""
+    """Print a progress message on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Drop what is printed: progress bars and tables still do their work. Warnings stay."""
+    """Discard output in a ``with`` block; progress bars and tables still do their work, and logged warnings stay."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         logging.disable(logging.INFO)
         try:
@@ -134,28 +136,28 @@ def silence() -> Iterator[None]:
 
 
 def flags(options: Mapping[str, object]) -> list[str]:
-    """Options as arguments of ``lightning-dc``."""
+    """Convert options to arguments of ``lightning-dc``."""
     return [f"--{name}={value}" for name, value in options.items()]
 
 
 def accuracy(clusters: Tensor, classes: Tensor) -> float:
-    """Clustering accuracy of assignments, (N,), against classes, (N,)."""
+    """Return the clustering accuracy of assignments, (N,), against classes, (N,)."""
     table = contingency_table(clusters, classes, int(clusters.max()) + 1, int(classes.max()) + 1)
     return agreement_scores(table.numpy())["acc"]
 
 
 class Recorder(Callback):
-    """Keeps the times of a fit, and its assignments at each refresh of the target distribution.
+    """Callback that records the times of a fit, and its assignments at each refresh of the target distribution.
 
-    The command line builds it (``--trainer.callbacks+=common.Recorder``); ``Recorder.latest`` is the one built last.
-    All times are seconds since the data were loaded, before the model has done anything.
+    The command line creates it (``--trainer.callbacks+=common.Recorder``); ``Recorder.latest`` is the latest one. All
+    times are in seconds since the data were loaded, before the model has done anything.
 
     Attributes:
         epochs: phase and time at the start of each epoch.
         steps: epoch and time at the end of each step.
         phases: phase and time at the start of each phase.
-        assignments: time and labels, (N,), at each refresh, and after the last step.
-        end: time after the last step, without the summary of the run.
+        assignments: time and labels, (N,), at each refresh and after the last step.
+        end: time after the last step, before the summary of the run.
         last_loss: loss of the last step.
     """
 
@@ -174,7 +176,7 @@ class Recorder(Callback):
 
     @property
     def epoch_seconds(self) -> list[tuple[str, float]]:
-        """Phase and length of each epoch, what happens between two epochs (checkpoints) included."""
+        """Phase and seconds of each epoch, including the time until the next epoch (checkpoints)."""
         starts = [*(start for _, start in self.epochs), self.end]
         return [(phase, starts[i + 1] - starts[i]) for i, (phase, _) in enumerate(self.epochs)]
 
@@ -206,7 +208,7 @@ class Recorder(Callback):
         self.assignments.append((self._now(), labels.cpu()))
 
     def _look(self, pl_module: pl.LightningModule) -> None:
-        """Note the assignments if they are new; the refresh has its turn after this callback, so one hook later."""
+        """Record the assignments if they are new; as refreshes run after this callback, it sees them one hook later."""
         latest = clustering_module(pl_module).assignments
         if latest is not None and latest.step != self._seen:
             self._seen = latest.step
@@ -217,10 +219,10 @@ class Recorder(Callback):
 
 
 class ArrayDataModule(ClusteringDataModule):
-    """Images from a NumPy file, read without a copy; it notes the peak of memory before the model is built.
+    """DataModule of images in a NumPy file, which records the peak of memory before the model is created.
 
     Args:
-        path: ``.npy`` file, (N, *input_shape).
+        path: ``.npy`` file with an array of the shape (N, *input_shape).
         batch_size: samples in a training batch.
     """
 
@@ -237,8 +239,8 @@ class ArrayDataModule(ClusteringDataModule):
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process, bytes."""
-    if Path("/proc/self/status").is_file():  # getrusage counts what the parent had at the time of the fork, too
+    """Return the peak resident memory of this process in bytes."""
+    if Path("/proc/self/status").is_file():  # getrusage also counts memory of the parent at the fork
         return memory_status("VmHWM")
     import resource
 
@@ -247,7 +249,7 @@ def peak_memory() -> int:
 
 
 def memory_status(name: str) -> int:
-    """A figure of ``/proc/self/status``, bytes: ``VmRSS``, ``VmHWM`` (its peak) or ``RssAnon``. Linux only."""
+    """Return a figure of ``/proc/self/status`` in bytes: ``VmRSS``, ``VmHWM`` (its peak) or ``RssAnon``. Linux only."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

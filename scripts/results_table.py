@@ -1,24 +1,25 @@
-r"""Results of a configuration over several seeds.
+r"""Run a configuration with several seeds, and print a table of the results.
 
     python scripts/results_table.py dec_digits --seeds 0 1 2 3 4 --output dec_digits.csv
     python scripts/results_table.py dec_digits --seeds 0 1 -- --model.pretraining.max_epochs=5
 
-Each seed is a process of its own, `lightning-dc fit --config NAME --seed_everything SEED`, one after the other. ACC,
-NMI and ARI are those that the run has logged at its end (`final/acc`, ...), seconds those of the whole process, imports
-and reading of data included. What follows `--` goes to every run, with the seed in place of `{seed}`. So methods share
-autoencoders:
+Each seed runs in a process of its own, `lightning-dc fit --config NAME --seed_everything SEED`, one after the other.
+ACC, NMI and ARI are the values that the run has logged at its end (`final/acc`, ...); seconds are those of the whole
+process, including imports and the reading of data. Every run gets the arguments after `--`, with its seed in place of
+`{seed}`. In this way, methods can share autoencoders:
 
     python scripts/results_table.py ae_kmeans_digits --runs runs
     python scripts/results_table.py idec_digits --runs runs -- --model.pretraining.max_epochs=0 \
         --init_from=runs/ae_kmeans_digits/seed-{seed}/checkpoints/last.ckpt
 
-With --scores the table has other scalars that the run has logged at its end, such as the p-value of the log-rank test
-on the patients that are held out, whose split is that of the seed; --below adds the share of runs below a level:
+With --scores, the table shows other scalars that the run has logged at its end, such as the p-value of the log-rank
+test on the held-out patients, whose split depends on the seed; --below adds the share of runs below a level:
 
     python scripts/results_table.py dec_synthetic --scores val_survival_log_rank val_survival_p --below 0.05 \
         -- --data.target=survival --data.val_fraction=0.3
 
-A configuration whose DataModule has an argument `folder` gets its data from --data: `data/mnist` becomes FOLDER/mnist.
+If the DataModule of a configuration has an argument `folder`, the data come from --data: `data/mnist` becomes
+FOLDER/mnist.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ SCORES = tuple(agreement_scores(np.eye(2, dtype=np.int64)))
 
 
 def main() -> None:
-    """Run the configuration and print the table."""
+    """Run the configuration, and print the table."""
     parser = new_parser(__doc__)
     add_data_option(parser)
-    parser.add_argument("config", help="a shipped configuration by its name, or a file")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="one run for each")
-    parser.add_argument("--scores", nargs="+", default=SCORES, help="scalars to show, without final/")
+    parser.add_argument("config", help="name of a shipped configuration, or a file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of the runs")
+    parser.add_argument("--scores", nargs="+", default=SCORES, help="names of the scalars to show, without final/")
     parser.add_argument("--below", type=float, help="also show the share of runs whose score is below this")
     parser.add_argument("--output", type=Path, help="CSV file to write the table to")
-    parser.add_argument("--runs", type=Path, help="folder to keep the runs in; None throws them away")
+    parser.add_argument("--runs", type=Path, help="folder in which runs are kept; None deletes them")
     args = parse(parser)
     script = console_script(parser)
     if args.output is not None and not args.output.resolve().parent.is_dir():
@@ -100,7 +101,7 @@ def main() -> None:
 def _run(
     parser: argparse.ArgumentParser, command: list[str], seed: int, runs: Path, names: Sequence[str]
 ) -> dict[str, Any]:
-    """One run: its seed, scores and seconds."""
+    """Run one seed, and return the seed, scores and seconds."""
     version = f"seed-{seed}"
     logger = {"save_dir": runs, "version": version}
     options = [f"--trainer.logger.init_args.{name}={value}" for name, value in logger.items()]
@@ -133,7 +134,7 @@ def _last(events: EventAccumulator, tag: str) -> float:
 
 
 def _data_flags(parser: argparse.ArgumentParser, args: argparse.Namespace, config: Path) -> list[str]:
-    """Where the data are, for a DataModule that asks."""
+    """Return the argument that names the folder of the data, if the DataModule has one."""
     data = yaml.safe_load(config.read_text()).get("data") or {}
     name = str(data.get("class_path", "")).rpartition(".")[2]
     kind = getattr(datamodules, name, None)

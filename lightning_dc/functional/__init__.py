@@ -1,4 +1,4 @@
-"""Pure tensor maths: no modules, no Lightning."""
+"""Pure functions of tensors, without modules and Lightning."""
 
 from lightning_dc.functional.assignment import (
     assignment_entropy,

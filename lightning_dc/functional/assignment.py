@@ -7,9 +7,10 @@ from torch import Tensor
 
 
 def squared_distances(z: Tensor, centroids: Tensor) -> Tensor:
-    """Squared Euclidean distances, computed as a sum of squared differences.
+    """Return squared Euclidean distances, computed as sums of squared differences.
 
-    No expansion into products: no cancellation for data far from the origin, and no negative values.
+    Unlike an expansion into products, differences have no cancellation for data far from the origin, and no negative
+    results.
 
     Args:
         z: points, (B, D).
@@ -22,14 +23,14 @@ def squared_distances(z: Tensor, centroids: Tensor) -> Tensor:
 
 
 def nearest_centroids(z: Tensor, centroids: Tensor) -> Tensor:
-    """Nearest centroid of each point, from differences: exact far from the origin, too.
+    """Return the nearest centroid of each point, from differences, which are exact far from the origin, too.
 
     Args:
         z: points, (B, D).
         centroids: centroids, (K, D).
 
     Returns:
-        Numbers of the centroids, (B,), int64, the lower one on a tie.
+        Numbers of the centroids, (B,), int64; on a tie, the lower number.
 
     Example:
         >>> nearest_centroids(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [1.0]]))
@@ -39,7 +40,7 @@ def nearest_centroids(z: Tensor, centroids: Tensor) -> Tensor:
 
 
 def student_t_assignment(z: Tensor, centroids: Tensor, nu: float = 1.0) -> Tensor:
-    r"""Soft assignment by the Student-t kernel, eq. 1 of the DEC paper.
+    r"""Return soft assignments by the Student-t kernel, eq. 1 of the DEC paper.
 
     .. math:: q_{ij} \propto (1 + \|z_i - \mu_j\|^2 / \nu)^{-(\nu + 1) / 2}
 
@@ -49,23 +50,23 @@ def student_t_assignment(z: Tensor, centroids: Tensor, nu: float = 1.0) -> Tenso
         nu: degrees of freedom (the paper's alpha), positive.
 
     Returns:
-        Soft assignments, (B, K), rows sum to 1.
+        Soft assignments, (B, K); rows sum to 1.
 
     Example:
         >>> student_t_assignment(torch.zeros(1, 2), torch.tensor([[0.0, 0.0], [0.0, 3.0]]))
         tensor([[0.9091, 0.0909]])
     """
-    # A softmax of the kernel's logarithm: a power of a large nu underflows for points far from every centroid.
+    # Softmax of the logarithm of the kernel: the kernel underflows for a large nu and points far from all centroids.
     return torch.softmax(torch.log1p(squared_distances(z, centroids) / nu) * (-(nu + 1.0) / 2.0), 1)
 
 
 def soft_frequencies(q: Tensor) -> Tensor:
-    """Soft cluster frequencies f_j = sum_i q_ij in float64, (K,), from soft assignments (N, K)."""
+    """Return the soft cluster frequencies f_j = sum_i q_ij, (K,), float64, of soft assignments, (N, K)."""
     return q.sum(0, dtype=torch.float64)
 
 
 def target_distribution(q: Tensor, frequencies: Tensor) -> Tensor:
-    r"""Target distribution, eq. 3 of the DEC paper.
+    r"""Return the target distribution, eq. 3 of the DEC paper.
 
     .. math:: p_{ij} = \frac{q_{ij}^2 / f_j}{\sum_k q_{ik}^2 / f_k}
 
@@ -74,7 +75,7 @@ def target_distribution(q: Tensor, frequencies: Tensor) -> Tensor:
         frequencies: soft cluster frequencies of the **whole** data set, (K,), positive.
 
     Returns:
-        Target distribution, (B, K), rows sum to 1, dtype of ``q``.
+        Target distribution, (B, K), in the dtype of ``q``; rows sum to 1.
 
     Example:
         >>> q = torch.tensor([[0.6, 0.4], [0.2, 0.8]])
@@ -87,26 +88,26 @@ def target_distribution(q: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def assignment_entropy(q: Tensor) -> Tensor:
-    """Mean entropy of soft assignments in nats, between 0 (certain) and log K (undecided).
+    """Return the mean entropy of soft assignments in nats, between 0 (certain) and log K (undecided).
 
     Args:
         q: soft assignments, (B, K), rows sum to 1.
 
     Returns:
-        Scalar, float64.
+        Mean entropy, scalar, float64.
     """
     entropies: Tensor = torch.special.entr(q.double()).sum(1)
     return entropies.mean()
 
 
 def size_statistics(sizes: Tensor) -> dict[str, float]:
-    """Extremes of the cluster sizes.
+    """Return the smallest and largest share of a cluster, and the number of empty clusters.
 
     Args:
-        sizes: samples in each cluster, (K,).
+        sizes: number of samples in each cluster, (K,).
 
     Returns:
-        ``smallest`` and ``largest`` share of the samples, and the number of ``empty`` clusters.
+        Shares of the samples in the ``smallest`` and the ``largest`` cluster, and the number of ``empty`` clusters.
 
     Example:
         >>> size_statistics(torch.tensor([3, 0, 1]))

@@ -15,9 +15,9 @@ def contingency_table(clusters: Tensor, classes: Tensor, n_clusters: int, n_clas
 
     Args:
         clusters: cluster of each sample, (N,), in 0 .. n_clusters - 1.
-        classes: class of each sample, (N,); negative values are unknown and left out.
-        n_clusters: K.
-        n_classes: C.
+        classes: class of each sample, (N,); samples with a negative, that is unknown, class are left out.
+        n_clusters: number of clusters K.
+        n_classes: number of classes C.
 
     Returns:
         Counts, (K, C), int64.
@@ -33,13 +33,15 @@ def contingency_table(clusters: Tensor, classes: Tensor, n_clusters: int, n_clas
 
 
 def clustering_accuracy(table: Counts) -> float:
-    """Share of samples in the best one-to-one matching of clusters to classes (Hungarian; eq. 10 of DEC).
+    """Return the clustering accuracy (eq. 10 of DEC).
+
+    It is the share of samples in the best one-to-one matching of clusters to classes, found by the Hungarian algorithm.
 
     Args:
         table: counts, (K, C); K and C may differ.
 
     Returns:
-        Accuracy in [0, 1]; NaN without samples.
+        Accuracy in [0, 1]; NaN if there are no samples.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -51,13 +53,13 @@ def clustering_accuracy(table: Counts) -> float:
 
 
 def normalized_mutual_information(table: Counts) -> float:
-    """Mutual information over the arithmetic mean of the entropies (scikit-learn's default).
+    """Return the mutual information divided by the arithmetic mean of the entropies, as scikit-learn does by default.
 
     Args:
         table: counts, (K, C).
 
     Returns:
-        NMI in [0, 1]; NaN without samples; 1 when both partitions are trivial and equal.
+        NMI in [0, 1]; NaN if there are no samples; 1 if both partitions are trivial and equal.
     """
     total = table.sum()
     if total == 0:
@@ -74,28 +76,28 @@ def normalized_mutual_information(table: Counts) -> float:
 
 
 def adjusted_rand_index(table: Counts) -> float:
-    """Rand index corrected for chance (Hubert and Arabie 1985).
+    """Return the Rand index, corrected for chance (Hubert and Arabie 1985).
 
     Args:
         table: counts, (K, C).
 
     Returns:
-        ARI in [-0.5, 1]; NaN without samples.
+        ARI in [-0.5, 1]; NaN if there are no samples.
     """
     total = int(table.sum())
     if total == 0:
         return float("nan")
-    pairs = _pairs(table)
-    row_pairs, column_pairs = _pairs(table.sum(1)), _pairs(table.sum(0))
+    pairs = _n_pairs(table)
+    row_pairs, column_pairs = _n_pairs(table.sum(1)), _n_pairs(table.sum(0))
     all_pairs = total * (total - 1) / 2
-    if row_pairs == column_pairs == pairs:  # identical partitions, the trivial ones included
+    if row_pairs == column_pairs == pairs:  # identical partitions, including trivial ones
         return 1.0
     expected = row_pairs * column_pairs / all_pairs
     return (pairs - expected) / ((row_pairs + column_pairs) / 2 - expected)
 
 
 def agreement_scores(table: Counts) -> dict[str, float]:
-    """ACC, NMI and ARI of a contingency table, (K, C).
+    """Return ACC, NMI and ARI of a contingency table, (K, C).
 
     Example:
         >>> agreement_scores(np.array([[0, 5], [5, 0]]))
@@ -113,6 +115,6 @@ def _entropy(probabilities: NDArray[np.float64]) -> float:
     return float(-(positive * np.log(positive)).sum())
 
 
-def _pairs(counts: Counts) -> float:
+def _n_pairs(counts: Counts) -> float:
     counts = counts.astype(np.float64)
     return float((counts * (counts - 1) / 2).sum())

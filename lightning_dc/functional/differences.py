@@ -1,4 +1,4 @@
-"""Which inputs tell a cluster from the rest."""
+"""Differences of the inputs between a cluster and all other samples."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from torch import Tensor
 
 
 def standardized_differences(counts: Tensor, sums: Tensor, squares: Tensor) -> Tensor:
-    r"""Standardised mean difference of each cluster against all other samples, signed (Cohen's d).
+    r"""Return the signed standardised mean difference (Cohen's d) between each cluster and all other samples.
 
     .. math:: d_{kj} = \frac{\bar x_{kj} - \bar x_{\neg k, j}}{s_{kj}}
 
-    s is the pooled standard deviation of the two. It is free of the input's unit.
+    s is the pooled standard deviation of both groups, so that d does not depend on the unit of the input.
 
     Args:
-        counts: samples of each cluster, (K,).
-        sums: sum of each input over them, (K, F), float64. Any origin does; that of an input far from 0 should be near
-            its values, since a variance below 1e-12 of the mean square counts as rounding.
-        squares: sum of its squares from the same origin, (K, F).
+        counts: number of samples in each cluster, (K,).
+        sums: sum of each input over the samples of each cluster, (K, F), float64. The origin of an input is arbitrary,
+            but should be near its values if they are far from 0, since a variance below 1e-12 of the mean square counts
+            as rounding.
+        squares: sum of the squares of each input, from the same origin, (K, F).
 
     Returns:
-        (K, F); infinite where the input differs between the two, but within neither: a category that all samples of
-        the cluster have, and no other. 0 where it does not differ at all. NaN where all samples or none are in the
-        cluster.
+        Differences, (K, F). They are infinite where an input differs between both groups, but within neither of them,
+        such as a category of all samples in the cluster and no other sample; 0 where the input is constant; and NaN
+        where the cluster contains all samples or none.
 
     Example:
         >>> import torch

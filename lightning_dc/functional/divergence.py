@@ -1,4 +1,4 @@
-"""Losses a sample: every function returns one value a row, so that the mean over a global batch is exact."""
+"""Losses of samples: every function returns one value for each row, so the mean over a global batch is exact."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 
 def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(P || Q) of each row in nats, eq. 2 of the DEC paper (https://arxiv.org/abs/1511.06335).
+    """Return KL(P || Q) of each row in nats, eq. 2 of the DEC paper (https://arxiv.org/abs/1511.06335).
 
     Args:
         p: target distribution, (B, K), rows sum to 1; zeros contribute nothing.
-        q: soft assignments, (B, K), rows sum to 1; zeros count as the smallest normal number.
+        q: soft assignments, (B, K), rows sum to 1; zeros count as the smallest normal floating-point number.
 
     Returns:
         Divergences, (B,).
@@ -25,11 +25,11 @@ def kl_divergence(p: Tensor, q: Tensor) -> Tensor:
 
 
 def mean_squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Squared reconstruction error of each sample, averaged over its features.
+    """Return the squared reconstruction error of each sample, averaged over its features.
 
     Args:
         x: inputs, (B, ...).
-        x_hat: reconstructions, same shape.
+        x_hat: reconstructions, (B, ...).
 
     Returns:
         Errors, (B,).

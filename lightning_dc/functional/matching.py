@@ -1,4 +1,4 @@
-"""Which cluster of one clustering is which of another."""
+"""Matching of the clusters of two clusterings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def match_clusters(table: Tensor) -> Tensor:
-    """Match clusters one to one so that as many samples as possible keep their number (Hungarian algorithm).
+    """Match clusters one to one so that as many samples as possible keep their cluster (Hungarian algorithm).
 
     Args:
-        table: number of samples by previous and present cluster, (K, K).
+        table: number of samples in each pair of a previous and a present cluster, (K, K).
 
     Returns:
-        Present number of each previous cluster, (K,), int64: ``centroids[match]`` are in the previous order.
+        Present number of each previous cluster, (K,), int64. ``centroids[match]`` has the previous order.
 
     Example:
         >>> match_clusters(torch.tensor([[0, 0, 2], [1, 0, 0], [0, 1, 0]]))

@@ -1,7 +1,7 @@
-"""Norms of the weights of an input layer, a group an input, and their proximal operators.
+"""Norms of the weights of an input layer by groups of inputs, and their proximal operators.
 
-The weights are those of a linear layer, (H, F): H hidden units, F inputs. A group is the column of one input, or the
-columns of several, such as those of a categorical input that is one-hot.
+The weights belong to a linear layer, (H, F), with H hidden units and F inputs. A group is the column of one input, or
+the columns of several inputs, such as the one-hot columns of a categorical input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIZE_EXPONENTS: dict[Norm, float] = {"l1": 0.0, "ridge": 0.0, "l21": 0.5, "l1in
 
 
 class InputGroups(NamedTuple):
-    """Groups of the inputs of a layer; every input is in one.
+    """Groups of the inputs of a layer; every input is in one group.
 
     Attributes:
         of_input: number of the group of each input, (F,), int64.
@@ -35,10 +35,10 @@ class InputGroups(NamedTuple):
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[int]] | None, n_inputs: int) -> InputGroups:
-        """Groups from lists of inputs; None makes a group of each input.
+        """Create groups from lists of input numbers; None puts each input into a group of its own.
 
         Raises:
-            InputError: an input is in no group or in two, or there is no such input.
+            InputError: an input is in no group or in two groups, a group is empty, or an input does not exist.
 
         Example:
             >>> InputGroups.of([[0], [1, 2]], 3).of_input
@@ -58,7 +58,7 @@ class InputGroups(NamedTuple):
         return cls(index, sizes)
 
     def to(self, device: torch.device) -> InputGroups:
-        """The same groups on a device."""
+        """Return the groups on a device."""
         return InputGroups(self.of_input.to(device), self.sizes.to(device))
 
 
@@ -66,14 +66,14 @@ def check_norm(norm: str) -> None:
     """Check the name of a norm.
 
     Raises:
-        InputError: it is unknown.
+        InputError: the norm is unknown.
     """
     if norm not in get_args(Norm):
         raise InputError(f"norm={norm!r} of the input weights is unknown; choose from {', '.join(get_args(Norm))}")
 
 
 def group_norms(weight: Tensor, norm: Norm, groups: InputGroups) -> Tensor:
-    """Norm of the weights of each group, (G,); for ``ridge`` the sum of squares.
+    """Return the norm of the weights of each group, (G,); for ``ridge``, the sum of squares.
 
     A group of zeros has the subgradient 0.
 
@@ -96,12 +96,12 @@ def group_norms(weight: Tensor, norm: Norm, groups: InputGroups) -> Tensor:
     squares = group_sums(weight.square().sum(0), groups)
     if norm == "ridge":
         return squares
-    positive = squares > 0  # the square root of 0 would have the gradient inf * 0
+    positive = squares > 0  # the gradient of the square root of 0 would be inf * 0
     return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)
 
 
 def group_penalty(weight: Tensor, norm: Norm, groups: InputGroups, group_weights: Tensor | None = None) -> Tensor:
-    """Weighted sum of the norms of the groups, scalar.
+    """Return the weighted sum of the norms of the groups, scalar.
 
     Args:
         weight: weights, (H, F).
@@ -109,19 +109,19 @@ def group_penalty(weight: Tensor, norm: Norm, groups: InputGroups, group_weights
         groups: groups of the F inputs.
         group_weights: factor of each group, (G,), not negative; None is :func:`size_weights`.
     """
-    return (group_norms(weight, norm, groups) * _factors(weight, norm, groups, group_weights)).sum()
+    return (group_norms(weight, norm, groups) * _weights_of_groups(weight, norm, groups, group_weights)).sum()
 
 
 def proximal_step(
     weight: Tensor, norm: Norm, groups: InputGroups, strength: float, group_weights: Tensor | None = None
 ) -> Tensor:
-    r"""Proximal operator of ``strength`` times :func:`group_penalty`.
+    r"""Apply the proximal operator of ``strength`` times :func:`group_penalty`.
 
     .. math:: \arg\min_V \tfrac12 \|V - W\|^2 + \lambda\, \mathrm{penalty}(V)
 
-    Applied after a gradient step of length eta with strength eta * alpha, it is proximal gradient descent on
-    loss + alpha * penalty (Parikh and Boyd 2014, https://doi.org/10.1561/2400000003). ``l21`` and ``l1inf`` set whole
-    groups to exactly zero, ``l1`` single weights, ``ridge`` none.
+    If it is applied with strength eta * alpha after each gradient step of length eta, the result is proximal gradient
+    descent on loss + alpha * penalty (Parikh and Boyd 2014, https://doi.org/10.1561/2400000003). ``l21`` and ``l1inf``
+    set whole groups to exactly zero, ``l1`` sets single weights to zero, and ``ridge`` none.
 
     Args:
         weight: weights W, (H, F).
@@ -140,12 +140,12 @@ def proximal_step(
     """
     check_norm(norm)
     weight = weight.detach()
-    thresholds = strength * _factors(weight, norm, groups, group_weights)
+    thresholds = strength * _weights_of_groups(weight, norm, groups, group_weights)
     if norm == "l1":
         return weight - weight.clamp(-thresholds[groups.of_input], thresholds[groups.of_input])
     if norm == "ridge":
         return weight / (1 + 2 * thresholds)[groups.of_input]
-    if norm == "l1inf":  # Moreau: what remains is W less its projection onto the l1 ball, so W cut off at a level
+    if norm == "l1inf":  # Moreau: the result is W minus its projection onto the l1 ball, that is W clipped at a level
         levels = _l1_ball_thresholds(weight.abs(), groups, thresholds)[groups.of_input]
         return weight.clamp(-levels, levels)
     norms = group_norms(weight, norm, groups)
@@ -154,42 +154,44 @@ def proximal_step(
 
 
 def project_to_bound(weight: Tensor, bound: float) -> Tensor:
-    """The nearest weights of which none is above a bound in absolute value: the projection onto an L-infinity ball.
+    """Project weights onto an L-infinity ball: return the nearest weights with absolute values up to a bound.
 
     Args:
         weight: weights, any shape.
-        bound: the largest absolute value, not negative.
+        bound: largest absolute value, not negative.
 
     Returns:
-        New weights without gradient, same shape.
+        New weights without gradient, in the shape of ``weight``.
     """
     return weight.detach().clamp(-bound, bound)
 
 
 def size_weights(norm: Norm, groups: InputGroups) -> Tensor:
-    """Factors by which groups of unequal sizes are penalised alike, (G,), float32.
+    """Return factors that penalise groups of different sizes equally, (G,), float32.
 
-    A group of s inputs has the factor s^(1 - 1/p) with its p-norm: sqrt(s) for ``l21``, as in Yuan and Lin (2006), s
-    for ``l1inf``, 1 for ``l1`` and ``ridge``. Then weights of one absolute value cost the same in groups of any size.
+    A group of s inputs with the p-norm has the factor s^(1 - 1/p): sqrt(s) for ``l21``, as in Yuan and Lin (2006), s
+    for ``l1inf``, 1 for ``l1`` and ``ridge``. Then a weight of a given absolute value costs the same in groups of any
+    size.
     """
     check_norm(norm)
     return groups.sizes.to(torch.float32) ** _SIZE_EXPONENTS[norm]
 
 
-def _factors(weight: Tensor, norm: Norm, groups: InputGroups, group_weights: Tensor | None) -> Tensor:
+def _weights_of_groups(weight: Tensor, norm: Norm, groups: InputGroups, group_weights: Tensor | None) -> Tensor:
     return (size_weights(norm, groups) if group_weights is None else group_weights).to(weight)
 
 
 def group_sums(values: Tensor, groups: InputGroups) -> Tensor:
-    """Sum of a value of each input, (F,), over the inputs of each group, (G,)."""
+    """Sum one value for each input, (F,), over the inputs of each group, (G,)."""
     return values.new_zeros(len(groups.sizes)).index_add(0, groups.of_input, values)
 
 
 def _l1_ball_thresholds(magnitudes: Tensor, groups: InputGroups, radii: Tensor) -> Tensor:
-    """Level of each group above which its magnitudes add up to the radius, (G,); 0 where all of them do not.
+    """Return the thresholds of the projection of each group onto its l1 ball, (G,).
 
-    It is the threshold of the projection onto the l1 ball. Michelot's algorithm (1986), which is exact: a level is too
-    low until every member is above it, and members only leave; in a few rounds, for all groups at once.
+    The magnitudes of a group, reduced by its threshold and clipped at 0, add up to its radius; the threshold is 0 if
+    the sum of the magnitudes does not exceed the radius. The exact algorithm of Michelot (1986) computes all groups at
+    once: it raises the thresholds and removes members below them until none is removed, which takes few rounds.
     """
     inside = group_sums(magnitudes.sum(0), groups) <= radii
     levels = torch.zeros_like(radii)
@@ -197,7 +199,7 @@ def _l1_ball_thresholds(magnitudes: Tensor, groups: InputGroups, radii: Tensor) 
     while True:
         counts = group_sums(members.sum(0).to(magnitudes), groups)
         sums = group_sums(torch.where(members, magnitudes, 0.0).sum(0), groups)
-        # By rounding the last member may leave; the level was right before.
+        # Rounding may remove the last member; then the previous level was right.
         levels = torch.where(counts > 0, (sums - radii) / counts.clamp_min(1.0), levels)
         remaining = members & (magnitudes > levels[groups.of_input])
         if torch.equal(remaining, members):

@@ -1,4 +1,4 @@
-"""Losses of a supervised task, one value a sample; a missing target has the loss 0 and no gradient."""
+"""Losses of a supervised task, one value for each sample; a missing target has the loss 0 and no gradient."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lightning_dc.functional.cox import Ties, cox_loss
 
 
 def known_targets(targets: Tensor, kind: TargetKind) -> Tensor:
-    """Which samples have a target, (B,), bool: a class, at least one label or value, or both time and event.
+    """Return which samples have a target, (B,), bool: a class, at least one label or value, or both time and event.
 
     Args:
-        targets: as in :class:`~lightning_dc.batch.Batch`.
-        kind: what they are.
+        targets: targets as in :class:`~lightning_dc.batch.Batch`.
+        kind: kind of the targets.
 
     Example:
         >>> known_targets(torch.tensor([[1.0, float("nan")], [float("nan"), float("nan")]]), "value")
@@ -29,7 +29,7 @@ def known_targets(targets: Tensor, kind: TargetKind) -> Tensor:
 
 
 def class_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each sample in nats, (B,).
+    """Return the cross-entropy of each sample in nats, (B,).
 
     Args:
         logits: scores of the classes, (B, C).
@@ -43,7 +43,7 @@ def class_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def multilabel_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of each sample in nats, averaged over the labels that it has, (B,).
+    """Return the binary cross-entropy of each sample in nats, averaged over its known labels, (B,).
 
     Args:
         logits: scores of the labels, (B, T).
@@ -53,12 +53,12 @@ def multilabel_loss(logits: Tensor, targets: Tensor) -> Tensor:
         >>> multilabel_loss(torch.zeros(1, 2), torch.tensor([[1.0, float("nan")]]))
         tensor([0.6931])
     """
-    known, filled = _filled(targets, logits)
+    known, filled = _known_and_filled(targets, logits)
     return _mean_of_known(functional.binary_cross_entropy_with_logits(logits, filled, reduction="none"), known)
 
 
 def value_loss(values: Tensor, targets: Tensor) -> Tensor:
-    """Squared error of each sample, averaged over the values that it has, (B,).
+    """Return the squared error of each sample, averaged over its known values, (B,).
 
     Args:
         values: predictions, (B, T).
@@ -68,18 +68,18 @@ def value_loss(values: Tensor, targets: Tensor) -> Tensor:
         >>> value_loss(torch.zeros(1, 2), torch.tensor([[3.0, float("nan")]]))
         tensor([9.])
     """
-    known, filled = _filled(targets, values)
+    known, filled = _known_and_filled(targets, values)
     return _mean_of_known((values - filled).square(), known)
 
 
 def supervised_losses(output: Tensor, targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> Tensor:
-    """Loss of each sample, (B,), by the kind of the targets.
+    """Return the loss of each sample, (B,), for a kind of targets.
 
     Args:
-        output: scores of classes (B, C), of labels (B, T), values (B, T), or log risks (B, 1).
-        targets: as in :class:`~lightning_dc.batch.Batch`.
-        kind: what they are.
-        ties: for ``survival``.
+        output: scores of classes, (B, C), scores of labels, (B, T), values, (B, T), or log risks, (B, 1).
+        targets: targets as in :class:`~lightning_dc.batch.Batch`.
+        kind: kind of the targets.
+        ties: treatment of events at the same time, for the kind ``survival``.
     """
     if kind == "survival":
         return cox_loss(output.squeeze(1), targets[:, 0], targets[:, 1], ties)
@@ -87,16 +87,17 @@ def supervised_losses(output: Tensor, targets: Tensor, kind: TargetKind, ties: T
 
 
 def null_residuals(targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> Tensor:
-    """What a model without inputs leaves unexplained, (N, T), float64, each column of mean square 1; 0 where missing.
+    """Return the residuals of a model without inputs, (N, T), float64.
 
-    It is the negative gradient of the loss at equal outputs, centred over the known samples: class indicators less
-    their shares, labels or values less their mean, and the martingale residuals of survival times. A column that is
-    the same for all known samples is 0.
+    Residuals are the negative gradient of the loss at equal outputs, centred over the known samples: class indicators
+    minus their shares, labels or values minus their mean, and the martingale residuals of survival times. Each column
+    is scaled to the mean square 1. Residuals of missing targets are 0, as is a column that is the same for all known
+    samples.
 
     Args:
-        targets: of the whole data set, as in :class:`~lightning_dc.batch.Batch`.
-        kind: what they are.
-        ties: for ``survival``.
+        targets: targets of the whole data set, as in :class:`~lightning_dc.batch.Batch`.
+        kind: kind of the targets.
+        ties: treatment of events at the same time, for the kind ``survival``.
     """
     n_outputs = int(targets.max()) + 1 if kind == "class" else 1 if kind == "survival" else targets.shape[1]
     with torch.enable_grad():
@@ -105,7 +106,7 @@ def null_residuals(targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> T
         (gradient,) = torch.autograd.grad(losses.sum(), output)
     if kind in ("multilabel", "value"):
         known = ~targets.isnan()
-        gradient = gradient * known.sum(1, keepdim=True)  # the loss is a mean over the columns that a sample has
+        gradient = gradient * known.sum(1, keepdim=True)  # the loss is a mean over the known columns of a sample
     else:
         known = known_targets(targets, kind)[:, None]
     n_known = known.sum(0).clamp_min(1)
@@ -115,15 +116,15 @@ def null_residuals(targets: Tensor, kind: TargetKind, ties: Ties = "efron") -> T
     return residuals * torch.where(scale > 1e-12, 1.0 / scale.clamp_min(1e-12), 0.0)
 
 
-def _filled(targets: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Which targets are known, and the targets without NaN: its gradient would stay NaN behind a mask."""
-    if targets.shape != like.shape:
+def _known_and_filled(targets: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a mask of known targets, and the targets with 0 for NaN, whose gradient a mask could not remove."""
+    if targets.shape != output.shape:
         raise InputError(
-            f"targets have shape {tuple(targets.shape)}, but the output of the task {tuple(like.shape)}; give the head "
-            "as many outputs as there are targets"
+            f"targets have shape {tuple(targets.shape)}, but the output of the task {tuple(output.shape)}; give the "
+            "head as many outputs as there are targets"
         )
     known = ~targets.isnan()
-    return known, torch.where(known, targets, 0.0).to(like.dtype)
+    return known, torch.where(known, targets, 0.0).to(output.dtype)
 
 
 def _mean_of_known(losses: Tensor, known: Tensor) -> Tensor:

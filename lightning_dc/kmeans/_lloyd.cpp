@@ -1,7 +1,8 @@
-/* The inner loops of k-means on a CPU, in float32. native.py calls them; without a compiler PyTorch does their work.
+/* Inner loops of k-means for float32 on a CPU. native.py calls them; if they have not been compiled, k-means uses
+   PyTorch instead.
 
-   Each function is compiled for several instruction sets, and the best that the processor has is taken. Results do not
-   depend on the number of threads. */
+   Each function is compiled for several instruction sets, and the best one that the processor supports is called.
+   Results do not depend on the number of threads. */
 
 #include <pthread.h>
 #include <stdint.h>
@@ -10,19 +11,20 @@
 
 #include <utility>
 
+/* Arguments of kmeans_assign: n rows of d features, k centroids in each of r restarts. */
 struct Assignment {
   const float *x;          // rows, (n, d)
-  const float *norms;      // their Euclidean norms, (n,)
-  const double *centroids; // of each restart, (r, k, d)
-  const float *scaled;     // the same times -2
-  const float *squares;    // their squared norms, (r, k)
-  const float *longest;    // the largest norm of each restart's, (r,)
-  float factor;            // error of a squared distance, relative to (|x| + longest)^2
+  const float *norms;      // Euclidean norms of the rows, (n,)
+  const double *centroids; // centroids of each restart, (r, k, d)
+  const float *scaled;     // centroids times -2, (r, k, d)
+  const float *squares;    // squared norms of the centroids, (r, k)
+  const float *longest;    // largest norm of the centroids of each restart, (r,)
+  float factor;            // bound of the error of a squared distance, relative to (|x| + longest)^2
   int64_t n, d, r, k;
-  int32_t *labels; // in: where to begin, k for nowhere; out: the nearest centroid, (r, n)
+  int32_t *labels; // in: centroid at which the search begins, k for none; out: nearest centroid, (r, n)
 };
 
-/* Calls part(i, thread) for i = 0 .. n_parts - 1 from several threads; each takes the next one when it is free. */
+/* Parts 0 .. n_parts - 1 of some work; each thread takes the next part when it has finished one. */
 template <class Part> struct Work {
   const Part &part;
   int64_t n_parts;
@@ -37,6 +39,7 @@ template <class Part> struct Work {
   }
 };
 
+/* Calls part(i, thread) for i = 0 .. n_parts - 1 from several threads. */
 template <class Part> static void in_parallel(int64_t n_parts, int n_threads, const Part &part) {
   Work<Part> work = {part, n_parts, 0, 0};
   pthread_t others[63];
@@ -48,7 +51,7 @@ template <class Part> static void in_parallel(int64_t n_parts, int n_threads, co
   while (n_others > 0) pthread_join(others[--n_others], nullptr);
 }
 
-#define FAR 0x1p100f /* above all scores, and can be added to them */
+#define FAR 0x1p100f /* larger than all scores, which can still be added to it */
 #define NAME portable
 #define LANES 4
 #define VECTORS 3
@@ -87,15 +90,17 @@ template <class Part> static void in_parallel(int64_t n_parts, int n_threads, co
 
 extern "C" {
 
-/* Tells a library that belongs to other Python code. */
+/* Returns the size of Assignment, by which native.py recognises a library of another version. */
 int64_t kmeans_layout(void) { return sizeof(Assignment); }
 
-/* Nearest centroids of all rows in each restart; false if memory is short. */
+/* Finds the nearest centroid of each row in each restart; returns false if memory is short. */
 bool kmeans_assign(const Assignment *a, int n_threads) { return BEST(assign(*a, n_threads)); }
 
-/* Takes rows out of the sums of the clusters before, unless that is k, and into those after: totals (r, k + 1, d + 1),
-   whose last column counts, labels (r, n), weights (n,) or none. Says how many labels differ in each restart, (r,).
-   Threads share the columns of a sum, so that its rows always come in their order; each looks at all labels for that. */
+/* Subtracts rows from the sums of their previous clusters, unless that is k, and adds them to the sums of their new
+   clusters. Shapes: before and after, labels, (r, n); weights (n,) or null; totals (r, k + 1, d + 1), whose last column
+   holds the sums of the weights. n_moved (r,) receives the number of labels that differ in each restart.
+   Threads divide the columns of a sum among them, so that its rows are always added in the same order; therefore each
+   thread reads all labels. */
 void kmeans_move(const float *x, const double *weights, const int32_t *before, const int32_t *after, int64_t n, int64_t d,
                  int64_t r, int64_t k, double *totals, int64_t *n_moved, int n_threads) {
   const int64_t n_slices = r < n_threads ? (n_threads < d + 1 ? n_threads : d + 1) : 1;
@@ -108,7 +113,7 @@ void kmeans_move(const float *x, const double *weights, const int32_t *before, c
   });
 }
 
-/* Squared distances of rows to the centroids (k, d) of their labels, from differences, (n,). */
+/* Computes squared distances of rows to the centroids (k, d) of their labels, (n,), from differences. */
 void kmeans_distances(const float *x, const double *centroids, const int32_t *labels, int64_t n, int64_t d, double *out,
                       int n_threads) {
   const int64_t rows = 1 + 65536 / (d + 1);

@@ -1,7 +1,7 @@
-/* The inner loops of k-means for one instruction set; _lloyd.cpp includes this file once for each.
+/* Inner loops of k-means for one instruction set; _lloyd.cpp includes this file once for each set.
 
-   Rows are laid side by side in the lanes of vectors, ROWS of them at a time, and meet the centroids in groups whose
-   scores |c|^2 - 2 x.c all stay in registers. */
+   ROWS rows at a time lie side by side in the lanes of vectors. They are compared with one group of centroids after
+   another; groups are so small that all their scores |c|^2 - 2 x.c stay in registers. */
 
 #define ROWS (LANES * VECTORS)
 
@@ -28,7 +28,8 @@ TARGET static inline void interleave(Vector a, Vector b, Vector &low, Vector &hi
   high = __builtin_shufflevector(a, b, (I % 2 * LANES + LANES / 2 + I / 2)...);
 }
 
-/* Rows, (count, d), as columns, (d, ROWS). Squares are turned in registers, by log2(LANES) perfect shuffles. */
+/* Transposes rows, (count, d), to columns, (d, ROWS). Square blocks are transposed in registers, by log2(LANES) perfect
+   shuffles. */
 TARGET static void transpose(const float *x, int64_t d, int64_t count, float *tile) {
   const int64_t in_squares = count == ROWS ? d - d % LANES : 0;
   for (int64_t row = 0; in_squares > 0 && row < ROWS; row += LANES)
@@ -60,7 +61,7 @@ TARGET static inline float dot(const float *a, const float *b, int64_t d) {
   return sum;
 }
 
-/* Squared distance from differences. */
+/* Returns the squared distance of a row to a centroid, from differences. */
 TARGET static inline double distance(const float *x, const double *centroid, int64_t d) {
   double sums[8] = {};
   int64_t i = 0;
@@ -76,7 +77,7 @@ TARGET static inline double distance(const float *x, const double *centroid, int
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-/* Of the centroids whose scores are at most a limit the nearest one, the first of equally near ones. */
+/* Returns the nearest of the centroids whose scores are at most a limit; the first one if several are equally near. */
 TARGET static int32_t nearest_by_differences(const Assignment &a, const float *x, int64_t r, float limit) {
   int32_t label = 0;
   double least = __builtin_inf();
@@ -91,7 +92,8 @@ TARGET static int32_t nearest_by_differences(const Assignment &a, const float *x
   return label;
 }
 
-/* Centroids of each restart by groups, (r, n_groups, d, GROUP), and their squares; what fills up a group is far off. */
+/* Copies the centroids of each restart in groups, (r, n_groups, d, GROUP), with their squares. The last group is filled
+   up with centroids that are far away. */
 static void pack(const Assignment &a, int group, int64_t n_groups, float *packed, float *squares) {
   for (int64_t r = 0; r < a.r; r++)
     for (int64_t g = 0; g < n_groups; g++)
@@ -107,7 +109,7 @@ template <int GROUP>
 TARGET static void assign_groups(const Assignment &a, int64_t n_groups, int64_t begin, int64_t end, const float *all_packed,
                                  float *tile) {
   const int64_t d = a.d;
-  /* Of many centroids few come near the one that was nearest, so that a comparison is all that most cost. */
+  /* If there are many centroids, few are as near as the previous nearest one: most groups only cost a comparison. */
   const bool warm = a.k >= 4 * LARGEST_GROUP;
   const float *all_squares = all_packed + a.r * n_groups * GROUP * d;
   for (int64_t first = begin; first < end; first += ROWS) {
@@ -163,7 +165,7 @@ TARGET static void assign_groups(const Assignment &a, int64_t n_groups, int64_t 
           }
         }
       }
-      for (int v = 0; v < VECTORS; v++) label[v] = label[v] < 0 ? Integers{} : label[v]; /* no score was a number */
+      for (int v = 0; v < VECTORS; v++) label[v] = label[v] < 0 ? Integers{} : label[v]; /* all scores were NaN */
       memcpy(labels, label, count * sizeof(int32_t));
       for (int v = 0; v < VECTORS; v++)
         if (ANY_AT_MOST(second[v] - best[v], margin[v]))
@@ -184,7 +186,7 @@ static void assign_by(int group, const Assignment &a, int64_t n_groups, int64_t 
 
 static bool assign(const Assignment &a, int n_threads) {
   const int64_t n_groups = (a.k + LARGEST_GROUP - 1) / LARGEST_GROUP;
-  const int group = (int)((a.k + n_groups - 1) / n_groups); /* all nearly alike: little is computed for nothing */
+  const int group = (int)((a.k + n_groups - 1) / n_groups); /* groups of nearly equal sizes need little padding */
   const int64_t n_packed = a.r * n_groups * group * (a.d + 1), n_tile = (a.d + 1) * ROWS;
   float *packed = (float *)calloc(n_packed + n_threads * n_tile, sizeof(float));
   if (packed == nullptr) return false;
@@ -204,7 +206,7 @@ TARGET static int64_t move(const float *x, const double *weights, const int32_t 
   int64_t n_changed = 0;
   for (int64_t first = 0; first < n; first += 1024) {
     const int64_t stop = first + 1024 < n ? first + 1024 : n;
-    int64_t changed[1024], count = 0; /* listed without branches that no processor could foresee */
+    int64_t changed[1024], count = 0; /* listed without unpredictable branches */
     for (int64_t i = first; i < stop; i++) {
       if (i % 16 == 0 && i + 16 <= stop) {
         int32_t differ = 0;

@@ -1,4 +1,4 @@
-"""K-means as a class in scikit-learn's manner."""
+"""K-means as a class with the interface of scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from torch import Tensor
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans.lloyd import N_INIT, kmeans
 from lightning_dc.kmeans.nearest import assign_, own_distances
-from lightning_dc.kmeans.samples import as_float, as_weights, full_precision, prepare
+from lightning_dc.kmeans.owned_samples import as_float, as_weights, prepare
+from lightning_dc.kmeans.precision import full_precision
 
 Array = Any
-"""A tensor, or anything that NumPy makes a matrix of."""
+"""A tensor, or anything that NumPy converts to a matrix."""
 
 Initialisation = Literal["k-means++", "random"] | Array
-"""A name, or centroids."""
+"""Name of a seeding, or centroids to start from, (K, D)."""
 
-_Self = TypeVar("_Self", bound="Centroids")
-_DISTANCE_ROWS = 8192  # rows whose distances to all centroids are computed at a time
+_Self = TypeVar("_Self", bound="CentroidEstimator")
+_DISTANCE_ROWS = 8192  # rows whose distances to all centroids are in memory at a time
 
 
-class Centroids(ABC):
-    """What has centroids once it is fitted. Results come as tensors for tensors, and as NumPy arrays for all else.
+class CentroidEstimator(ABC):
+    """Base class of estimators that have centroids after ``fit``.
+
+    Results are tensors if the samples are a tensor, and NumPy arrays otherwise.
 
     Attributes:
         cluster_centers_: centroids, (K, D).
         labels_: cluster of each sample, (N,), int64.
         inertia_: sum of weight times squared distance of the samples to their centroids.
-        n_iter_: iterations.
-        n_features_in_: D.
-        spherical: samples are compared by direction.
+        n_iter_: number of iterations.
+        n_features_in_: number of features D.
+        spherical: whether samples are compared by direction.
     """
 
     cluster_centers_: Any
@@ -50,7 +53,7 @@ class Centroids(ABC):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether there are centroids."""
+        """True if the estimator has centroids."""
         return hasattr(self, "_centroids")
 
     @abstractmethod
@@ -62,41 +65,42 @@ class Centroids(ABC):
         return self.fit(x, sample_weight=sample_weight).labels_
 
     def predict(self, x: Array) -> Any:
-        """Nearest centroid of each sample, (N,), int64; the lower number on a tie.
+        """Return the nearest centroid of each sample, (N,), int64; on a tie, the one with the lower number.
 
         Raises:
-            InputError: not fitted, or samples of another width.
+            InputError: the estimator is not fitted, or the samples have another number of features.
         """
-        return like(self._assign(self._known(x))[0], x)
+        return as_kind_of(self._assign(self._checked(x))[0], x)
 
     def transform(self, x: Array) -> Any:
-        """Distance of each sample to each centroid, (N, K).
+        """Return the distance of each sample to each centroid, (N, K).
 
         Raises:
-            InputError: not fitted, or samples of another width.
+            InputError: the estimator is not fitted, or the samples have another number of features.
         """
-        data = self._known(x)
+        data = self._checked(x)
         with full_precision(data.device):
             centroids = self._directions(self._centroids.double())
             parts = [
                 torch.cdist(self._directions(rows.double()), centroids, compute_mode="donot_use_mm_for_euclid_dist")
                 for rows in torch.split(data, _DISTANCE_ROWS)
             ]
-            return like(torch.cat(parts).to(data.dtype), x)
+            return as_kind_of(torch.cat(parts).to(data.dtype), x)
 
     def score(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> float:
-        """Minus the inertia that samples would have; ``y`` is ignored.
+        """Return the negative inertia of samples with the present centroids; ``y`` is ignored.
 
         Raises:
-            InputError: not fitted, samples of another width, or weights that do not fit.
+            InputError: the estimator is not fitted, the samples have another number of features, or the weights do not
+                fit the samples.
         """
-        data = self._known(x)
+        data = self._checked(x)
         _, weights = to_samples(x, sample_weight)
         distances = self._assign(data)[1]
         return -float((distances if weights is None else distances * weights).sum())
 
     def _assign(self, data: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels of samples, (N,), and their contributions to the inertia, (N,), float64."""
+        """Return the labels of samples, (N,), and their contributions to the inertia, (N,), float64."""
         with full_precision(data.device):
             samples = prepare(data, None, None, spherical=self.spherical)
             centroids = self._directions(samples.project(self._centroids))
@@ -107,11 +111,11 @@ class Centroids(ABC):
             return labels[0].to(torch.int64), scaled
 
     def _directions(self, points: Tensor) -> Tensor:
-        """Points at unit length if that is how they are compared."""
+        """Scale points to unit length if k-means is spherical; else return them unchanged."""
         return torch.nn.functional.normalize(points, dim=1, eps=0.0) if self.spherical else points
 
-    def _known(self, x: Array) -> Tensor:
-        """Samples to apply the centroids to."""
+    def _checked(self, x: Array) -> Tensor:
+        """Return samples as a tensor; raise if there are no centroids or their number of features differs."""
         if not self.is_fitted:
             raise InputError(f"this {type(self).__name__} has no centroids yet; call fit first")
         data, _ = to_samples(x, None)
@@ -126,24 +130,25 @@ class Centroids(ABC):
         self._centroids = centroids
         self.n_features_in_ = centroids.shape[1]
 
-    def _report(self, x: Array, labels: Tensor, inertia: float) -> None:
-        """Set the attributes, in the kind of ``x``."""
-        self.cluster_centers_ = like(self._centroids, x)
-        self.labels_ = like(labels, x)
+    def _set_results(self, x: Array, labels: Tensor, inertia: float) -> None:
+        """Set the attributes that describe the result, as tensors or arrays like ``x``."""
+        self.cluster_centers_ = as_kind_of(self._centroids, x)
+        self.labels_ = as_kind_of(labels, x)
         self.inertia_ = inertia
 
 
-class KMeans(Centroids):
+class KMeans(CentroidEstimator):
     """Exact k-means with the interface of scikit-learn's class; see :func:`~lightning_dc.kmeans.kmeans`.
 
     Args:
         n_clusters: K.
         init: "k-means++", "random", or centroids to start from, (K, D).
-        n_init: restarts, of which the best counts; only one with given centroids.
-        max_iter: most iterations of a restart.
-        tol: share of the mean variance of the features that the centroids' squared shift must not exceed at the end.
+        n_init: number of restarts, of which the best one is kept; with given centroids there is only one.
+        max_iter: largest number of iterations of a restart.
+        tol: a restart has converged when the squared shift of its centroids is at most this share of the mean variance
+            of the features.
         spherical: cluster by direction; the inertia is then the sum of weight times (1 - cosine).
-        seed: of the seeding. No global random numbers are used.
+        seed: seed of the random numbers that choose the first centroids. Global random numbers are not used.
 
     Example:
         >>> import numpy as np
@@ -175,7 +180,7 @@ class KMeans(Centroids):
         """Cluster samples, (N, D), with weights, (N,); ``y`` is ignored, as in scikit-learn.
 
         Raises:
-            InputError: too few samples, values that are not finite, or weights or ``init`` that do not fit.
+            InputError: there are too few samples, values are not finite, or the weights or ``init`` do not fit.
         """
         data, weights = to_samples(x, sample_weight)
         result = kmeans(
@@ -191,15 +196,15 @@ class KMeans(Centroids):
         )
         self._set_centroids(result.centroids)
         self.n_iter_ = result.n_iter
-        self._report(x, result.labels, result.inertia)
+        self._set_results(x, result.labels, result.inertia)
         return self
 
 
 def to_samples(x: Array, sample_weight: Array | None) -> tuple[Tensor, Tensor | None]:
-    """Samples, (N, D), float32 or float64, and their weights, (N,), float64, as tensors.
+    """Return samples, (N, D), float32 or float64, and their weights, (N,), float64, as tensors.
 
     Raises:
-        InputError: not a matrix of numbers, or weights that do not fit.
+        InputError: ``x`` is not a matrix of numbers, or the weights do not fit the samples.
     """
     data = as_float(x if isinstance(x, Tensor) else _from_numpy(x, "x"))
     if sample_weight is None:
@@ -209,12 +214,12 @@ def to_samples(x: Array, sample_weight: Array | None) -> tuple[Tensor, Tensor | 
 
 
 def as_init(init: Initialisation) -> Any:
-    """A name, or centroids as a tensor."""
+    """Return the name of a seeding unchanged, and centroids as a tensor."""
     return init if isinstance(init, str | Tensor) else _from_numpy(init, "init")
 
 
-def like(result: Tensor, x: Array) -> Any:
-    """A result as a tensor if ``x`` is one, else as a NumPy array."""
+def as_kind_of(result: Tensor, x: Array) -> Any:
+    """Return a result as a tensor if ``x`` is one, else as a NumPy array."""
     return result if isinstance(x, Tensor) else result.cpu().numpy()
 
 

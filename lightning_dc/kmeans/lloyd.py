@@ -1,4 +1,4 @@
-"""Exact k-means: Lloyd's iterations of all restarts side by side."""
+"""Exact k-means: Lloyd's iterations, with all restarts in parallel."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import native
 from lightning_dc.kmeans.nearest import assign_, own_distances
-from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
+from lightning_dc.kmeans.owned_samples import OwnedSamples, check_arguments, prepare
+from lightning_dc.kmeans.precision import full_precision
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
 N_INIT = 20
-"""Restarts unless said otherwise, as many as in DEC (https://arxiv.org/abs/1511.06335)."""
+"""Default number of restarts, the same as in DEC (https://arxiv.org/abs/1511.06335)."""
 
-_LABELS_TOGETHER = 1 << 28  # labels of all restarts that are held at a time: 2 GiB, with those before an iteration
-_MOVE_ELEMENTS = 1 << 18  # elements in float64 held at a time: 2 MiB, within the cache
-_SAME = 1e-10  # restarts whose inertias differ by no more, relatively, count as equal, and the first one wins
-_REBUILD_EVERY = 50  # iterations after which sums are made anew from the labels
-_DRIFT = 1e-9  # a restart ends only if new sums move no centroid by a larger part of its norm and the spread
+_LABELS_TOGETHER = 1 << 28  # labels held at a time: 2 GiB, including those before an iteration
+_MOVE_ELEMENTS = 1 << 18  # float64 elements held at a time: 2 MiB, so that they fit into the cache
+_EQUAL_INERTIA = 1e-10  # relative difference up to which inertias count as equal; then the first restart wins
+_REBUILD_EVERY = 50  # iterations after which sums are recomputed from the labels
+_LARGEST_DRIFT = 1e-9  # relative to norm + spread; a restart ends only if recomputed sums move no centroid further
 
 
 class KMeansResult(NamedTuple):
-    """The best of all restarts.
+    """Result of the best of all restarts.
 
     Attributes:
-        centroids: (K, D), dtype of the data.
-        labels: nearest centroid of each sample, (N,), int64; the lower number on a tie.
-        inertia: sum of weight times squared distance to the nearest centroid; in spherical k-means of weight times
-            (1 - cosine), which is half of that on the unit sphere.
-        n_iter: iterations of the best restart.
+        centroids: centroids, (K, D), dtype of the data.
+        labels: nearest centroid of each sample, (N,), int64; on a tie, the one with the lower number.
+        inertia: sum of weight times squared distance to the nearest centroid. In spherical k-means, sum of weight times
+            (1 - cosine), which is half the squared distance on the unit sphere.
+        n_iter: number of iterations of the best restart.
     """
 
     centroids: Tensor
@@ -55,32 +56,33 @@ def kmeans(
     n_total: int | None = None,
     generator: torch.Generator | None = None,
 ) -> KMeansResult:
-    """Exact k-means (Lloyd 1982), the best of several restarts.
+    """Cluster samples by exact k-means (Lloyd 1982) and return the best of several restarts.
 
-    Labels are those of exact distances: where rounding leaves open which centroid is nearest, float64 decides. A
-    cluster that loses all its samples takes the sample that is farthest from its centroid, as in scikit-learn.
+    Labels follow exact distances: where rounding leaves open which centroid is nearest, float64 decides. A cluster that
+    loses all its samples takes the sample that is farthest from its centroid, as in scikit-learn.
 
     Args:
-        x: samples, (N, D), float; computed in float32 at least.
+        x: samples, (N, D), float; computations use at least float32.
         n_clusters: K, between 1 and N.
         n_init: number of restarts.
-        init: how to seed: greedy k-means++, distinct random samples, or centroids to start from, (K, D), or (R, K, D)
-            for R restarts, in place of ``n_init``.
-        max_iter: most iterations of a restart; 0 only labels the samples by the centroids to start from.
-        tol: a restart has converged when its centroids' squared shift is at most this share of the mean variance of
-            the features, or when no label changes (scikit-learn's rule).
-        sample_weight: weights of the samples, (N,), zero or more; None is 1 for each. Sums are in float64: a weight
-            below 1e-16 of its cluster's is lost in them, as in any sum.
+        init: how to choose the first centroids: greedy k-means++, distinct random samples, or given centroids, (K, D),
+            or (R, K, D) for R restarts, which replaces ``n_init``.
+        max_iter: largest number of iterations of a restart; 0 only assigns the samples to the first centroids.
+        tol: a restart has converged when the squared shift of its centroids is at most this share of the mean variance
+            of the features, or when no label changes (the rule of scikit-learn).
+        sample_weight: weights of the samples, (N,), not negative; None gives every sample the weight 1. Sums are in
+            float64, so a weight below 1e-16 of the weight of its cluster is lost to rounding.
         spherical: cluster by direction (Dhillon and Modha 2001): samples and centroids are scaled to unit length.
-        n_total: samples of all processes, if each process gives only its own rows: those that
-            :func:`~lightning_dc.distributed.owned_rows` names, in that order. Every process then gets the same
-            centroids, inertia and iterations, and the labels of its own rows.
-        generator: random numbers of the seeding, the same on all processes; None is a new one with seed 0.
+        n_total: number of samples on all processes, if each process passes only its own rows, as listed by
+            :func:`~lightning_dc.distributed.owned_rows` and in that order. Every process then gets the same centroids,
+            inertia and number of iterations, and the labels of its own rows.
+        generator: random numbers that choose the first centroids, in the same state on all processes; None creates a
+            generator with seed 0.
 
     Raises:
-        InputError: too few samples, an argument out of range, an ``init`` of another shape, weights that do not fit,
-            fewer samples of positive weight than random seeds to draw, values that are not finite, samples without a
-            direction in spherical k-means, or any of these on another process that shares the data.
+        InputError: there are too few samples, an argument is out of range, ``init`` has another shape, the weights do
+            not fit, fewer samples have a positive weight than random seeds are drawn, values are not finite, a sample
+            has no direction in spherical k-means, or one of these is true on another process that shares the data.
     """
     with full_precision(x.device):
 
@@ -93,7 +95,7 @@ def kmeans(
         samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check)
         if isinstance(init, Tensor):
             given = samples.project(init.detach()).view(-1, n_clusters, samples.x.shape[1])
-            seeds = _unit(given, given) if spherical else given
+            seeds = _at_unit_length(given, given) if spherical else given
         else:
             seeding = plusplus_seeds if init == "k-means++" else random_seeds
             seeds = seeding(samples, n_clusters, n_init, generator)
@@ -123,25 +125,25 @@ def _check_init(init: str | Tensor, n_clusters: int, n_features: int) -> None:
 
 
 class _Restarts:
-    """Restarts that run side by side.
+    """Several restarts that are computed in parallel.
 
-    Sums and counts are kept in float64 and follow the labels: an iteration adds and takes away only samples whose label
-    has changed. What a sum of much larger samples leaves behind when they go is rounding, so that sums are made anew
-    from the labels before a restart ends, and every so many iterations.
+    Sums and counts are kept in float64 and follow the labels: an iteration adds and subtracts only the samples whose
+    label has changed. When much larger samples leave a sum, their rounding errors stay in it. So sums are recomputed
+    from the labels before a restart ends, and every ``_REBUILD_EVERY`` iterations.
 
-    Those that go on come first: what an iteration works on are views.
+    Active restarts come first, so that an iteration works on views of the tensors.
 
     Attributes:
-        numbers: place of each restart among those that were asked for.
-        centroids: (R, K, D), float64, in units of the samples.
-        labels: of this process's rows, (R, n), int32.
-        n_iter: (R,).
-        inertia: of each restart, from differences in float64; known once ``run`` has ended.
+        numbers: position of each restart in the order of the seeds.
+        centroids: centroids, (R, K, D), float64, in units of the prepared samples.
+        labels: labels of this process's rows, (R, n), int32.
+        n_iter: number of iterations, (R,).
+        inertia: inertia of each restart, from differences in float64; set by ``run``.
     """
 
     inertia: list[float]
 
-    def __init__(self, samples: Samples, seeds: Tensor, *, spherical: bool) -> None:
+    def __init__(self, samples: OwnedSamples, seeds: Tensor, *, spherical: bool) -> None:
         n_restarts, n_clusters, n_features = seeds.shape
         n_rows, device = len(samples.x), samples.x.device
         self._samples = samples
@@ -149,14 +151,14 @@ class _Restarts:
         self.numbers = list(range(n_restarts))
         self.centroids = seeds.clone()
         self.labels = torch.full((n_restarts, n_rows), n_clusters, dtype=torch.int32, device=device)
-        self._before = torch.empty_like(self.labels)  # kept: new memory costs more than what is done with it
+        self._before = torch.empty_like(self.labels)  # reused: allocating it would take longer than filling it
         self.n_iter = torch.zeros(n_restarts, dtype=torch.int64)
-        self._is_exact = [True] * n_restarts  # nothing has been taken out of the sums since they were made
-        # Row K is that of "no label".
+        self._is_exact = [True] * n_restarts  # nothing has been subtracted since the sums were computed
+        # Row K belongs to samples without a label.
         self._totals = torch.zeros(n_restarts, n_clusters + 1, n_features + 1, dtype=torch.float64, device=device)
 
     def run(self, max_iter: int, threshold: float) -> None:
-        """Iterate until every restart has converged; then label the samples by the last centroids."""
+        """Iterate until every restart has converged; then assign the samples to the last centroids."""
         n_active = len(self.numbers)
         spread = self._samples.variance**0.5
         for number in range(1, max_iter + 1):
@@ -165,19 +167,19 @@ class _Restarts:
                 self._is_exact[r] &= changed == 0 or number == 1
             if number % _REBUILD_EVERY == 0:
                 self._rebuild(range(n_active))
-            new = self._updated(slice(n_active))
+            new = self._new_centroids(slice(n_active))
             distances = (new - self.centroids[:n_active]).square_().sum(2).sqrt_()
-            ends = self._ends(distances, n_changed, threshold)
+            ends = self._converged(distances, n_changed, threshold)
             for r in range(n_active):
                 if self._is_exact[r] or not (ends[r] or number == max_iter):
                     continue
                 self._rebuild([r])
                 one = slice(r, r + 1)
-                exact = self._updated(one)
-                drifted = (exact - new[one]).norm(dim=2) > _DRIFT * (exact.norm(dim=2) + spread)
+                exact = self._new_centroids(one)
+                drifted = (exact - new[one]).norm(dim=2) > _LARGEST_DRIFT * (exact.norm(dim=2) + spread)
                 new[one] = exact
                 distances[one] = (exact - self.centroids[one]).square_().sum(2).sqrt_()
-                ends[r] = self._ends(distances[one], n_changed[one], threshold)[0] and not bool(drifted.any())
+                ends[r] = self._converged(distances[one], n_changed[one], threshold)[0] and not bool(drifted.any())
             self.centroids[:n_active] = new
             self.n_iter[:n_active] += 1
             if any(ends):
@@ -190,19 +192,19 @@ class _Restarts:
         self.inertia = self._inertia()
 
     @staticmethod
-    def _ends(distances: Tensor, n_changed: list[int], threshold: float) -> list[bool]:
-        """Whether restarts have converged, given how far their centroids move."""
+    def _converged(distances: Tensor, n_changed: list[int], threshold: float) -> list[bool]:
+        """Return for each restart whether it has converged, given the shifts of its centroids, (R, K)."""
         shifts = distances.square().sum(1).tolist()
         return [shift <= threshold or changed == 0 for shift, changed in zip(shifts, n_changed, strict=True)]
 
     def _rebuild(self, restarts: Iterable[int]) -> None:
-        """Make sums and counts anew from the labels."""
+        """Recompute the sums and counts of some restarts from the labels."""
         for r in restarts:
             if not self._is_exact[r]:
                 self._is_exact[r] = True
                 labels = self.labels[r : r + 1]
                 nowhere = torch.full_like(labels, self.centroids.shape[1])
-                move_(self._samples, nowhere, labels, self._totals[r : r + 1].zero_())
+                move_rows_(self._samples, nowhere, labels, self._totals[r : r + 1].zero_())
 
     def _reorder(self, order: list[int]) -> None:
         self.numbers = [self.numbers[r] for r in order]
@@ -211,10 +213,10 @@ class _Restarts:
         self.labels, self._totals = self.labels[order], self._totals[order]
 
     def keep_best(self, other: _Restarts | None) -> None:
-        """Drop all restarts but the one of lowest inertia, of ``other`` too; the first of equally good ones."""
-        limit = min(self.inertia) * (1 + _SAME)
+        """Keep only the restart of lowest inertia, those of ``other`` included; the first one if several are equal."""
+        limit = min(self.inertia) * (1 + _EQUAL_INERTIA)
         best = min((r for r, inertia in enumerate(self.inertia) if inertia <= limit), key=self.numbers.__getitem__)
-        if other is not None and other.inertia[0] <= self.inertia[best] * (1 + _SAME):
+        if other is not None and other.inertia[0] <= self.inertia[best] * (1 + _EQUAL_INERTIA):
             self.centroids, self.labels = other.centroids, other.labels
             self.n_iter, self.inertia = other.n_iter, other.inertia
             return
@@ -222,7 +224,7 @@ class _Restarts:
         self.n_iter, self.inertia = self.n_iter[best : best + 1], self.inertia[best : best + 1]
 
     def _inertia(self) -> list[float]:
-        """Sums of weight times squared distance, from differences: far outliers leave the others their share."""
+        """Return sums of weight times squared distance, from differences: far outliers must not hide other samples."""
         samples = self._samples
         sums = torch.zeros(len(self.centroids), samples.n_chunks, dtype=torch.float64, device=samples.x.device)
         for r, (centroids, labels) in enumerate(zip(self.centroids, self.labels, strict=True)):
@@ -236,33 +238,33 @@ class _Restarts:
     # ---- assignment ------------------------------------------------------------------------------------------------
 
     def _assign(self, n_active: int) -> list[int]:
-        """Bring labels, sums and counts of the first restarts up to date; returns how many labels have changed."""
+        """Update labels, sums and counts of the active restarts, and return how many labels of each have changed."""
         samples, labels = self._samples, self.labels[:n_active]
         before = self._before[:n_active].copy_(labels)
         assign_(samples.x, samples.norms, self.centroids[:n_active], labels)
-        n_changed: list[int] = samples.sum_(move_(samples, before, labels, self._totals[:n_active])).tolist()
+        n_changed: list[int] = samples.sum_(move_rows_(samples, before, labels, self._totals[:n_active])).tolist()
         return n_changed
 
     # ---- update ----------------------------------------------------------------------------------------------------
 
-    def _updated(self, restarts: slice) -> Tensor:
-        """Means of the clusters of some restarts, (R', K, D)."""
+    def _new_centroids(self, restarts: slice) -> Tensor:
+        """Return the means of the clusters of some restarts, (R', K, D)."""
         own = self._totals[restarts]
         totals = self._samples.sum_(own.clone())[:, :-1]
         old = self.centroids[restarts]
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
         labels = self.labels[restarts]
-        empty = self._empty(labels, counts)
-        for i, k in empty.nonzero().tolist():  # rounding may have left something
+        empty = self._empty_clusters(labels, counts)
+        for i, k in empty.nonzero().tolist():  # rounding errors may have remained
             own[i, k] = 0.0
             sums[i, k] = 0.0
         for i in empty.any(1).nonzero()[:, 0].tolist():
             self._repair(old[i], labels[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
         means = torch.where(counts.unsqueeze(2) > 0, sums / torch.where(counts > 0, counts, 1.0).unsqueeze(2), old)
-        return _unit(means, old) if self._spherical else means
+        return _at_unit_length(means, old) if self._spherical else means
 
-    def _empty(self, labels: Tensor, counts: Tensor) -> Tensor:
-        """Clusters without a sample of positive weight, (R', K); what rounding leaves in counts becomes 0."""
+    def _empty_clusters(self, labels: Tensor, counts: Tensor) -> Tensor:
+        """Find clusters without a sample of positive weight, (R', K); rounding errors are removed from ``counts``."""
         if self._samples.weights is None:
             counts.round_()
             return counts == 0
@@ -277,9 +279,9 @@ class _Restarts:
     def _repair(self, centroids: Tensor, labels: Tensor, sums: Tensor, counts: Tensor, empty: Tensor) -> None:
         """Give each empty cluster of a restart one of the samples farthest from their centroids, in place.
 
-        The farthest sample goes to the empty cluster of the lowest number; equally far ones in the order of the data.
-        As in scikit-learn, the sample is taken out of its own cluster's mean, and nothing happens if all samples lie on
-        their centroids.
+        The farthest sample goes to the empty cluster with the lowest number; equally far samples are taken in the order
+        of the data. As in scikit-learn, the sample is removed from the mean of its previous cluster, and nothing
+        changes if all samples lie on their centroids.
         """
         samples, n_empty = self._samples, len(empty)
         n_features = samples.x.shape[1]
@@ -288,13 +290,13 @@ class _Restarts:
             distances.masked_fill_(samples.weights == 0, -1.0)
         far = distances.argsort(descending=True, stable=True)[:n_empty]
         rank, world_size = world() if samples.shared else (0, 1)
-        # Distance, number, label, weight and features of each candidate; processes without a sample have none.
+        # Columns: distance, number, label, weight and features of each candidate. A process without samples adds none.
         table = torch.zeros(world_size, n_empty, 4 + n_features, dtype=torch.float64, device=samples.x.device)
         table[rank, :, 0] = -1.0
         if len(far) > 0:
             own = table[rank, : len(far)]
             own[:, 0] = distances[far]
-            own[:, 1] = self._numbers(far)
+            own[:, 1] = self._numbers_in_data(far)
             own[:, 2] = labels[far]
             own[:, 3] = 1.0 if samples.weights is None else samples.weights[far]
             own[:, 4:] = samples.x[far]
@@ -309,36 +311,36 @@ class _Restarts:
         counts.index_add_(0, label, weight, alpha=-1.0)
         sums[empty], counts[empty] = taken, weight
 
-    def _numbers(self, rows: Tensor) -> Tensor:
-        """Numbers of rows of this process in the whole data."""
+    def _numbers_in_data(self, rows: Tensor) -> Tensor:
+        """Return the numbers that rows of this process have in the whole data."""
         samples = self._samples
         starts = torch.tensor([chunk.start for chunk in samples.chunks], device=rows.device)
         chunk = torch.searchsorted(starts, rows, right=True) - 1
         return samples.chunk_numbers.to(rows.device)[chunk] * CHUNK_SIZE + rows - starts[chunk]
 
 
-def _unit(centroids: Tensor, fallback: Tensor) -> Tensor:
-    """Centroids scaled to unit length; those without a direction are replaced."""
+def _at_unit_length(centroids: Tensor, fallback: Tensor) -> Tensor:
+    """Scale centroids to unit length, and replace centroids without a direction by those of ``fallback``."""
     norms = centroids.norm(dim=-1, keepdim=True)
     return torch.where(norms > 0, centroids / norms.clamp_min(1e-300), fallback)
 
 
-def move_(samples: Samples, before: Tensor, after: Tensor, totals: Tensor) -> Tensor:
-    """Take rows out of the sums of the clusters before and into those after.
+def move_rows_(samples: OwnedSamples, before: Tensor, after: Tensor, totals: Tensor) -> Tensor:
+    """Subtract rows from the sums of their previous clusters and add them to the sums of their new clusters.
 
     Args:
-        samples: the rows, with their weights.
-        before: clusters, (R, n), int32; K is none.
-        after: the same.
-        totals: sums, and weights in the last column, (R, K + 1, D + 1), float64, contiguous; written to. The row of K
-            is never read.
+        samples: rows with their weights.
+        before: previous clusters, (R, n), int32; K stands for no cluster.
+        after: new clusters, (R, n), int32.
+        totals: sums of the rows, with sums of the weights in the last column, (R, K + 1, D + 1), float64, contiguous;
+            written to. Row K is never read.
 
     Returns:
-        How many rows have moved, (R,), int64.
+        Number of rows whose cluster has changed, (R,), int64.
     """
     x, weights = samples.x, samples.weights
     if native.is_native(x):
-        return native.move_(x, weights, before, after, totals)
+        return native.move_rows_(x, weights, before, after, totals)
     n_rows = max(1, _MOVE_ELEMENTS // (x.shape[1] + 1))
     terms = torch.ones(min(len(x), n_rows), x.shape[1] + 1, dtype=torch.float64, device=x.device)
     n_moved = torch.zeros(len(before), dtype=torch.int64, device=x.device)

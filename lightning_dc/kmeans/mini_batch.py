@@ -1,4 +1,4 @@
-"""K-means on mini-batches, for data that stream."""
+"""K-means on mini-batches, for data that arrive as a stream."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 
 from lightning_dc.distributed import sum_
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.estimator import Array, Centroids, Initialisation, as_init, to_samples
+from lightning_dc.kmeans.estimator import Array, CentroidEstimator, Initialisation, as_init, to_samples
 from lightning_dc.kmeans.lloyd import kmeans
-from lightning_dc.kmeans.samples import check_arguments, full_precision
+from lightning_dc.kmeans.owned_samples import check_arguments
+from lightning_dc.kmeans.precision import full_precision
 
-_SEEDING_BATCHES = 3  # batches of samples that the centroids to start from are found in, as in scikit-learn
-_REASSIGN_EVERY = 10  # centroids are checked once the samples seen since make up so many times the number of clusters
+_SEEDING_BATCHES = 3  # number of batches whose samples give the first centroids, as in scikit-learn
+_REASSIGN_EVERY = 10  # centroids are checked after this many samples for each cluster
 
 
 @torch.no_grad()
@@ -25,15 +26,17 @@ def counted_update_(
     *,
     distributed: bool = False,
 ) -> None:
-    """Move centroids to the running mean of all samples they have had, in place.
+    """Move centroids to the running mean of all samples that they have received, in place.
 
-    Each sample of a batch moves its centroid by 1 / count of the way, the count including the sample (Sculley 2010,
-    algorithm 1; the centroid update of DCN, https://arxiv.org/abs/1610.04794). One after another the n_k samples of
-    cluster k give c_k + sum(x_i - c_k) / (count_k + n_k), in any order, which is what is computed here.
+    Each sample of a batch moves its centroid by the fraction 1 / count of the difference, where the count includes the
+    sample (Sculley 2010, algorithm 1; the centroid update of DCN, https://arxiv.org/abs/1610.04794). If the n_k samples
+    of cluster k are applied one after another, the result is c_k + sum(x_i - c_k) / (count_k + n_k) in any order; this
+    function computes that sum directly.
 
     Args:
         centroids: (K, D), float; written to.
-        counts: samples, or weight, that each centroid has had, (K,); written to. Float64 counts exactly.
+        counts: number of samples, or their weight, that each centroid has received, (K,); written to. In float64 the
+            counts are exact.
         x: samples, (B, D).
         labels: cluster of each sample, (B,), int64.
         sample_weight: weights of the samples, (B,); None is 1 for each.
@@ -54,35 +57,35 @@ def counted_update_(
         counts.copy_(total)
 
 
-class MiniBatchKMeans(Centroids):
+class MiniBatchKMeans(CentroidEstimator):
     """K-means on mini-batches (Sculley 2010) with the attributes of scikit-learn's class.
 
-    A centroid is the running mean of the samples it has had. Centroids that had less than a hundredth of what the
-    largest one had move to the samples of the batch that are farthest from their centroids, as often as scikit-learn
-    checks them, but with no random choice.
+    A centroid is the running mean of the samples that it has received. Centroids with less than a hundredth of the
+    largest count move to the samples of the batch that are farthest from their centroids. The check happens as often
+    as in scikit-learn, but the choice is not random.
 
     Args:
         n_clusters: K.
-        init: how to find the first centroids, in the first samples: "k-means++", "random", or centroids, (K, D).
-        n_init: restarts of that; 3, as in scikit-learn, as they only choose where to start.
-        batch_size: samples in a batch of ``fit``.
-        max_iter: passes of ``fit`` over the data.
-        tol: ``fit`` ends when the centroids' squared shift in a pass, summed, is at most this share of the mean
+        init: how the first centroids are found in the first samples: "k-means++", "random", or centroids, (K, D).
+        n_init: number of restarts of this search; 3, as in scikit-learn, since it only chooses where to start.
+        batch_size: number of samples in a batch of ``fit``.
+        max_iter: largest number of passes of ``fit`` over the data.
+        tol: ``fit`` ends when the summed squared shift of the centroids in a pass is at most this share of the mean
             variance of the features.
         reassignment_ratio: share of the largest count below which a centroid is moved; 0 never moves one.
-        seed: of the order of the samples and the first centroids.
+        seed: seed of the order of the samples and of the first centroids.
 
     Attributes:
         cluster_centers_: centroids, (K, D).
         labels_: cluster of each sample of ``fit``, (N,), or of the last ``partial_fit``.
         inertia_: sum of weight times squared distance of these samples to their centroids.
-        n_iter_: passes over the data.
-        n_steps_: batches so far.
-        counts_: samples, or weight, that each centroid has had, (K,), float64.
-        n_features_in_: D.
+        n_iter_: number of passes over the data.
+        n_steps_: number of batches so far.
+        counts_: number of samples, or their weight, that each centroid has received, (K,), float64.
+        n_features_in_: number of features D.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
     """
 
     counts_: Tensor
@@ -116,7 +119,7 @@ class MiniBatchKMeans(Centroids):
         self._since_check = 0.0
 
     def fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
-        """Cluster samples, (N, D), in passes over them in random order; ``y`` is ignored, as in scikit-learn."""
+        """Cluster samples, (N, D), in several passes in random order; ``y`` is ignored, as in scikit-learn."""
         data, weights = to_samples(x, sample_weight)
         check_arguments(len(data), self.n_clusters, self.n_init)
         generator = torch.Generator().manual_seed(self.seed)
@@ -138,8 +141,8 @@ class MiniBatchKMeans(Centroids):
     def partial_fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
         """Learn from one batch, (B, D).
 
-        The first one also gives the first centroids, and has at least K samples, unless ``init`` is centroids, (K, D).
-        Batches may come from other devices than the first one; centroids and counts stay where they are.
+        The first batch also gives the first centroids and needs at least K samples, unless ``init`` holds centroids,
+        (K, D). Later batches may be on other devices; centroids and counts stay on the device of the first batch.
         """
         data, weights = to_samples(x, sample_weight)
         if not self.is_fitted:
@@ -151,10 +154,10 @@ class MiniBatchKMeans(Centroids):
         return self
 
     def _start(self, data: Tensor, weights: Tensor | None) -> None:
-        """First centroids."""
+        """Set the first centroids, and zero counts."""
         init = as_init(self.init)
         fits = isinstance(init, Tensor) and init.shape == (self.n_clusters, data.shape[1])
-        if fits and bool(torch.isfinite(init).all()):  # however few samples there are
+        if fits and bool(torch.isfinite(init).all()):  # given centroids need no minimum number of samples
             self._set_centroids(init.detach().to(data, copy=True))
         else:
             result = kmeans(
@@ -180,9 +183,9 @@ class MiniBatchKMeans(Centroids):
             self._reassign(data, distances if weights is None else distances.masked_fill(weights == 0, 0.0))
 
     def _reassign(self, data: Tensor, distances: Tensor) -> None:
-        """Move centroids that hardly have any samples to the farthest samples of the batch; at most half of these.
+        """Move centroids with hardly any samples to the farthest samples of the batch, at most to half of the batch.
 
-        Those at a distance of zero, which stands for samples of no weight too, take none.
+        Samples at a distance of zero attract no centroid. Samples without weight are given this distance, too.
         """
         low = self.counts_ < self.reassignment_ratio * self.counts_.max()
         dead = self.counts_.argsort(stable=True)[: min(int(low.sum()), len(data) // 2)]
@@ -192,10 +195,10 @@ class MiniBatchKMeans(Centroids):
         dead, far = dead[distances[far] > 0], far[distances[far] > 0]
         self._centroids[dead] = data[far].to(self._centroids.dtype)
         others = self.counts_[~low]
-        self.counts_[dead] = others.min()  # so that they do not move at every check
+        self.counts_[dead] = others.min()  # else they would move again at every check
 
     def _finish(self, x: Array, data: Tensor, weights: Tensor | None) -> None:
         labels, distances = self._assign(data)
         if weights is not None:
             distances = distances * weights
-        self._report(x, labels, float(distances.sum(dtype=torch.float64)))
+        self._set_results(x, labels, float(distances.sum(dtype=torch.float64)))

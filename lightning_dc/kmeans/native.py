@@ -1,6 +1,7 @@
-"""The compiled inner loops of k-means, where they have been built: float32 on a CPU.
+"""Compiled inner loops of k-means for float32 on a CPU.
 
-They are built with the package if there is a C++ compiler (GCC 12 or Clang); without one, PyTorch does the same work.
+They are built together with the package if there is a C++ compiler (GCC 12 or Clang). Without one, k-means uses PyTorch
+instead.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_LITTLE = 1 << 17  # elements that are worked on before a thread has begun
+_ONE_THREAD_BELOW = 1 << 17  # elements; a thread takes longer to start than to process so few
 
 _Pointer, _Integer = ctypes.c_void_p, ctypes.c_int64
 
@@ -34,8 +35,8 @@ def _load() -> ctypes.CDLL | None:
                 library = ctypes.CDLL(str(path))
                 library.kmeans_layout.restype = _Integer
                 if library.kmeans_layout() != ctypes.sizeof(_Assignment):
-                    return None  # built from other sources
-            except (OSError, AttributeError):  # of another machine
+                    return None  # built from other source files
+            except (OSError, AttributeError):  # built for another machine
                 return None
             library.kmeans_assign.argtypes = [ctypes.POINTER(_Assignment), ctypes.c_int]
             library.kmeans_assign.restype = ctypes.c_bool
@@ -48,25 +49,25 @@ def _load() -> ctypes.CDLL | None:
 
 
 library = _load()
-"""The compiled functions; None if they have not been built."""
+"""Library of the compiled functions; None if they have not been built."""
 
 
 def is_native(x: Tensor) -> bool:
-    """Whether samples, (n, D), are such that the compiled functions take them."""
+    """Return whether the compiled functions accept samples, (n, D)."""
     return library is not None and x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous()
 
 
 def assign_(x: Tensor, norms: Tensor, centroids: Tensor, squares: Tensor, factor: float, labels: Tensor) -> None:
-    """Nearest centroids by a float32 product, and by differences in float64 where its rounding leaves them open.
+    """Find nearest centroids by a float32 product, and by float64 differences where its rounding leaves them open.
 
     Args:
-        x: rows, (n, D), as :func:`is_native` wants them.
-        norms: their Euclidean norms, (n,), float32.
-        centroids: of each restart, (R, K, D), float64.
-        squares: their squared norms, (R, K), float64.
+        x: rows, (n, D), as required by :func:`is_native`.
+        norms: Euclidean norms of the rows, (n,), float32.
+        centroids: centroids of each restart, (R, K, D), float64.
+        squares: squared norms of the centroids, (R, K), float64.
         factor: bound of the error of a squared distance, relative to (|x| + |c|)^2.
-        labels: nearest centroids, (R, n), int32, contiguous; written to. What is in it is where the search begins, K
-            for nowhere: it saves time, and changes nothing.
+        labels: nearest centroids, (R, n), int32, contiguous; written to. The search begins at the centroids that it
+            contains, K for none: this saves time and does not change the result.
     """
     n_restarts, n_clusters, n_features = centroids.shape
     centroids = centroids.contiguous()
@@ -79,18 +80,19 @@ def assign_(x: Tensor, norms: Tensor, centroids: Tensor, squares: Tensor, factor
         raise MemoryError(f"k-means has no memory for a copy of the centroids of {n_restarts} restarts")
 
 
-def move_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, totals: Tensor) -> Tensor:
-    """Take rows out of the sums of the clusters before and into those after.
+def move_rows_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, totals: Tensor) -> Tensor:
+    """Subtract rows from the sums of their previous clusters and add them to the sums of their new clusters.
 
     Args:
-        x: rows, (n, D), as :func:`is_native` wants them.
-        weights: of the rows, (n,), float64; None is 1 for each.
-        before: clusters, (R, n), int32, contiguous.
-        after: the same.
-        totals: sums, and weights in the last column, (R, K + 1, D + 1), float64, contiguous; written to.
+        x: rows, (n, D), as required by :func:`is_native`.
+        weights: weights of the rows, (n,), float64; None gives every row the weight 1.
+        before: previous clusters, (R, n), int32, contiguous; K stands for no cluster.
+        after: new clusters, (R, n), int32, contiguous.
+        totals: sums of the rows, with sums of the weights in the last column, (R, K + 1, D + 1), float64, contiguous;
+            written to.
 
     Returns:
-        How many rows have moved, (R,), int64.
+        Number of rows whose cluster has changed, (R,), int64.
     """
     assert library is not None
     n_moved = torch.empty(len(before), dtype=torch.int64)
@@ -101,7 +103,16 @@ def move_(x: Tensor, weights: Tensor | None, before: Tensor, after: Tensor, tota
 
 
 def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
-    """Squared distances of rows, (n, D), to the centroids (K, D) of their labels, (n,), float64, from differences."""
+    """Return squared distances of rows, (n, D), to their centroids, from differences in float64.
+
+    Args:
+        x: rows, (n, D), as required by :func:`is_native`.
+        centroids: centroids, (K, D).
+        labels: number of the centroid of each row, (n,).
+
+    Returns:
+        Squared distances, (n,), float64.
+    """
     assert library is not None
     centroids, labels = centroids.double().contiguous(), labels.to(torch.int32).contiguous()
     out = torch.empty(len(x), dtype=torch.float64)
@@ -115,4 +126,4 @@ def _pointer(tensor: Tensor) -> int:
 
 
 def _n_threads(work: int) -> int:
-    return 1 if work < _LITTLE else torch.get_num_threads()
+    return 1 if work < _ONE_THREAD_BELOW else torch.get_num_threads()

@@ -1,10 +1,11 @@
-"""The nearest centroid of each row.
+"""Search for the nearest centroid of each row.
 
-Distances come from one matrix product, |c|^2 - 2 x.c, in the precision of the data. Its rounding error is bounded
-(Higham, Accuracy and Stability of Numerical Algorithms, section 3.1, for any order of summation): where the nearest and
-the second nearest centroid lie closer together than twice the bound, the row is looked at again, in float64 and from
-differences. So the labels are those of exact distances, up to the rounding of float64, and depend neither on how rows
-are grouped nor on the number of threads or processes. Ties go to the lower number.
+Rows are compared by scores |c|^2 - 2 x.c, which are squared distances minus |x|^2, from one matrix product in the
+precision of the data. The rounding error of the product is bounded (Higham, Accuracy and Stability of Numerical
+Algorithms, section 3.1, for any order of summation). Where the distances of the nearest and the second nearest centroid
+differ by less than twice the bound, the row is compared again in float64 and from differences. So the labels are those
+of exact distances, up to the rounding of float64, and do not depend on the grouping of rows or on the number of threads
+or processes. On a tie, the centroid with the lower number wins.
 """
 
 from __future__ import annotations
@@ -16,49 +17,60 @@ from torch import Tensor
 
 from lightning_dc.kmeans import native
 
-_FEW_CLUSTERS = 32  # below, scores are laid out (K, rows), as reductions over few contiguous elements are slow
-_GROUP = 32  # from which on they are fast; results of many clusters have a column a group
-_CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time: what fits into the cache
+_FEW_CLUSTERS = 32  # with fewer, scores have the shape (K, rows): reductions over few contiguous elements are slow
+_GROUP = 32  # contiguous elements from which on reductions are fast; size of the groups of many clusters
+_CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time, so that they fit into the cache
 _CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
-_WIDE = 64  # features from which on the product is faster with rows first, transposition included
-_NARROW = 32  # features up to which adding |c|^2 takes long beside the product
-_FAR = 2.0**96  # squared norms of centroids beyond which the compiled loop takes them for padding
-_PAIR_ELEMENTS = 1 << 18  # elements in float64 held at a time
-_RESULT_ELEMENTS = 1 << 22  # elements of results that are held until labels are known
+_ROWS_FIRST_FROM = 64  # features from which on a product with rows first is faster, even with a transposition after it
+_ONES_COLUMN_UP_TO = 32  # features up to which adding |c|^2 takes long compared to the product
+_LARGEST_SQUARED_NORM = 2.0**96  # of centroids; the compiled loop would mistake larger ones for padding
+_PAIR_ELEMENTS = 1 << 18  # float64 elements held at a time
+_RESULT_ELEMENTS = 1 << 22  # elements of results held until the labels are known
 
 
-class _Two(NamedTuple):
+class _TwoSmallest(NamedTuple):
+    """Number of the nearest centroid, with the smallest and the second smallest score."""
+
     labels: Tensor  # int64
     best: Tensor  # smallest score
     second: Tensor  # smallest score of another centroid
 
 
 def assign_(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> None:
-    """Nearest of the centroids of each restart for each row.
+    """Find the nearest centroid of each row in each restart.
 
     Args:
         x: rows, (n, D), float32 or float64.
-        norms: their Euclidean norms, (n,).
-        centroids: (R, K, D), float64.
-        labels: numbers of the nearest centroids, (R, n), int32, contiguous; written to. What is in it, K for nothing,
-            may save time and does not matter otherwise.
+        norms: Euclidean norms of the rows, (n,).
+        centroids: centroids of each restart, (R, K, D), float64.
+        labels: numbers of the nearest centroids, (R, n), int32, contiguous; written to. The search may begin at the
+            centroids that it contains, K for none: this saves time and does not change the result.
     """
     if centroids.shape[1] == 1:
         labels.zero_()
         return
     if native.is_native(x):
         squares = centroids.square().sum(2)
-        if float(squares.amax()) < _FAR:
-            native.assign_(x, norms, centroids, squares, _error_factor(x), labels)
+        if float(squares.amax()) < _LARGEST_SQUARED_NORM:
+            native.assign_(x, norms, centroids, squares, _relative_error_bound(x), labels)
             return
     unclear = _assign_by_torch(x, norms, centroids, labels)
     for r in unclear.any(1).nonzero()[:, 0].tolist():
         rows = unclear[r].nonzero()[:, 0]
-        labels[r, rows] = _resolve(x[rows], norms[rows], centroids[r]).to(labels.dtype)
+        labels[r, rows] = _resolve_open_rows(x[rows], norms[rows], centroids[r]).to(labels.dtype)
 
 
 def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
-    """Squared distances of rows, (n, D), to the centroids (K, D) of their labels, (n,), float64, from differences."""
+    """Return squared distances of rows, (n, D), to their centroids, from differences in float64.
+
+    Args:
+        x: rows, (n, D).
+        centroids: centroids, (K, D).
+        labels: number of the centroid of each row, (n,).
+
+    Returns:
+        Squared distances, (n,), float64.
+    """
     if native.is_native(x):
         return native.own_distances(x, centroids, labels)
     n_rows = max(1, _PAIR_ELEMENTS // max(1, x.shape[1]))
@@ -70,7 +82,7 @@ def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
 
 
 def _assign_by_torch(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
-    """Nearest centroids by products in the precision of the data; True where rounding leaves them open, (R, n)."""
+    """Write the nearest centroids by products, and return where their rounding leaves them open, (R, n), bool."""
     n_restarts, n_clusters, _ = centroids.shape
     unclear = torch.empty(labels.shape, dtype=torch.bool, device=x.device)
     n_rows = max(1, _RESULT_ELEMENTS // (n_restarts * max(1, n_clusters // _GROUP)))
@@ -78,32 +90,34 @@ def _assign_by_torch(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor
         part = slice(start, start + n_rows)
         rows = x[part]
         shape = (n_restarts, len(rows))
-        two = _Two(torch.empty(shape, dtype=torch.int64, device=x.device), x.new_empty(shape), x.new_empty(shape))
+        two = _TwoSmallest(
+            torch.empty(shape, dtype=torch.int64, device=x.device), x.new_empty(shape), x.new_empty(shape)
+        )
         if n_clusters < _FEW_CLUSTERS:
-            _few(rows, centroids, two)
+            _search_few_clusters(rows, centroids, two)
         else:
             for r in range(n_restarts):
-                _many(rows, centroids[r], _Two(*(tensor[r] for tensor in two)))
+                _search_many_clusters(rows, centroids[r], _TwoSmallest(*(tensor[r] for tensor in two)))
         labels[:, part] = two.labels
-        unclear[:, part] = two.second - two.best <= 2 * _error(rows, norms[part], centroids, None)
+        unclear[:, part] = two.second - two.best <= 2 * _error_bound(rows, norms[part], centroids, None)
     return unclear
 
 
-def _error_factor(x: Tensor) -> float:
-    """Bound of the rounding error of a squared distance, relative to (|x| + |c|)^2.
+def _relative_error_bound(x: Tensor) -> float:
+    """Return the bound of the rounding error of a squared distance, relative to (|x| + |c|)^2.
 
-    D + 1 terms are summed; the rest covers the rounding of centroids, norms and of the bound itself.
+    A sum has D + 1 terms; the rest of the factor covers the rounding of centroids, norms and the bound itself.
     """
     return 1.05 * (x.shape[1] + 12) * torch.finfo(x.dtype).eps / 2
 
 
-def _error(x: Tensor, norms: Tensor, centroids: Tensor, best: Tensor | None) -> Tensor:
-    """Bound of the rounding error of a squared distance, (R, n).
+def _error_bound(x: Tensor, norms: Tensor, centroids: Tensor, best: Tensor | None) -> Tensor:
+    """Return the bound of the rounding error of a squared distance, (R, n).
 
-    With the smallest score, (R, n), a sharper bound: a centroid nearer than the one found is no longer than |x| + d, so
-    a centroid far outside does not matter.
+    If the smallest score ``best``, (R, n), is given, the bound is sharper: a centroid at the distance d or less has a
+    norm of at most |x| + d, so that centroids far away do not matter.
     """
-    unit, factor = torch.finfo(x.dtype).eps / 2, _error_factor(x)
+    unit, factor = torch.finfo(x.dtype).eps / 2, _relative_error_bound(x)
     longest = (centroids.square().sum(2).amax(1, keepdim=True).sqrt_() * (1 + 4 * unit)).to(x.dtype)
     if best is not None:
         squares = norms.square()
@@ -112,8 +126,8 @@ def _error(x: Tensor, norms: Tensor, centroids: Tensor, best: Tensor | None) -> 
     return (norms + longest).square_().mul_(factor)
 
 
-def _resolve(x: Tensor, norms: Tensor, centroids: Tensor) -> Tensor:
-    """Labels of rows, (n, D), among the centroids (K, D), in float64; what is still open, from differences."""
+def _resolve_open_rows(x: Tensor, norms: Tensor, centroids: Tensor) -> Tensor:
+    """Return the labels of rows, (n, D), among centroids, (K, D), in float64, from differences where still open."""
     x, norms = x.double(), norms.double()
     transposed, squares = _product_form(centroids, torch.float64)
     labels = []
@@ -121,7 +135,7 @@ def _resolve(x: Tensor, norms: Tensor, centroids: Tensor) -> Tensor:
     for rows, own_norms in zip(torch.split(x, n_rows), torch.split(norms, n_rows), strict=True):
         scores = torch.addmm(squares, rows, transposed)
         best, label = scores.min(1)
-        error = _error(rows, own_norms, centroids.unsqueeze(0), best.unsqueeze(0))[0]
+        error = _error_bound(rows, own_norms, centroids.unsqueeze(0), best.unsqueeze(0))[0]
         close = scores <= (best + 2 * error).unsqueeze(1)
         several = (close.sum(1) > 1).nonzero()[:, 0]
         row, k = close[several].nonzero(as_tuple=True)
@@ -134,7 +148,7 @@ def _resolve(x: Tensor, norms: Tensor, centroids: Tensor) -> Tensor:
 
 
 def _product_form(centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Centroids (K, D), as -2 c transposed, (D, K), and |c|^2, (K,), for a product with rows."""
+    """Return centroids, (K, D), as -2 c transposed, (D, K), and |c|^2, (K,), for a product with rows."""
     return (-2.0 * centroids).to(dtype).T.contiguous(), centroids.square().sum(1).to(dtype)
 
 
@@ -142,41 +156,41 @@ def _chunk_rows(x: Tensor, columns: int) -> int:
     return max(1, _CHUNK_ELEMENTS.get(x.device.type, _CHUNK_ELEMENTS_ELSEWHERE) // columns)
 
 
-def _few(x: Tensor, centroids: Tensor, two: _Two) -> None:
-    """Few clusters, all restarts in one product: scores (R, K, rows)."""
+def _search_few_clusters(x: Tensor, centroids: Tensor, two: _TwoSmallest) -> None:
+    """Search few clusters, with all restarts in one product that has scores of the shape (R, K, rows)."""
     n_restarts, n_clusters, n_features = centroids.shape
     transposed, squares = _product_form(centroids.flatten(0, 1), x.dtype)
     lengthened = squares.unsqueeze(1)
     padded = torch.nn.functional.pad(transposed, (0, -len(squares) % 16))  # a quarter faster for 10 clusters
-    n_rows = min(len(x), 4096 if n_features >= _WIDE else 16384, _chunk_rows(x, n_restarts * n_clusters))
+    n_rows = min(len(x), 4096 if n_features >= _ROWS_FIRST_FROM else 16384, _chunk_rows(x, n_restarts * n_clusters))
     mask = x.new_empty(n_restarts * n_clusters * n_rows)
     for start in range(0, len(x), max(1, n_rows)):
         rows = x[start : start + n_rows]
-        if n_features >= _WIDE:
+        if n_features >= _ROWS_FIRST_FROM:
             scores = (rows @ padded)[:, : len(squares)].T.contiguous().add_(lengthened)
         else:
             scores = torch.addmm(lengthened, transposed.T, rows.T)
-        part = _Two(*(tensor[:, start : start + n_rows] for tensor in two))
-        _reduce(scores.view(n_restarts, n_clusters, len(rows)), mask, part)
+        part = _TwoSmallest(*(tensor[:, start : start + n_rows] for tensor in two))
+        _two_smallest_scores(scores.view(n_restarts, n_clusters, len(rows)), mask, part)
 
 
-def _reduce(scores: Tensor, mask: Tensor, two: _Two) -> None:
-    """Two smallest of scores (R, K, rows); these and the memory of a mask are overwritten. Ties are settled later."""
+def _two_smallest_scores(scores: Tensor, mask: Tensor, two: _TwoSmallest) -> None:
+    """Find the two smallest of scores, (R, K, rows); scores and mask are overwritten, and ties are settled later."""
     n_clusters = scores.shape[1]
     numbers = torch.arange(n_clusters, device=scores.device, dtype=scores.dtype)
     best = scores.amin(1)
     mask = torch.le(scores, best.unsqueeze(1), out=mask[: scores.numel()].view_as(scores))
-    # How often the smallest score occurs, and where: a product is faster than a search.
+    # Count how often the smallest score occurs, and find where: a product is faster than a search.
     found = torch.matmul(torch.stack([torch.ones_like(numbers), numbers]), mask)
-    second = scores.add_(mask, alpha=_far(scores)).amin(1)
+    second = scores.add_(mask, alpha=_padding_score(scores)).amin(1)
     two.labels.copy_(found[:, 1].clamp_max_(n_clusters - 1))
     two.best.copy_(best)
     torch.where(found[:, 0] > 1.5, best, second, out=two.second)
 
 
-def _many(x: Tensor, centroids: Tensor, two: _Two) -> None:
-    """Many clusters of one restart: minima of groups first, then within the group that has the smallest."""
-    n_rows = min(len(x), 2 * _chunk_rows(x, len(centroids)))  # one array only
+def _search_many_clusters(x: Tensor, centroids: Tensor, two: _TwoSmallest) -> None:
+    """Search many clusters of one restart: the minimum of each group first, then within the group of the smallest."""
+    n_rows = min(len(x), 2 * _chunk_rows(x, len(centroids)))  # twice as many, since there is only one array
     if n_rows == 0:
         return
     n_groups = max(1, len(centroids) // _GROUP)
@@ -184,9 +198,9 @@ def _many(x: Tensor, centroids: Tensor, two: _Two) -> None:
     padding = n_groups * size - len(centroids)
     transposed, squares = _product_form(centroids, x.dtype)
     transposed = torch.nn.functional.pad(transposed, (0, padding))
-    squares = torch.nn.functional.pad(squares, (0, padding), value=_far(x))
-    narrow = x.shape[1] <= _NARROW
-    if narrow:  # the squared norms ride along in the product, beside a column of ones
+    squares = torch.nn.functional.pad(squares, (0, padding), value=_padding_score(x))
+    narrow = x.shape[1] <= _ONES_COLUMN_UP_TO
+    if narrow:  # the product adds the squared norms itself, by a column of ones
         transposed = torch.cat([transposed, squares.unsqueeze(0)])
         x = torch.cat([x, x.new_ones(len(x), 1)], 1)
     groups = x.new_empty(len(x), n_groups)
@@ -208,10 +222,10 @@ def _many(x: Tensor, centroids: Tensor, two: _Two) -> None:
     best, place = inside.min(1)
     two.best.copy_(best)
     torch.add(place, winners, alpha=size, out=two.labels)
-    others = groups.scatter_(1, winners.unsqueeze(1), _far(x)).amin(1)
-    torch.minimum(inside.scatter_(1, place.unsqueeze(1), _far(x)).amin(1), others, out=two.second)
+    others = groups.scatter_(1, winners.unsqueeze(1), _padding_score(x)).amin(1)
+    torch.minimum(inside.scatter_(1, place.unsqueeze(1), _padding_score(x)).amin(1), others, out=two.second)
 
 
-def _far(x: Tensor) -> float:
-    """A score above all others that still can be added to them."""
+def _padding_score(x: Tensor) -> float:
+    """Return a score that is larger than all others, and to which they can still be added."""
     return 2.0**100 if x.dtype == torch.float32 else 2.0**900

@@ -1,7 +1,8 @@
-"""Centroids to start from: greedy k-means++ and random samples, all restarts side by side.
+"""Choice of the first centroids by greedy k-means++ or random samples, with all restarts in parallel.
 
-A draw picks a chunk of the data first and then a row inside it, from sums in float64 that have one owner each: it takes
-no cumulative sum over all rows, and the same random numbers give the same rows on any number of processes.
+A draw first selects a chunk of the data and then a row in it. It uses sums in float64, each of which is computed by one
+process. So no cumulative sum over all rows is needed, and the same random numbers give the same rows on any number of
+processes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.samples import Samples, check_arguments, full_precision, prepare
+from lightning_dc.kmeans.owned_samples import OwnedSamples, check_arguments, prepare
+from lightning_dc.kmeans.precision import full_precision
 
-_DOUBTFUL = 4.0  # squared distances below so many times the bound of their rounding error are computed exactly
+_EXACT_BELOW = 4.0  # multiple of the rounding error bound; smaller squared distances come from differences
 
 
 def kmeans_plusplus(
@@ -27,25 +29,25 @@ def kmeans_plusplus(
     n_total: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Greedy k-means++ seeding (Arthur and Vassilvitskii 2007) of several restarts at once.
+    """Choose seeds for several restarts by greedy k-means++ (Arthur and Vassilvitskii 2007).
 
-    Each next seed is the best of ``2 + log K`` candidates that are drawn with probability proportional to weight times
-    squared distance to the nearest seed, as in scikit-learn.
+    Each further seed is the best of ``2 + log K`` candidates, which are drawn with probability proportional to weight
+    times squared distance to the nearest seed, as in scikit-learn.
 
     Args:
-        x: samples, (N, D), float; of this process only if ``n_total`` is given.
-        n_clusters: K.
-        n_init: number of restarts R; one, as most callers of a seeding by itself need one.
-        sample_weight: weights of the samples, (N,); None is 1 for each.
-        n_total: samples of all processes, as in :func:`~lightning_dc.kmeans.kmeans`.
-        generator: random numbers, the same on all processes; None is a new one with seed 0.
+        x: samples, (N, D), float; if ``n_total`` is given, only the samples of this process.
+        n_clusters: number of clusters K.
+        n_init: number of restarts R; the default is 1, as most callers need one set of seeds.
+        sample_weight: weights of the samples, (N,); None gives every sample the weight 1.
+        n_total: number of samples on all processes, as in :func:`~lightning_dc.kmeans.kmeans`.
+        generator: random numbers, in the same state on all processes; None creates a generator with seed 0.
 
     Returns:
         Seeds, (R, K, D).
 
     Raises:
-        InputError: too few samples, an argument out of range, weights that do not fit, values that are not finite, or
-            any of these on another process that shares the data.
+        InputError: there are too few samples, an argument is out of range, the weights do not fit, values are not
+            finite, or one of these is true on another process that shares the data.
     """
     with full_precision(x.device):
 
@@ -56,30 +58,30 @@ def kmeans_plusplus(
         return samples.restore(plusplus_seeds(samples, n_clusters, n_init, generator))
 
 
-def plusplus_seeds(samples: Samples, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
-    """Seeds by greedy k-means++, (R, K, D), float64, in units of the samples."""
-    draw = _Draw(samples, n_init, generator)
+def plusplus_seeds(samples: OwnedSamples, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
+    """Choose seeds by greedy k-means++, (R, K, D), float64, in units of the prepared samples."""
+    draw = _WeightedDraws(samples, n_init, generator)
     n_candidates = 2 + int(math.log(n_clusters))
     draw.set_potentials(None)
     latest = draw(1)  # (R, 1, D)
     seeds = [latest[:, 0]]
     closest = samples.x.new_full((n_init, len(samples.x)), torch.inf)
-    _lower(closest, samples, latest[:, 0])
+    _lower_to_nearest_seed(closest, samples, latest[:, 0])
     for _ in range(1, n_clusters):
         draw.set_potentials(closest)
         candidates = draw(n_candidates)
         sums = samples.sum_(_potentials_with(closest, samples, candidates)).sum(2)
         latest = candidates[torch.arange(n_init, device=sums.device), sums.argmin(1)]
-        _lower(closest, samples, latest)
+        _lower_to_nearest_seed(closest, samples, latest)
         seeds.append(latest)
     return torch.stack(seeds, 1).double()
 
 
-def random_seeds(samples: Samples, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
-    """Distinct samples, drawn with probability proportional to their weight, (R, K, D), float64.
+def random_seeds(samples: OwnedSamples, n_clusters: int, n_init: int, generator: torch.Generator | None) -> Tensor:
+    """Draw distinct samples with probability proportional to their weight, (R, K, D), float64.
 
     Raises:
-        InputError: fewer samples of positive weight than clusters, an error in scikit-learn too.
+        InputError: fewer samples have a positive weight than there are clusters; scikit-learn raises an error, too.
     """
     if samples.weights is not None:
         n_positive = int(samples.sum_((samples.weights > 0).sum()))
@@ -87,7 +89,7 @@ def random_seeds(samples: Samples, n_clusters: int, n_init: int, generator: torc
             raise InputError(
                 f"only {n_positive} samples have a positive sample_weight; init='random' draws n_clusters={n_clusters}"
             )
-    draw = _Draw(samples, n_init, generator)
+    draw = _WeightedDraws(samples, n_init, generator)
     remaining = samples.x.new_ones(n_init, len(samples.x))
     seeds = []
     for _ in range(n_clusters):
@@ -99,16 +101,16 @@ def random_seeds(samples: Samples, n_clusters: int, n_init: int, generator: torc
     return torch.stack(seeds, 1).double()
 
 
-class _Draw:
-    """Draws samples with probability proportional to weight times potential, (R, n), in each restart.
+class _WeightedDraws:
+    """Random draws of samples with probability proportional to weight times potential, (R, n), in each restart.
 
     Attributes:
-        latest_rows: rows of this process that were drawn last, (R, L); -1 where another process owns the row.
+        latest_rows: row numbers of the latest draws on this process, (R, L); -1 where another process owns the row.
     """
 
     latest_rows: Tensor
 
-    def __init__(self, samples: Samples, n_init: int, generator: torch.Generator | None) -> None:
+    def __init__(self, samples: OwnedSamples, n_init: int, generator: torch.Generator | None) -> None:
         self._samples = samples
         self._n_init = n_init
         self._generator = torch.Generator().manual_seed(0) if generator is None else generator
@@ -121,22 +123,22 @@ class _Draw:
         self._sums = self._weight_sums
         place = torch.full((samples.n_chunks,), -1, dtype=torch.int64)
         place[samples.chunk_numbers] = torch.tensor([rows.start for rows in samples.chunks], dtype=torch.int64)
-        self._starts = place.to(samples.x.device)  # where a chunk begins among the rows of this process
+        self._starts = place.to(samples.x.device)  # first row of each chunk on this process; -1 if it is not here
 
     def set_potentials(self, potentials: Tensor | None) -> None:
-        """Potentials of the next draws; None is 1 for each, and stands in where all are zero."""
+        """Set the potentials of the next draws, (R, n); None, or potentials that are all zero, count as ones."""
         self._potentials = potentials
         if potentials is not None:
             sums = self._samples.sum_(_weighted_sums(self._samples, potentials))
             self._sums = torch.where(sums.sum(1, keepdim=True) > 0, sums, self._weight_sums)
 
     def __call__(self, n_draws: int) -> Tensor:
-        """Draw with replacement, (R, L, D), the same on all processes."""
+        """Draw samples with replacement, (R, L, D), which are the same on all processes."""
         shape = (self._n_init, n_draws)
         random = torch.rand(*shape, generator=self._generator, device=self._generator.device, dtype=torch.float64)
         cumulative = self._sums.cumsum(1)
         target = random.to(cumulative.device) * cumulative[:, -1:]
-        # Not past the last chunk with a positive sum, should rounding point there.
+        # Rounding must not select a chunk after the last one with a positive sum.
         last = (cumulative < cumulative[:, -1:]).sum(1, keepdim=True)
         chunk = torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
         before = torch.nn.functional.pad(cumulative, (1, 0)).gather(1, chunk)
@@ -163,8 +165,8 @@ class _Draw:
         return self._samples.sum_(drawn)
 
 
-def _weighted_sums(samples: Samples, potentials: Tensor) -> Tensor:
-    """Sums of weight times potential, (R, n), over each chunk, (R, chunks), float64; not yet reduced."""
+def _weighted_sums(samples: OwnedSamples, potentials: Tensor) -> Tensor:
+    """Return sums of weight times potential, (R, n), in each chunk of this process, (R, chunks), float64."""
     if samples.weights is None:
         return samples.per_chunk(potentials)
     sums = torch.zeros(len(potentials), samples.n_chunks, dtype=torch.float64, device=potentials.device)
@@ -173,37 +175,37 @@ def _weighted_sums(samples: Samples, potentials: Tensor) -> Tensor:
     return sums
 
 
-def _distances(samples: Samples, rows: slice, points: Tensor) -> Tensor:
-    """Squared distances of rows to points, (P, D), in the precision of the data, (P, rows).
+def _squared_distances(samples: OwnedSamples, rows: slice, points: Tensor) -> Tensor:
+    """Return squared distances of rows to points, (P, D), in the precision of the data, (P, rows).
 
-    A product loses small distances between points far from the origin to rounding. A distance d that is small beside
-    |x| has |p| of about |x|, so that its error is bounded by a multiple of |x|^2; rows that are nearer to any point
-    than a few times the bound are looked at again, from differences. So none is negative.
+    A product loses small distances between points far from the origin to rounding. If a distance is small compared to
+    |x|, then |p| is about |x|, so that the error of the distance is bounded by a multiple of |x|^2. Distances of rows
+    that are nearer to any point than a few times this bound are computed again from differences. So none is negative.
     """
     x = samples.x[rows]
     squares = samples.norms[rows].square()
     distances = torch.addmm(squares, points, x.T, alpha=-2.0)
     distances.add_(points.square().sum(1, keepdim=True))
     error = 1.05 * (x.shape[1] + 12) * torch.finfo(x.dtype).eps / 2 * 5.0  # of (|x| + |p|)^2 < 5 |x|^2
-    near = (distances.amin(0) <= squares.mul_(_DOUBTFUL * error)).nonzero()[:, 0]
+    near = (distances.amin(0) <= squares.mul_(_EXACT_BELOW * error)).nonzero()[:, 0]
     if len(near) > 0:
         exact = torch.cdist(points, x.index_select(0, near), compute_mode="donot_use_mm_for_euclid_dist")
         distances.index_copy_(1, near, exact.square_())
     return distances
 
 
-def _lower(closest: Tensor, samples: Samples, seeds: Tensor) -> None:
-    """Take one more seed of each restart, (R, D), into the squared distances to the nearest seed, (R, n), in place."""
+def _lower_to_nearest_seed(closest: Tensor, samples: OwnedSamples, seeds: Tensor) -> None:
+    """Lower the squared distances to the nearest seed, (R, n), in place by one more seed of each restart, (R, D)."""
     for rows in samples.chunks:  # small enough for the cache
-        closest[:, rows] = torch.minimum(closest[:, rows], _distances(samples, rows, seeds))
+        closest[:, rows] = torch.minimum(closest[:, rows], _squared_distances(samples, rows, seeds))
 
 
-def _potentials_with(closest: Tensor, samples: Samples, candidates: Tensor) -> Tensor:
-    """What the potential of each chunk would be with each candidate, (R, L, chunks), float64; not yet reduced."""
+def _potentials_with(closest: Tensor, samples: OwnedSamples, candidates: Tensor) -> Tensor:
+    """Return the potential of each chunk of this process with each candidate, (R, L, chunks), float64."""
     n_restarts, n_candidates, _ = candidates.shape
     sums = torch.zeros(n_restarts, n_candidates, samples.n_chunks, dtype=torch.float64, device=closest.device)
     for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        distances = _distances(samples, rows, candidates.flatten(0, 1)).view(n_restarts, n_candidates, -1)
+        distances = _squared_distances(samples, rows, candidates.flatten(0, 1)).view(n_restarts, n_candidates, -1)
         distances = torch.minimum(distances, closest[:, rows].unsqueeze(1))
         if samples.weights is None:
             sums[:, :, number] = distances.sum(2, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Metrics of clusterings."""
+"""Metrics of clusterings and supervised tasks, summed over batches and processes."""
 
 from lightning_dc.metrics.assignment_statistics import AssignmentStatistics
 from lightning_dc.metrics.cluster_agreement import ClusterAgreement

@@ -1,4 +1,4 @@
-"""What soft assignments tell without labels."""
+"""Statistics of soft assignments that need no labels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lightning_dc.functional import assignment_entropy, size_statistics
 
 
 class AssignmentStatistics(Metric):
-    """Mean entropy of soft assignments (nats), extremes of the cluster sizes, number of empty clusters.
+    """Mean entropy of soft assignments in nats, smallest and largest share of a cluster, and number of empty clusters.
 
     Args:
-        n_clusters: K.
+        n_clusters: number of clusters K.
     """
 
     full_state_update = False
@@ -28,11 +28,11 @@ class AssignmentStatistics(Metric):
         self.add_state("sizes", default=torch.zeros(n_clusters, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, q: Tensor) -> None:
-        """Count a batch of soft assignments, (B, K), rows sum to 1."""
+        """Add a batch of soft assignments, (B, K), whose rows sum to 1."""
         if len(q):
             self.entropy += assignment_entropy(q) * len(q)
             self.sizes += torch.bincount(q.argmax(1), minlength=len(self.sizes))
 
     def compute(self) -> dict[str, float]:
-        """``entropy`` (nats), ``smallest`` and ``largest`` share, ``empty`` clusters."""
+        """Return ``entropy`` in nats, ``smallest`` and ``largest`` share, and the number of ``empty`` clusters."""
         return {"entropy": float(self.entropy / self.sizes.sum().clamp_min(1)), **size_statistics(self.sizes)}

@@ -1,4 +1,4 @@
-"""How well a supervised task is learned."""
+"""Scores of a supervised task."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lightning_dc.functional import Ties, known_targets, supervised_losses
 
 
 class TaskScores(Metric):
-    """Mean loss of all samples that have a target, and for classes the share of them that is predicted right.
+    """Mean loss of all samples with a target and, for classes, the share of these samples that is predicted correctly.
 
-    For survival times the loss is that of one risk set over all samples, a mean over the events.
+    For survival times, risk sets contain the samples of all batches, and the loss is a mean over the events.
 
     Args:
-        spec: what the targets are.
-        ties: of events at the same time.
+        spec: kind and names of the targets.
+        ties: treatment of events at the same time.
     """
 
     full_state_update = False
@@ -36,17 +36,17 @@ class TaskScores(Metric):
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
     def update(self, output: Tensor, targets: Tensor) -> None:
-        """Keep a batch of predictions, (B, n_outputs), and targets."""
+        """Keep a batch of predictions, (B, n_outputs), and their targets as in :class:`~lightning_dc.batch.Batch`."""
         self.outputs.append(output.to(torch.promote_types(output.dtype, torch.float32)))
         self.targets.append(targets)
 
     @property
     def is_supervised(self) -> bool:
-        """A batch with targets has been kept, on any process."""
+        """True if a batch with targets has been kept on any process."""
         return bool(max_(torch.tensor(float(len(self.outputs)), device=self.device)) > 0)
 
     def compute(self) -> dict[str, float]:
-        """``task`` loss, and ``task_accuracy`` of classes; NaN without any target."""
+        """Return the ``task`` loss and, for classes, the ``task_accuracy``; they are NaN without any target."""
         output, targets = dim_zero_cat(self.outputs), dim_zero_cat(self.targets)
         known = known_targets(targets, self.spec.kind)
         n_counted = (known & (targets[:, 1] == 1)).sum() if self.spec.kind == "survival" else known.sum()
@@ -56,7 +56,7 @@ class TaskScores(Metric):
         return scores
 
     def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
-        # Without a batch (more processes than batches) there are empty tables of the types that the others have.
+        # A process without a batch (with more processes than batches) adds empty tensors of the types of the others.
         columns = (self.outputs, self.targets)
         is_double = [len(column) > 0 and column[0].dtype == torch.float64 for column in columns]
         double = max_(torch.tensor(is_double, dtype=torch.float32, device=self.device)) > 0

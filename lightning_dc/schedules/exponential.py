@@ -1,4 +1,4 @@
-"""Exponential approach."""
+"""Schedule that approaches its end exponentially."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lightning_dc.schedules.schedule import Progress, Schedule
 
 
 class Exponential(Schedule):
-    """From ``start`` towards ``end``, fast at first: end + (start - end) exp(-t / time_constant).
+    """Exponential approach from ``start`` to ``end``: end + (start - end) exp(-t / time_constant).
 
-    With a start of 0 it is the ramp end (1 - exp(-t / 300)) of the DeepType code.
+    The change is fast at first. With ``start`` 0 this is the ramp end (1 - exp(-t / 300)) of the DeepType code.
 
     Args:
         start: factor at the beginning.
         end: factor that is approached.
-        time_constant: optimizer steps t after which 63 % of the way is done, positive.
+        time_constant: number of optimizer steps t after which 63 % of the change is done, positive.
 
     Example:
         >>> round(Exponential(0.0, 2.0, time_constant=300)(Progress(step=300, n_steps=5000)), 3)

@@ -1,4 +1,4 @@
-"""Linear ramp."""
+"""Schedule with a linear ramp."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from lightning_dc.schedules.schedule import Progress, Schedule
 
 
 class Linear(Schedule):
-    """Constant at ``start``, then to ``end`` in a straight line, then constant.
+    """Linear ramp from ``start`` to ``end``; the factor is constant before and after the ramp.
 
     Args:
         start: factor at the beginning.
         end: factor at the end of the ramp.
-        n_steps: length in optimizer steps; None takes the whole phase.
+        n_steps: length in optimizer steps, including the constant part before the ramp; None is the whole phase.
         begin: share of the length at which the ramp begins, in [0, 1).
 
     Example:

@@ -1,4 +1,4 @@
-"""One cycle: warm-up, then cosine annealing."""
+"""Schedule of one cycle: a warm-up, then cosine annealing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lightning_dc.schedules.schedule import Progress, Schedule
 class OneCycle(Schedule):
     """Cosine from ``start`` up to 1, then down to ``end`` (Smith and Topin 2018, https://arxiv.org/abs/1708.07120).
 
-    The optimizer's own value is the peak.
+    The peak of 1 is the value that the optimizer was given.
 
     Args:
-        warmup: share of the phase that rises, in [0, 1]; 0 is plain cosine annealing.
+        warmup: share of the phase in which the factor rises, in [0, 1]; 0 is plain cosine annealing.
         start: factor at the first step.
         end: factor at the last step.
 

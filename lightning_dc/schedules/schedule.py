@@ -1,4 +1,4 @@
-"""A factor that changes over a phase."""
+"""Base class of schedules, and the progress of a phase on which they depend."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """Where a phase stands.
+    """Progress of a phase.
 
     Attributes:
-        step: optimizer steps done in the phase.
-        n_steps: optimizer steps that the phase has at most.
+        step: number of optimizer steps that have been done in the phase.
+        n_steps: largest number of optimizer steps of the phase.
     """
 
     step: int
@@ -24,12 +24,12 @@ class Progress(NamedTuple):
 
 
 class Schedule(ABC):
-    """A pure function of a phase's progress, for learning rates, momenta and loss weights.
+    """Base class of pure functions of a phase's progress, for learning rates, momenta and loss weights.
 
-    It has no state, so a resumed run follows it exactly. Constructor arguments are kept under their own names, which
-    is how a checkpoint describes the schedule.
+    A schedule has no state, so that a resumed run follows it exactly. Its constructor arguments are kept as attributes
+    of the same names, by which a checkpoint describes the schedule.
     """
 
     @abstractmethod
     def __call__(self, progress: Progress) -> float:
-        """The factor at this point of the phase."""
+        """Return the factor at this point of the phase."""

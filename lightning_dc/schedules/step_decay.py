@@ -1,4 +1,4 @@
-"""Step decay."""
+"""Schedule that decays in steps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from lightning_dc.schedules.schedule import Progress, Schedule
 
 
 class StepDecay(Schedule):
-    """Multiplied by ``factor`` every ``every_n_steps`` optimizer steps.
+    """Factor that is multiplied by ``factor`` every ``every_n_steps`` optimizer steps.
 
     Args:
-        every_n_steps: steps between two changes.
-        factor: what each change multiplies by.
+        every_n_steps: number of optimizer steps between two changes.
+        factor: number by which each change multiplies.
 
     Example:
         >>> StepDecay(20_000, 0.1)(Progress(step=20_000, n_steps=50_000))

@@ -1,4 +1,4 @@
-"""Soft assignments against the formulas of the DEC paper, written out in float64 numpy."""
+"""Tests of soft assignments against the formulas of the DEC paper, written out in float64 numpy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lightning_dc.functional import (
 
 
 def naive_student_t(z: np.ndarray, centroids: np.ndarray, nu: float) -> np.ndarray:
-    """Eq. 1 of the DEC paper, element by element."""
+    """Compute eq. 1 of the DEC paper, element by element."""
     q = np.empty((len(z), len(centroids)))
     for i, point in enumerate(z):
         for j, centroid in enumerate(centroids):
@@ -29,7 +29,7 @@ def naive_student_t(z: np.ndarray, centroids: np.ndarray, nu: float) -> np.ndarr
 
 
 def naive_target(q: np.ndarray) -> np.ndarray:
-    """Eq. 3 of the DEC paper over a whole data set, element by element."""
+    """Compute eq. 3 of the DEC paper for a whole data set, element by element."""
     frequencies = [sum(q[:, j]) for j in range(q.shape[1])]
     p = np.empty_like(q)
     for i, row in enumerate(q):

@@ -1,4 +1,4 @@
-"""Scores of a contingency table against scikit-learn, and the accuracy against all matchings."""
+"""Tests of scores of a contingency table against scikit-learn, and of the accuracy against all matchings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ K_AND_C = [(4, 4), (3, 6), (6, 3), (1, 4), (4, 1)]
 
 @st.composite
 def partitions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Two random partitions with any numbers of parts, -1 among the classes."""
+    """Draw two partitions with random numbers of parts; classes may be -1."""
     n_samples = draw(st.integers(0, 30))
     n_clusters, n_classes = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     clusters = draw(st.lists(st.integers(0, n_clusters - 1), min_size=n_samples, max_size=n_samples))
@@ -39,7 +39,7 @@ def table_of(clusters: np.ndarray, classes: np.ndarray, n_clusters: int = 6, n_c
 
 
 def best_matching(table: np.ndarray) -> float:
-    """Share of samples in the best one-to-one matching, by trying all of them."""
+    """Return the share of samples in the best one-to-one matching by trying all matchings."""
     if len(table) > table.shape[1]:
         table = table.T
     matchings = permutations(range(table.shape[1]), len(table))
@@ -47,7 +47,7 @@ def best_matching(table: np.ndarray) -> float:
 
 
 def labels(n_clusters: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Partitions that agree about as much as real ones do."""
+    """Draw clusters and classes that agree about as much as in real data."""
     random = np.random.default_rng(seed)
     classes = random.integers(0, n_classes, 200)
     clusters = np.where(random.random(200) < 0.6, classes % n_clusters, random.integers(0, n_clusters, 200))

@@ -1,4 +1,4 @@
-"""The partial likelihood against lifelines and scikit-survival."""
+"""Tests of the partial likelihood against lifelines and scikit-survival."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIES = get_args(Ties)
 
 
 def survival(n: int, seed: int, *, distinct: int | None, censored: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Log risks, times (of so many distinct values) and events."""
+    """Draw log risks, times with ``distinct`` different values, and events."""
     random = np.random.default_rng(seed)
     eta = torch.from_numpy(random.normal(size=n))
     time = random.exponential(size=n) if distinct is None else random.integers(1, distinct + 1, size=n).astype(float)
@@ -28,7 +28,7 @@ def survival(n: int, seed: int, *, distinct: int | None, censored: float) -> tup
 
 
 def direct(eta: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str) -> float:
-    """The formula as it is printed, one time after the other."""
+    """Compute the published formula, one time after the other."""
     total = 0.0
     for t in np.unique(time[event == 1]):
         dying, at_risk = (time == t) & (event == 1), np.exp(eta[time >= t]).sum()
@@ -52,7 +52,7 @@ def test_the_loss_is_the_log_likelihood_of_lifelines(distinct: int | None, censo
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("distinct", [None, 40, 4])
 def test_the_loss_is_that_of_scikit_survival(ties: Ties, distinct: int | None) -> None:
-    """It has Breslow's form, too, which lifelines has not."""
+    """Scikit-survival also has the form of Breslow, which lifelines does not have."""
     eta, time, event = survival(120, 4, distinct=distinct, censored=0.5)
     peer = CoxPHOptimizer(eta.numpy()[:, None], event.numpy() == 1, time.numpy(), np.zeros(1), ties)
     assert cox_loss(0.7 * eta, time, event, ties).mean().item() == pytest.approx(

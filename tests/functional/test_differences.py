@@ -1,4 +1,4 @@
-"""Standardised differences against scipy's t-test."""
+"""Tests of standardised differences against the t-test of scipy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_dc.functional import standardized_differences
 
 
 def differences(x: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Ours, from counts and sums."""
+    """Compute our differences from counts and sums."""
     own = np.eye(n_clusters)[labels].T
     counts, sums, squares = (torch.from_numpy(own @ rows) for rows in (np.ones(len(x)), x, x**2))
     return standardized_differences(counts, sums, squares).numpy()
@@ -19,7 +19,7 @@ def differences(x: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarra
 
 @pytest.mark.parametrize("offset", [0.0, -1e4])
 def test_a_difference_is_the_t_statistic_without_its_share_of_the_sample_sizes(offset: float) -> None:
-    """t = d / sqrt(1 / n + 1 / m), with the pooled variance (equal_var)."""
+    """The t statistic is d / sqrt(1 / n + 1 / m) if the variance is pooled (equal_var)."""
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [1, 12, 30])
     x = random.normal(size=(43, 4)) * [1, 5, 0.1, 1] + labels[:, None] * [0, 1, -1, 0.3] + offset

@@ -1,4 +1,4 @@
-"""Losses a sample against torch.nn.functional and scipy."""
+"""Tests of the losses of samples against torch.nn.functional and scipy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Residuals of a model without inputs, and the evidence of inputs."""
+"""Tests of the residuals of a model without inputs, and of the evidence of inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAN = float("nan")
 
 
 def evidence(x: Tensor, residuals: Tensor, groups: InputGroups, n_permutations: int = 100) -> Tensor:
-    """Of all samples at once, standardised by NumPy."""
+    """Compute the evidence from all samples at once, standardised by NumPy."""
     z = torch.as_tensor((x.numpy() - x.numpy().mean(0)) / x.numpy().std(0))
     outcomes = residuals[permutations(len(x), n_permutations, torch.Generator().manual_seed(0))]
     products = torch.stack([torch.einsum("nf,pnt->fpt", v, outcomes) for v in (z, z**2)])
@@ -35,11 +35,11 @@ def test_residuals_of_values_are_standardised_and_zero_where_missing() -> None:
     known = np.array([1.0, 2.0, 6.0])
     np.testing.assert_allclose(residuals[:3, 0], (known - known.mean()) / known.std(), atol=1e-12)
     assert residuals[3, 0] == 0
-    assert not residuals[:, 1].any()  # a column that does not differ
+    assert not residuals[:, 1].any()  # a constant column
 
 
 def test_residuals_of_survival_times_are_the_martingale_residuals() -> None:
-    """The event less the Nelson-Aalen estimate of the cumulative hazard at the sample's time."""
+    """Martingale residuals are the event minus the Nelson-Aalen estimate of the cumulative hazard at its time."""
     time = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     event = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
     hazard = np.array([sum(event[j] / (time >= time[j]).sum() for j in range(6) if time[j] <= t) for t in time])
@@ -73,7 +73,7 @@ def test_noise_is_rarely_above_chance_and_a_difference_in_spread_is_seen() -> No
     for seed in range(30):
         random = np.random.default_rng(seed)
         x, y = random.normal(size=(200, 50)), np.arange(200) % 2
-        x[:, 0] *= 1 + 2 * y  # means do not differ
+        x[:, 0] *= 1 + 2 * y  # the classes differ in spread, but not in the mean
         found = evidence(torch.as_tensor(x), null_residuals(torch.as_tensor(y), "class"), InputGroups.of(None, 50))
         assert found[0] > 1.2
         above += int((found[1:] > 1).any())

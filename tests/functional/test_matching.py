@@ -1,4 +1,4 @@
-"""Matching of clusters against all matchings."""
+"""Tests of the matching of clusters against all possible matchings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_dc.functional import contingency_table, match_clusters
 
 @st.composite
 def labels(draw: st.DrawFn, most_clusters: int = 4) -> tuple[np.ndarray, np.ndarray, int]:
-    """Two clusterings into as many clusters, of which some may be empty."""
+    """Draw two clusterings with the same number of clusters, some of which may be empty."""
     n_clusters, n_samples = draw(st.integers(1, most_clusters)), draw(st.integers(0, 20))
     cluster = st.lists(st.integers(0, n_clusters - 1), min_size=n_samples, max_size=n_samples)
     return np.array(draw(cluster), dtype=np.int64), np.array(draw(cluster), dtype=np.int64), n_clusters
@@ -43,15 +43,15 @@ def test_permuted_numbers_are_restored(case: tuple[np.ndarray, np.ndarray, int],
 def test_no_other_matching_keeps_more_samples(case: tuple[np.ndarray, np.ndarray, int]) -> None:
     previous, current, n_clusters = case
     found = match(previous, current, n_clusters)
-    assert sorted(found.tolist()) == list(range(n_clusters))  # one to one, empty clusters included
+    assert sorted(found.tolist()) == list(range(n_clusters))  # one to one, including empty clusters
     kept = (found[previous] == current).sum()
     assert kept == max((np.array(p)[previous] == current).sum() for p in permutations(range(n_clusters)))
 
 
 def test_rows_of_the_match_are_in_the_previous_order() -> None:
-    """Centroids that were found in another order come back to that of the labels before."""
+    """Centroids that were found in another order get the order of the previous labels."""
     previous = np.array([2, 2, 0, 0, 1], dtype=np.int32)
-    centroids = torch.tensor([[10.0], [12.0], [11.0]])  # of the current clusters, which were 0, 2 and 1 before
+    centroids = torch.tensor([[10.0], [12.0], [11.0]])  # of current clusters, whose numbers were 0, 2 and 1 before
     current = np.array([1, 1, 0, 0, 2])
     assert centroids[match(previous, current, 3)][:, 0].tolist() == [10.0, 11.0, 12.0]
 

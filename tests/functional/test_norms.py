@@ -1,4 +1,4 @@
-"""Norms of input weights against NumPy, their proximal operators against scipy.optimize and scikit-learn."""
+"""Tests of norms of input weights against NumPy, and of proximal operators against scipy.optimize and scikit-learn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def norm_of(members: np.ndarray, norm: str) -> float:
-    """The definition, for the weights of one group."""
+    """Compute the definition of a norm for the weights of one group."""
     flat = members.ravel()
     if norm == "ridge":
         return float((flat**2).sum())
@@ -46,9 +46,9 @@ def penalty_of(weight: np.ndarray, norm: str, factors: np.ndarray) -> float:
 
 
 def numerical_step(weight: np.ndarray, norm: str, strength: float, factors: np.ndarray) -> np.ndarray:
-    """The proximal operator's definition, minimised by scipy with a variable for the norm of each group.
+    """Minimise the definition of the proximal operator by scipy, with one more variable for the norm of each group.
 
-    Minimise |v - w|^2 / 2 + strength * factors @ t subject to norm(v_g) <= t_g, which is smooth.
+    The problem is to minimise |v - w|^2 / 2 + strength * factors @ t subject to norm(v_g) <= t_g, which is smooth.
     """
     n_hidden, n_inputs = weight.shape
     start = np.concatenate([weight.ravel(), [norm_of(weight[:, group], norm) + 0.1 for group in GROUPS]])
@@ -96,7 +96,7 @@ def numerical_step(weight: np.ndarray, norm: str, strength: float, factors: np.n
 
 
 def separable_step(weight: np.ndarray, norm: str, strength: float, factors: np.ndarray) -> np.ndarray:
-    """The definition of ``l1`` and ``ridge``, minimised weight by weight."""
+    """Compare with the minimum of the definition of ``l1`` and ``ridge``, found weight by weight."""
     own = np.empty(weight.shape[1])
     for group, factor in zip(GROUPS, factors, strict=True):
         own[group] = factor
@@ -155,7 +155,7 @@ def test_proximal_step_is_the_minimum_that_scipy_finds(norm: Norm, strength: flo
 )
 @settings(deadline=None, max_examples=200)
 def test_no_other_weights_are_better(seed: int, norm: Norm, strength: float, dtype: torch.dtype) -> None:
-    """Optimality: the objective is strongly convex, so it rises from its minimum in every direction."""
+    """The objective is strongly convex, so it rises from its minimum in every direction."""
     groups, weight = InputGroups.of(GROUPS, 7), random(3, 7, seed=seed).to(dtype).round(decimals=1)  # with ties
     best = proximal_step(weight, norm, groups, strength, FACTORS)
     wide = weight.double()
@@ -190,7 +190,7 @@ def test_ridge_shrinks_to_no_zero() -> None:
 
 
 def test_l1inf_is_the_weights_less_their_projection_onto_the_l1_ball() -> None:
-    """Projection by sorting (Duchi et al. 2008), one input after the other."""
+    """Project by sorting (Duchi et al. 2008), one input after the other."""
     weight, groups, strength = random(64, 50).float(), InputGroups.of(None, 50), 3.0
     ours = proximal_step(weight, "l1inf", groups, strength).double().numpy()
     for column, found in zip(weight.double().numpy().T, ours.T, strict=True):
@@ -212,7 +212,7 @@ def test_projection_to_a_bound_is_the_nearest_weights_within_it() -> None:
 
 
 def descend(x: np.ndarray, y: np.ndarray, norm: Norm, strength: float) -> np.ndarray:
-    """Accelerated proximal gradient descent (Beck and Teboulle 2009) on |y - x W'|^2 / 2 + strength * penalty."""
+    """Run accelerated proximal gradient descent (Beck and Teboulle 2009) on |y - x W'|^2 / 2 + strength * penalty."""
     inputs, outputs = torch.from_numpy(x), torch.from_numpy(y)
     groups = InputGroups.of(None, x.shape[1])
     eta = 1.0 / float(torch.linalg.matrix_norm(inputs, 2)) ** 2

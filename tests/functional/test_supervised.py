@@ -1,4 +1,4 @@
-"""Losses of a task against scikit-learn and torch, with targets that are missing."""
+"""Tests of supervised losses against scikit-learn and torch, with missing targets."""
 
 from __future__ import annotations
 

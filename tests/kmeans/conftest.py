@@ -9,9 +9,9 @@ native = import_module("lightning_dc.kmeans.native")
 
 @pytest.fixture(params=["compiled", "torch"], autouse=True)
 def inner_loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test of k-means runs with the compiled loops and with those of PyTorch, which it has without a compiler.
+    """Run every test of k-means with the compiled loops and with PyTorch, which replaces them without a compiler.
 
-    A test that starts processes of its own asks for "as installed": what is set here does not reach them.
+    Tests that start other processes use the parameter "as installed", since this fixture has no effect on them.
     """
     if request.param == "torch":
         monkeypatch.setattr(native, "library", None)

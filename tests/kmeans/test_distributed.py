@@ -1,4 +1,4 @@
-"""K-means on two gloo processes is k-means on one."""
+"""K-means on two gloo processes gives the results of one process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def data(n_samples: int, dtype: torch.dtype) -> Tensor:
 
 
 def cases() -> dict[str, tuple[Tensor, dict[str, Any]]]:
-    """Data and arguments of :func:`kmeans`; the last chunk is never full."""
+    """Return data and arguments of :func:`kmeans`; the last chunk of the data is never full."""
     many, few = data(21000, torch.float64), data(9000, torch.float64)
     weights = torch.rand(9000, generator=torch.Generator().manual_seed(2)).double()
     weights[::7] = 0.0
@@ -52,7 +52,7 @@ def solve(x: Tensor, arguments: dict[str, Any], n_total: int | None = None) -> K
 
 
 def bad_inputs(rank: int, x: Tensor) -> list[dict[str, Any]]:
-    """Inputs that are bad on both processes, or on one of them only."""
+    """Return inputs that are bad on both processes, or on only one of them."""
     weights = torch.ones(len(x))
     weights[-1] = -1.0 if rank == 1 else 1.0
     return [
@@ -80,7 +80,7 @@ def solve_all(rank: int) -> dict[str, Any]:
     centroids, counts = x[:3].clone(), torch.ones(3, dtype=torch.float64)
     counted_update_(centroids, counts, x[rows], rows % 3, distributed=True)
     results["counted"] = centroids, counts
-    if rank == 0:  # all rows on one process: the other one has nothing to do with it
+    if rank == 0:  # this process clusters all rows by itself
         results["alone"] = tuple(solve(*cases()["weights"]))
     refused = []
     for bad in bad_inputs(rank, x[rows]):
@@ -119,7 +119,7 @@ def rows_of(rank: int, n_samples: int) -> Tensor:
 
 
 def test_without_n_total_no_process_waits_for_another(two: list[dict[str, Any]]) -> None:
-    """As when every process clusters the same samples by itself."""
+    """Without ``n_total``, every process may cluster the same samples by itself."""
     one = solve(*cases()["weights"])
     assert torch.equal(two[0]["alone"][0], one.centroids)
     assert torch.equal(two[0]["alone"][1], one.labels)

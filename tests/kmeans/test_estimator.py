@@ -1,4 +1,4 @@
-"""The class against scikit-learn's."""
+"""Tests of the class KMeans against scikit-learn's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sklearn.cluster import KMeans as SklearnKMeans
 
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeans, MiniBatchKMeans, kmeans
+from tests.helpers.points import blobs, uniform
 from tests.helpers.processes import run_command
-from tests.kmeans.test_lloyd import blobs, uniform
 
 
 def test_everything_is_as_in_sklearn() -> None:
@@ -35,7 +35,7 @@ def test_everything_is_as_in_sklearn() -> None:
 
 @pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans])
 def test_the_second_positional_argument_is_ignored_as_in_sklearn(kind: Any) -> None:
-    """It is the y of scikit-learn's pipelines, and never a weight."""
+    """The argument is the y of scikit-learn's pipelines, and never a weight."""
     x, y = blobs()
     expected = kind(4).fit(x)
     model = kind(4)
@@ -112,7 +112,7 @@ def test_tensors_give_tensors_and_arrays_give_arrays() -> None:
             assert isinstance(result, kind)
         assert model.cluster_centers_.dtype == like
         assert model.transform(given).dtype == like
-    assert isinstance(model.predict(x), np.ndarray)  # what was asked with decides
+    assert isinstance(model.predict(x), np.ndarray)  # the argument of predict decides, not that of fit
 
 
 def test_the_seed_alone_decides() -> None:

@@ -1,4 +1,4 @@
-"""K-means against scikit-learn's, and the degenerate cases of scikit-learn's own tests."""
+"""Tests of k-means against scikit-learn, including the degenerate cases of scikit-learn's own tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeansResult, kmeans, kmeans_plusplus
-from lightning_dc.kmeans.samples import prepare
+from lightning_dc.kmeans.owned_samples import prepare
+from tests.helpers.points import blobs, seeded, uniform
 from tests.helpers.processes import run_command
 
 lloyd = import_module("lightning_dc.kmeans.lloyd")
@@ -29,21 +30,8 @@ native = import_module("lightning_dc.kmeans.native")
 nearest = import_module("lightning_dc.kmeans.nearest")
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def blobs(n_samples: int = 300, n_features: int = 4, centers: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    x, y = make_blobs(n_samples, n_features, centers=centers, random_state=seed)
-    return x.astype(np.float32), y
-
-
-def uniform() -> np.ndarray:
-    return np.random.default_rng(0).random((400, 3)).astype(np.float32)
-
-
 def assert_consistent(x: Tensor, result: KMeansResult, rtol: float = 1e-4) -> None:
-    """Labels and inertia are those of the returned centroids."""
+    """Check that labels and inertia belong to the returned centroids."""
     distances = cdist(x.double().numpy(), result.centroids.double().numpy(), "sqeuclidean")
     own = distances[np.arange(len(x)), result.labels.numpy()]
     scale = float((x.double() - x.double().mean(0)).square().sum(1).mean()) + 1e-12
@@ -264,7 +252,7 @@ def test_the_number_of_threads_does_not_change_a_bit(n_clusters: int, n_features
     seeds = x[torch.randperm(len(x), generator=seeded(2))[: n_init * n_clusters]].view(n_init, n_clusters, -1)
     results = []
     for n_threads in (1, 2, 3):
-        torch.set_num_threads(n_threads)  # the fixture of all tests sets it back
+        torch.set_num_threads(n_threads)  # a fixture of all tests restores the number
         results.append(kmeans(x, n_clusters, init=seeds, max_iter=8, tol=0.0, sample_weight=weights))
     for other in results[1:]:
         assert torch.equal(other.centroids, results[0].centroids)
@@ -293,14 +281,14 @@ def test_compiled_loops_do_what_pytorch_does(
     distances = (x.double()[:, None] - centroids[:, None]).square().sum(3)  # (R, n, K)
     begin = torch.randint(0, n_clusters + 1, (n_restarts, n_samples), generator=generator, dtype=torch.int32)
     labels = begin.clone()
-    native.assign_(x, x.norm(dim=1), centroids, centroids.square().sum(2), nearest._error_factor(x), labels)
+    native.assign_(x, x.norm(dim=1), centroids, centroids.square().sum(2), nearest._relative_error_bound(x), labels)
     assert torch.equal(labels, distances.argmin(2).to(torch.int32))
 
     weights = torch.rand(n_samples, generator=generator).double()
     samples = replace(prepare(x, weights, None, spherical=False), x=x, weights=weights)
     totals = torch.randn(n_restarts, n_clusters + 1, n_features + 1, generator=generator).double()
     expected = totals.clone()
-    n_moved = lloyd.move_(samples, begin, labels, totals)
+    n_moved = lloyd.move_rows_(samples, begin, labels, totals)
     assert n_moved.tolist() == (begin != labels).sum(1).tolist()
     terms = weights[:, None] * torch.cat([x.double(), torch.ones(n_samples, 1).double()], 1)
     for r in range(n_restarts):
@@ -331,7 +319,7 @@ def test_a_sample_between_two_centroids_goes_to_the_lower_number() -> None:
 
 @pytest.mark.parametrize("n_empty", [1, 2])
 def test_empty_clusters_move_to_the_farthest_samples(n_empty: int) -> None:
-    """As in scikit-learn's test of relocated clusters: seeds so far away that no sample is theirs."""
+    """As in scikit-learn's test of relocated clusters, some seeds are so far away that they get no sample."""
     x = torch.tensor([[0.0], [0.1], [0.2], [5.0], [9.0]], dtype=torch.float64)
     seeds = torch.tensor([[0.0], [100.0], [200.0]][: 1 + n_empty], dtype=torch.float64)
     once = kmeans(x, 1 + n_empty, init=seeds, max_iter=1)
@@ -410,7 +398,7 @@ def test_a_warm_start_equals_sklearn_from_the_same_centroids() -> None:
 @pytest.mark.parametrize(("n_clusters", "n_features"), [(2, 1), (7, 5), (31, 3), (32, 40), (90, 70), (300, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_run_from_given_centroids_is_sklearns(n_clusters: int, n_features: int, dtype: Any) -> None:
-    """Every layout of the scores: the same labels, centroids and number of iterations, to the end and in one step."""
+    """Cover every layout of the scores, in one step and to the end: labels, centroids and iterations are equal."""
     x = np.random.default_rng(n_clusters).normal(size=(3000, n_features)).astype(dtype) + 2
     weights = np.random.default_rng(0).integers(1, 5, len(x)).astype(np.float64)
     for max_iter, sample_weight in ((1, None), (200, None), (200, weights)):
@@ -432,10 +420,10 @@ def test_a_run_from_given_centroids_is_sklearns(n_clusters: int, n_features: int
 
 
 class Reference(NamedTuple):
-    """Lloyd's iterations in float64: the labels of the last centroids, and these.
+    """Result of Lloyd's iterations in float64: the last centroids and their labels.
 
-    ``is_repaired``: a cluster has lost all its samples on the way, so that the engine moves it and the reference does
-    not. ``is_open``: two centroids were as near to a sample as rounding, so that either may have had it.
+    ``is_repaired``: a cluster has lost all its samples on the way, which the engine moves and the reference does not.
+    ``is_open``: two centroids were equally near to a sample up to rounding, so that both are correct.
     """
 
     labels: Tensor
@@ -499,7 +487,7 @@ def test_a_run_is_lloyds_iteration_in_float64(
 
 
 def test_ties_are_settled_by_exact_distances() -> None:
-    """Rows in the middle between two centroids, up to less than float32 can tell from a product far from the origin."""
+    """Rows lie so near to the middle between two centroids that a float32 product cannot tell which one is nearer."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(40, 30, generator=generator)
     middle = torch.randn(30, generator=generator) * 30
@@ -511,7 +499,7 @@ def test_ties_are_settled_by_exact_distances() -> None:
     exact = (x.double()[:, None] - centroids).square().sum(2)
     assert torch.equal(labels[0], exact.argmin(1).to(torch.int32))
     product = torch.addmm(centroids.square().sum(1).float(), x, centroids.T.float(), alpha=-2.0)
-    assert (product.argmin(1) != exact.argmin(1)).any()  # so the product alone would not do
+    assert (product.argmin(1) != exact.argmin(1)).any()  # the product alone is not enough
 
 
 @pytest.mark.parametrize("exponent", [-30, -10, 10, 30])
@@ -555,10 +543,10 @@ def test_weights_count_like_repetitions() -> None:
 @pytest.mark.parametrize("max_iter", [3, 300])
 @pytest.mark.parametrize("tol", [0.0, 1e-4])
 def test_a_heavy_sample_that_leaves_a_cluster_leaves_no_trace(max_iter: int, tol: float) -> None:
-    """Sums of float64 beside 1e17 are multiples of 16; what stays in the cluster must not be."""
+    """Float64 sums near 1e17 are multiples of 16, but the sum of the samples that stay is not."""
     x = torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]], dtype=torch.float64)
     weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 1e15], dtype=torch.float64)
-    init = torch.tensor([[1.0], [1e3]], dtype=torch.float64)  # the heavy sample begins with the others
+    init = torch.tensor([[1.0], [1e3]], dtype=torch.float64)  # the heavy sample starts in the cluster of the others
     for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0]):
         result = kmeans(x[order], 2, init=init, sample_weight=weights[order], tol=tol, max_iter=max_iter)
         assert sorted(result.centroids[:, 0].tolist()) == [1.5, 100.0]
@@ -641,7 +629,7 @@ _PRECISIONS = """
 import torch
 
 from lightning_dc.kmeans import kmeans
-from lightning_dc.kmeans.samples import full_precision
+from lightning_dc.kmeans.precision import full_precision
 
 matmul, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
 
@@ -677,7 +665,7 @@ assert state() == before, (before, state())
 )
 @pytest.mark.parametrize("inner_loops", ["as installed"], indirect=True)
 def test_the_precision_of_products_is_as_before_however_it_was_set(setting: str, then: str) -> None:
-    """In a process of its own: torch keeps a mix of its old and new settings for good."""
+    """Run in a process of its own, since torch keeps a mixture of its old and new settings forever."""
     code = _PRECISIONS.format(setting=setting, then=then)
     run_command([sys.executable, "-c", code])
 

@@ -1,4 +1,4 @@
-"""Counted updates against the sequence of them, and the class against exact k-means."""
+"""Tests of counted updates against one update for each sample, and of the class against exact k-means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import KMeans, MiniBatchKMeans, counted_update_
-from tests.kmeans.test_lloyd import blobs
+from tests.helpers.points import blobs
 
 
 @settings(max_examples=30, deadline=None)
@@ -20,7 +20,7 @@ def test_a_batch_is_the_sequence_of_its_samples(seed: int, weighted: bool, integ
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(30, 3, generator=generator).double()
     labels = torch.randint(4, (30,), generator=generator)
-    labels[labels == 3] = 0  # one cluster gets nothing
+    labels[labels == 3] = 0  # one cluster gets no sample
     centroids, counts = torch.randn(4, 3, generator=generator).double(), torch.tensor([5.0, 0.0, 1.0, 0.0]).double()
     weights = torch.rand(30, generator=generator).double() + 0.1
     weights = weights.mul(4).ceil() if integer_weights else weights
@@ -69,7 +69,7 @@ def test_partial_fits_follow_a_stream() -> None:
 
 
 def test_given_centroids_need_no_batch_of_k_samples() -> None:
-    """As in scikit-learn once it is fitted; batches of fewer samples than clusters see each of them."""
+    """A batch may have fewer samples than clusters, as in scikit-learn's class after its first batch."""
     x, _ = blobs(900, 3, 6)
     init = np.random.default_rng(1).choice(x, 6, replace=False)
     model, counts = MiniBatchKMeans(6, init=init, reassignment_ratio=0.0), np.zeros(6)

@@ -1,4 +1,4 @@
-"""Seeds against scikit-learn's, and the draws behind them."""
+"""Tests of seeds against scikit-learn's, and of the random draws that choose them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sklearn.datasets import make_blobs
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import kmeans, kmeans_plusplus
-from lightning_dc.kmeans.samples import prepare
+from lightning_dc.kmeans.owned_samples import prepare
 from lightning_dc.kmeans.seeding import random_seeds
-from tests.kmeans.test_lloyd import seeded, uniform
+from tests.helpers.points import seeded, uniform
 
 
 def test_seeds_are_distinct_samples() -> None:
@@ -55,7 +55,7 @@ def test_seeds_are_as_good_as_sklearns_greedy_ones() -> None:
 
 @pytest.mark.parametrize("n_features", [4, 30])
 def test_small_distances_far_from_the_origin_count(n_features: int) -> None:
-    """Two groups so far apart that a product in float32 cannot tell the blobs within one."""
+    """Two groups are so far apart that a float32 product cannot tell the blobs within a group apart."""
     generator = seeded(0)
     centers = torch.randn(20, n_features, generator=generator)
     centers[:10], centers[10:] = centers[:10] + 1000, centers[10:] - 1000
@@ -87,13 +87,13 @@ def test_random_seeds_follow_the_weights() -> None:
 
 
 def test_seeds_are_drawn_by_squared_distance() -> None:
-    """One candidate would be enough: two samples but the first seed, at distances 1 and 3, over many chunks."""
+    """All samples are at 0 except for two, in other chunks, at the distances 1 and 3."""
     x = torch.zeros(3 * CHUNK_SIZE, 1)
     x[CHUNK_SIZE + 7], x[2 * CHUNK_SIZE + 9] = 1.0, -3.0
     seeds = kmeans_plusplus(x, 2, n_init=500, generator=seeded())
     assert {round(value) for value in seeds[:, 0, 0].tolist()} <= {0, 1, -3}
     shares = [(seeds[:, 1, 0].round() == value).double().mean().item() for value in (1, -3)]
-    assert shares == pytest.approx([0.01, 0.99], abs=0.03)  # the better of two candidates: 0.1 squared, and the rest
+    assert shares == pytest.approx([0.01, 0.99], abs=0.03)  # 0.1 squared, as the better of two candidates is taken
 
 
 def test_samples_of_zero_weight_are_never_seeds() -> None:

@@ -1,4 +1,4 @@
-"""Statistics of soft assignments against scipy and numpy, over batches and processes."""
+"""Tests of statistics of soft assignments against scipy and numpy, over batches and processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ N_CLUSTERS = 5
 
 
 def assignments(n_samples: int, seed: int = 0) -> np.ndarray:
-    """Soft assignments that leave the last cluster empty."""
+    """Draw soft assignments that leave the last cluster empty."""
     q = np.random.default_rng(seed).dirichlet(np.full(N_CLUSTERS - 1, 0.4), n_samples)
     return np.concatenate([q * 0.99, np.full((n_samples, 1), 0.01)], axis=1)
 

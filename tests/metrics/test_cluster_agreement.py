@@ -1,4 +1,4 @@
-"""ClusterAgreement against scikit-learn, over batches and processes."""
+"""Tests of ClusterAgreement against scikit-learn, over batches and processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_dc.metrics import ClusterAgreement
 
 
 def labels() -> tuple[np.ndarray, np.ndarray]:
-    """Six clusters and four classes, sorted so that the first samples know few of them."""
+    """Draw six clusters and four classes, sorted so that the first samples contain few of the clusters."""
     random = np.random.default_rng(3)
     clusters = np.sort(random.integers(0, 6, 90))
     classes = np.where(random.random(90) < 0.7, clusters % 4, random.integers(0, 4, 90))

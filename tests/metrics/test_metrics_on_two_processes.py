@@ -1,6 +1,6 @@
-"""Metrics on two processes that have met different clusters and classes, against scikit-learn and scipy.
+"""Tests of metrics on two processes with different clusters and classes, against scikit-learn and scipy.
 
-Slow imports are left to the tests: the processes import this file too.
+Only the tests make slow imports, since the two processes import this file, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ N_CLUSTERS = 6
 
 
 def samples() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Soft assignments to five of six clusters, clusters, and classes, four in number."""
+    """Draw soft assignments to five of six clusters, with their clusters and four classes."""
     random = np.random.default_rng(3)
     q = random.dirichlet(np.full(N_CLUSTERS - 1, 0.4), 90)
     q = np.concatenate([q * 0.99, np.full((90, 1), 0.01)], axis=1)
@@ -30,11 +30,11 @@ def samples() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 SPECS = {"class": TargetSpec("class", ("a", "b", "c")), "survival": TargetSpec("survival", ("time", "event"))}
 SHARES = {"uneven": 11, "first has all": 60}
-"""Of 60 predictions, those of the first process."""
+"""Number of the first process's predictions, of 60 in all."""
 
 
 def predictions(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs and targets in float64, as in a 64-bit run."""
+    """Draw outputs and targets in float64, as in a 64-bit run."""
     random = np.random.default_rng(4)
     output = torch.from_numpy(random.normal(size=(60, SPECS[kind].n_outputs)))
     if kind == "class":

@@ -1,4 +1,4 @@
-"""TaskScores against scikit-learn, lifelines and scikit-survival."""
+"""Tests of TaskScores against scikit-learn, lifelines and scikit-survival."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SURVIVAL = TargetSpec("survival", ("time", "event"))
 
 
 def scores(metric: TaskScores, output: Tensor, targets: Tensor) -> dict[str, float]:
-    """Of batches of different sizes, in which targets are missing unevenly."""
+    """Compute scores from batches of different sizes, in which different shares of the targets are missing."""
     for rows in torch.arange(N).split([7, 30, 13]):
         metric.update(output[rows], targets[rows])
     return metric.compute()
@@ -60,7 +60,7 @@ def test_labels_and_values_are_means_over_samples_of_means_over_what_they_have()
 
 
 def survival() -> tuple[Tensor, Tensor, Tensor]:
-    """Log risks, targets with ties, and which are known."""
+    """Draw log risks and targets with ties, and a mask of the known targets."""
     random = np.random.default_rng(2)
     eta, time = random.normal(size=N), random.integers(1, 15, N).astype(float)
     targets = torch.from_numpy(np.column_stack([time, random.random(N) < 0.4]).astype(float))

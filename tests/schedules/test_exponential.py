@@ -1,4 +1,4 @@
-"""The ramp of the DeepType code."""
+"""Tests of Exponential against the ramp of the DeepType code."""
 
 from __future__ import annotations
 

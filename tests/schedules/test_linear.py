@@ -1,4 +1,4 @@
-"""Linear against torch.optim.lr_scheduler.LinearLR."""
+"""Tests of Linear against torch.optim.lr_scheduler.LinearLR."""
 
 from __future__ import annotations
 

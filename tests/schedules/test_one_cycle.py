@@ -1,4 +1,4 @@
-"""OneCycle against torch.optim.lr_scheduler's."""
+"""Tests of OneCycle against the class of the same name in torch.optim.lr_scheduler."""
 
 from __future__ import annotations
 

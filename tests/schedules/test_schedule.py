@@ -1,4 +1,4 @@
-"""Where a phase stands."""
+"""Tests of the progress of a phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StepDecay against torch.optim.lr_scheduler.StepLR."""
+"""Tests of StepDecay against torch.optim.lr_scheduler.StepLR."""
 
 from __future__ import annotations
 

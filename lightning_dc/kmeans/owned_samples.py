@@ -1,12 +1,10 @@
-"""The data of k-means: checked, centred, scaled, with their norms, weights and owners."""
+"""Samples of k-means on this process: checked, centred and scaled, with norms, weights and chunks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,29 +12,32 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
 
-_EXPONENT_RANGE = {torch.float32: 40, torch.float64: 400}  # squares, summed over features, neither overflow nor vanish
-_NEAR = 4.0  # squared distance of the mean from the origin, in variances, that costs no precision worth a copy
-_LEAST_WEIGHT = 1e-150  # sums of weights, and of weighted samples, neither overflow nor vanish
-_SPREAD_STRIDE = 64  # every so many-th row tells the spread of the data
+_EXPONENT_RANGE = {
+    torch.float32: 40,
+    torch.float64: 400,
+}  # up to these exponents, sums of squares stay in range
+_NEAR_ORIGIN = 4.0  # squared mean, in variances, up to which centring would gain too little precision for a copy
+_LEAST_WEIGHT = 1e-150  # largest weights from here to its inverse give sums that neither overflow nor vanish
+_SPREAD_STRIDE = 64  # the spread of the data is estimated from every 64th row
 
 
 @dataclass(frozen=True)
-class Samples:
-    """This process's rows of the data.
+class OwnedSamples:
+    """Rows of the data that this process owns, in a form in which distances keep their precision.
 
-    Rows are held as (x - center) * scale. The center is zero wherever the data are close enough to the origin, so that
-    they need no copy; the scale is a power of two, so that nothing is rounded.
+    Rows are stored as (x - center) * scale. The center is zero if the data are close enough to the origin, so that they
+    need no copy. The scale is a power of two, so that scaling rounds nothing.
 
     Attributes:
         x: rows, (n, D), float32 or float64, contiguous.
         norms: Euclidean norm of each row, (n,), dtype of ``x``.
-        weights: weight of each row, (n,), float64; None is 1 for each.
-        chunks: the rows of each chunk that this process owns, among its own.
-        chunk_numbers: which chunks of the whole data they are, (len(chunks),).
-        n_total: rows of all processes, N.
-        shared: whether the rows are spread over processes; if not, no process waits for another.
-        center: (D,), float64.
-        scale: a power of two.
+        weights: weight of each row, (n,), float64; None gives every row the weight 1.
+        chunks: slices of ``x``, one for each chunk that this process owns.
+        chunk_numbers: number of each of these chunks in the whole data, (len(chunks),).
+        n_total: number of rows on all processes, N.
+        shared: whether the rows are distributed over processes; if not, no process waits for another.
+        center: point that has been subtracted, (D,), float64, in the units of the given data.
+        scale: factor of the rows, a power of two.
         variance: mean variance of the features over all processes, in units of ``x``.
     """
 
@@ -53,7 +54,7 @@ class Samples:
 
     @property
     def n_chunks(self) -> int:
-        """Chunks of the whole data."""
+        """Number of chunks of the whole data."""
         return -(-self.n_total // CHUNK_SIZE)
 
     def sum_(self, tensor: Tensor) -> Tensor:
@@ -61,9 +62,10 @@ class Samples:
         return sum_(tensor) if self.shared else tensor
 
     def per_chunk(self, values: Tensor) -> Tensor:
-        """Sums of values, (R, n), over each chunk of the whole data, (R, chunks), float64; not yet reduced.
+        """Return sums of values, (R, n), in each chunk of the whole data, (R, chunks), float64.
 
-        Every sum has one owner and its own order, so that totals do not depend on the number of processes.
+        Chunks of other processes are 0 until :meth:`sum_` adds them. Each sum is computed by one process in a fixed
+        order, so that totals do not depend on the number of processes.
         """
         sums = torch.zeros(len(values), self.n_chunks, dtype=torch.float64, device=values.device)
         for number, rows in zip(self.chunk_numbers.tolist(), self.chunks, strict=True):
@@ -71,19 +73,19 @@ class Samples:
         return sums
 
     def restore(self, centroids: Tensor) -> Tensor:
-        """Centroids, (..., K, D), float64, in the units of the data that were given, in their dtype."""
+        """Convert centroids, (..., K, D), from the units of ``x`` to those of the given data, in the dtype of ``x``."""
         return (centroids / self.scale + self.center).to(self.x.dtype)
 
     def project(self, centroids: Tensor) -> Tensor:
-        """Centroids in the units of the data that were given, (..., K, D), as float64 in those of ``x``."""
+        """Convert centroids, (..., K, D), from the units of the given data to those of ``x``, in float64."""
         return (centroids.to(self.x.device, torch.float64) - self.center) * self.scale
 
 
 def as_float(x: Tensor) -> Tensor:
-    """A matrix of samples in float32, or in float64 if it comes so or as integers that float32 may not hold.
+    """Convert a matrix of samples to float32, or to float64 if it is float64 or has integers of 32 bits or more.
 
     Raises:
-        InputError: not a matrix, or complex numbers.
+        InputError: ``x`` is not a matrix, or holds complex numbers.
     """
     if x.ndim != 2:
         raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
@@ -94,10 +96,10 @@ def as_float(x: Tensor) -> Tensor:
 
 
 def as_weights(weights: Tensor, x: Tensor) -> Tensor:
-    """Weights of samples (N, D), (N,), in float64 on the device of the samples.
+    """Convert the weights of samples, (N,), to float64 on the device of the samples ``x``, (N, D).
 
     Raises:
-        InputError: not one finite number of at least 0 a sample.
+        InputError: the weights are not one finite number of at least 0 for each sample.
     """
     try:
         weights = torch.as_tensor(weights).detach()
@@ -117,10 +119,10 @@ def as_weights(weights: Tensor, x: Tensor) -> Tensor:
 
 
 def check_arguments(n_samples: int, n_clusters: int, n_init: int) -> None:
-    """Check what seeding and iterations have in common.
+    """Check the arguments that seeding and iterations have in common.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
     """
     if not 1 <= n_clusters <= n_samples:
         raise InputError(
@@ -137,21 +139,22 @@ def prepare(
     *,
     spherical: bool,
     check: Callable[[int, int], None] | None = None,
-) -> Samples:
+) -> OwnedSamples:
     """Check this process's rows and bring them into a form in which distances keep their precision.
 
-    If rows are spread over processes and some are bad on one of them, every process raises.
+    If rows are distributed over processes and are bad on one of them, every process raises.
 
     Args:
         x: rows, (n, D).
-        sample_weight: their weights, (n,), not negative; None is 1 for each.
-        n_total: rows of all processes; None if ``x`` holds them all.
-        spherical: rows are normalised to unit length, and not centred.
-        check: further checks, given N and D; raises an ``InputError``.
+        sample_weight: weights of the rows, (n,), not negative; None gives every row the weight 1.
+        n_total: number of rows on all processes; None if ``x`` holds all rows.
+        spherical: scale the rows to unit length instead of centring them.
+        check: function of N and D that makes further checks and raises an ``InputError`` if one fails.
 
     Raises:
-        InputError: not a matrix, values that are not finite, weights that do not fit, not the rows that this process
-            owns, a zero row in spherical k-means, what ``check`` raises, or any of these on another process.
+        InputError: ``x`` is not a matrix, values are not finite, the weights do not fit, ``x`` does not hold the rows
+            that this process owns, a row is zero in spherical k-means, ``check`` raises, or one of these is true on
+            another process.
     """
     shared = n_total is not None
     chunks: list[slice] = []
@@ -159,11 +162,11 @@ def prepare(
     weights, problem, largest = None, None, 0.0
     try:
         x = as_float(x)
-        chunks, numbers = _chunks(len(x), n_total)
+        chunks, numbers = _owned_chunks(len(x), n_total)
         weights = None if sample_weight is None else as_weights(sample_weight, x)
         if check is not None:
             check(len(x) if n_total is None else n_total, x.shape[1])
-        largest = _largest(x)
+        largest = _largest_magnitude(x)
         if not math.isfinite(largest):
             raise InputError(
                 "the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate"
@@ -173,61 +176,25 @@ def prepare(
             raise
         problem = error
     if shared:
-        largest = _agree(largest, x, weights, n_total, problem)
-    scale = _scale(largest, x.dtype)
+        largest = _agreed_magnitude(largest, x, weights, n_total, problem)
+    scale = _power_of_two_scale(largest, x.dtype)
     x = (x if scale == 1.0 else x * scale).contiguous()
     total = len(x) if n_total is None else n_total
     center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    samples = Samples(x, x.new_zeros(0), weights, chunks, numbers, total, shared, center, scale, 0.0)
+    samples = OwnedSamples(x, x.new_zeros(0), weights, chunks, numbers, total, shared, center, scale, 0.0)
     if spherical:
-        x = _normalise(samples)
+        x = _unit_rows(samples)
     else:
         center = _center(samples)
         if bool((center != 0).any()):
             x = x - center.to(x.dtype)
     norms = torch.linalg.vector_norm(x, dim=1)
-    samples = Samples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, 0.0)
-    return Samples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, _variance(samples))
+    samples = OwnedSamples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, 0.0)
+    return OwnedSamples(x, norms, weights, chunks, numbers, total, shared, center / scale, scale, _variance(samples))
 
 
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Neither autocast nor short-cuts in float32 products (TF32, bfloat16) while k-means runs."""
-    restore = _full_products()
-    try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        restore()
-
-
-def _full_products() -> Callable[[], None]:
-    """Make float32 products full ones; returns what brings back the state before.
-
-    From torch 2.9 on there is a setting a backend, and the function that used to set all of them raises once a user has
-    set one of these. The settings of the backends also tell, and restore, what that function has set.
-    """
-    backends = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
-    if not all(hasattr(backend, "fp32_precision") for backend in backends):
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        return lambda: torch.set_float32_matmul_precision(precision)
-    before: list[tuple[Any, str]] = [(backend, cast(Any, backend).fp32_precision) for backend in backends]
-    changed = [(backend, precision) for backend, precision in before if precision not in ("none", "ieee")]
-    for backend, _ in changed:
-        backend.fp32_precision = "ieee"
-
-    def restore() -> None:
-        for backend, precision in changed:
-            backend.fp32_precision = "none"  # a setting that came from a more general one goes on following it
-            if backend.fp32_precision != precision:
-                backend.fp32_precision = precision
-
-    return restore
-
-
-def _chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:
-    """Chunks among the rows of this process, and their numbers in the whole data."""
+def _owned_chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:
+    """Return the chunks as slices of the rows of this process, and their numbers in the whole data."""
     if n_total is None:
         starts = range(0, n_rows, CHUNK_SIZE)
         return [slice(start, min(start + CHUNK_SIZE, n_rows)) for start in starts], torch.arange(len(starts))
@@ -238,16 +205,22 @@ def _chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor]:
     return local, torch.tensor([rows.start // CHUNK_SIZE for rows in owned], dtype=torch.int64)
 
 
-def _largest(x: Tensor) -> float:
-    """Largest absolute value of this process; not finite if any value is not."""
+def _largest_magnitude(x: Tensor) -> float:
+    """Return the largest absolute value on this process, which is not finite if any value is not finite."""
     if x.numel() == 0:
         return 0.0
-    low, high = x.aminmax()  # one pass; NaN wins
+    low, high = x.aminmax()  # one pass over the data; NaN is returned if there is any
     return float(torch.maximum(low.abs(), high.abs()))
 
 
-def _agree(largest: float, x: Tensor, weights: Tensor | None, n_total: int | None, problem: InputError | None) -> float:
-    """Largest absolute value over all processes; all of them raise if any has a problem or another form of data."""
+def _agreed_magnitude(
+    largest: float, x: Tensor, weights: Tensor | None, n_total: int | None, problem: InputError | None
+) -> float:
+    """Return the largest absolute value over all processes.
+
+    Raises:
+        InputError: a process has a problem, or its data have another form; raised on all processes.
+    """
     form = [float(x.shape[-1] if x.ndim else 0), x.dtype.itemsize, float(weights is not None), float(n_total or 0)]
     values = [float(problem is not None), largest if problem is None else 0.0, *form, *(-value for value in form)]
     of_all = max_(torch.tensor(values, dtype=torch.float64, device=x.device)).tolist()
@@ -263,13 +236,13 @@ def _agree(largest: float, x: Tensor, weights: Tensor | None, n_total: int | Non
     return float(of_all[1])
 
 
-def _scale(largest: float, dtype: torch.dtype) -> float:
+def _power_of_two_scale(largest: float, dtype: torch.dtype) -> float:
     exponent = math.frexp(largest)[1]
     return 1.0 if largest == 0.0 or abs(exponent) <= _EXPONENT_RANGE[dtype] else math.ldexp(1.0, -exponent)
 
 
-def _normalise(samples: Samples) -> Tensor:
-    """Rows at unit length."""
+def _unit_rows(samples: OwnedSamples) -> Tensor:
+    """Return the rows, scaled to unit length."""
     norms = torch.linalg.vector_norm(samples.x, dim=1, keepdim=True)
     n_zero = samples.sum_((norms == 0).sum())
     if int(n_zero) > 0:
@@ -280,11 +253,12 @@ def _normalise(samples: Samples) -> Tensor:
     return directions
 
 
-def _center(samples: Samples) -> Tensor:
-    """The mean, rounded to multiples of a power of two of about twice the spread, (D,), float64.
+def _center(samples: OwnedSamples) -> Tensor:
+    """Return the mean, rounded to multiples of a power of two of about twice the spread, (D,), float64.
 
-    Distances need the data near the origin, not centred to the last bit: data that lie there already need no copy. A
-    rounded center is subtracted with little or no rounding, and does not depend on the order of a sum.
+    Precise distances only need data near the origin; an exact mean of zero is not necessary. So the center of data that
+    are already near the origin is zero, and they need no copy. A rounded center can be subtracted with little or no
+    rounding error, and does not depend on the order of a sum.
     """
     x = samples.x
     sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
@@ -298,15 +272,15 @@ def _center(samples: Samples) -> Tensor:
     squares, count = samples.sum_(spread).sum(0).tolist()
     if squares == 0.0:
         return mean.to(x.dtype).double()
-    if float(mean.square().mean()) <= _NEAR * squares / count:
+    if float(mean.square().mean()) <= _NEAR_ORIGIN * squares / count:
         return torch.zeros_like(mean)
     step = math.ldexp(1.0, math.frexp(2.0 * math.sqrt(squares / count))[1])
     center: Tensor = (mean / step).round() * step
     return center
 
 
-def _variance(samples: Samples) -> float:
-    """Mean variance of the features over all processes."""
+def _variance(samples: OwnedSamples) -> float:
+    """Return the mean variance of the features over all processes."""
     x = samples.x
     if x.shape[1] == 0:
         return 0.0
