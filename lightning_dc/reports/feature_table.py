@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from lightning_dc.batch import Batch, DataDescription, SampleLoader, ScaledSamples
+from lightning_dc.batch import Batch, DataDescription, SampleLoader
 from lightning_dc.distributed import CHUNK_SIZE, failing_together
 from lightning_dc.functional import standardized_differences
 from lightning_dc.reports.figures import draw_inputs
@@ -102,8 +102,8 @@ class FeatureTable(Callback):
             record_figure(module, "clusters/representation", _draw_clusters(module, loader, labels.cpu()))
 
     def _applies(self, module: ClusteringModule) -> bool:
-        data = module.trainer.datamodule  # type: ignore[attr-defined]
-        named = isinstance(data, DataDescription) and data.feature_names is not None and not data.has_terms
+        data = DataDescription.of(module.trainer.datamodule)  # type: ignore[attr-defined]
+        named = data.feature_names is not None and not data.has_terms
         return self.file_name is not None and (named or isinstance(module, InputSelector))
 
 
@@ -113,7 +113,7 @@ def _means_in_unit(
     """Mean of each input in all samples and in each cluster, rounded; None where there is no way back to the unit."""
     scaled = torch.stack([statistics.mean, statistics.mean + statistics.deviation, *statistics.means])
     whole = scaled.view(-1, *input_shape)
-    unscaled = loader.unscale(whole) if isinstance(loader, ScaledSamples) else whole
+    unscaled = loader.unscale(whole)
     if unscaled is None:
         return None
     mean, shifted, *means = unscaled.flatten(1)

@@ -94,7 +94,7 @@ class OutcomeTables(Callback):
 
     def _spec(self, trainer: pl.Trainer) -> TargetSpec | None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        return data.target_spec if self.file_name is not None and isinstance(data, DataDescription) else None
+        return None if self.file_name is None else DataDescription.of(data).target_spec
 
 
 def _loaders(module: ClusteringModule) -> Iterator[tuple[str, SampleLoader]]:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lightning_dc.batch import NamedSamples, SampleLoader
+from lightning_dc.batch import SampleLoader
 from lightning_dc.distributed import world
 from lightning_dc.reports.predictions import check_prediction_path, prediction_stream
 from lightning_dc.training import clustering_module
@@ -90,7 +90,7 @@ class PredictionWriter(Callback):
     ) -> Iterator[Callable[[Tensor, Tensor, Tensor], None]]:
         """A function that writes index, embeddings and soft assignments of some samples."""
         loader = trainer.predict_dataloaders
-        ids = loader.ids if isinstance(loader, NamedSamples) else None
+        ids = loader.ids if isinstance(loader, SampleLoader) else None
         self._n_written = 0
         with prediction_stream(self.path, is_soft=clustering_module(pl_module).head.is_soft) as write:
 

@@ -16,10 +16,9 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_dc.batch import DataDescription, NamedSamples, SampleLoader
+from lightning_dc.batch import DataDescription, SampleLoader
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
 from lightning_dc.distributed import failing_together
 from lightning_dc.errors import InputError
@@ -127,7 +126,7 @@ class RunSummary(Callback):
                 if path is not None:
                     self._write(module, path, full)
             return full
-        ids = _ids(loader)
+        ids = loader.ids
         with ExitStack() as stack:
 
             @functools.cache  # where it fails, the other processes are told: within the sink
@@ -137,7 +136,7 @@ class RunSummary(Callback):
             def sink(rows: slice, q: Tensor, z: Tensor) -> None:
                 if path is not None:
                     own_ids = None if ids is None else ids[rows]
-                    stream(path)(loader.sample_ids[rows], z if self.embedding else None, q, ids=own_ids)
+                    stream(path)(loader.source_rows[rows], z if self.embedding else None, q, ids=own_ids)
 
             full = assign_all(module, loader, sink=sink)
             with failing_together(module.device):
@@ -154,11 +153,11 @@ class RunSummary(Callback):
         assert full.q is not None
         loader = training_loader(module)
         z = full.z if self.embedding else None
-        is_soft, ids = module.head.is_soft, _ids(loader)
-        write_predictions(path, loader.sample_ids, z, full.q, is_soft=is_soft, others=others, ids=ids)
+        is_soft, ids = module.head.is_soft, loader.ids
+        write_predictions(path, loader.source_rows, z, full.q, is_soft=is_soft, others=others, ids=ids)
 
     def _terms(self, trainer: pl.Trainer, module: ClusteringModule, full: FullAssignment) -> list[TopTerm]:
-        names, data = _feature_names(trainer), trainer.datamodule  # type: ignore[attr-defined]
+        names, data = _feature_names(trainer), DataDescription.of(trainer.datamodule)  # type: ignore[attr-defined]
         if names is None or self.n_terms == 0 or not data.has_terms:
             return []
         return top_terms(training_loader(module), full.labels, module.head.n_clusters, names, self.n_terms)
@@ -221,13 +220,9 @@ class RunSummary(Callback):
         print("\n" + tabulate(rows, tablefmt="simple_outline", disable_numparse=True) + "\n")
 
 
-def _ids(loader: SampleLoader) -> NDArray[Any] | None:
-    return loader.ids if isinstance(loader, NamedSamples) else None
-
-
 def _feature_names(trainer: pl.Trainer) -> Sequence[str] | None:
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    return datamodule.feature_names if isinstance(datamodule, DataDescription) else None
+    return DataDescription.of(datamodule).feature_names
 
 
 def _write_terms(path: Path, terms: Sequence[TopTerm]) -> None:

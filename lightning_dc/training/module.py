@@ -130,7 +130,7 @@ class ClusteringModule(pl.LightningModule, ABC):
     def feature_names(self) -> list[str]:
         """Names of the inputs: those of the DataModule, or else their numbers."""
         data = self._datamodule()
-        names = data.feature_names if isinstance(data, DataDescription) else None
+        names = DataDescription.of(data).feature_names
         return [f"input_{j}" for j in range(math.prod(self.autoencoder.input_shape))] if names is None else [*names]
 
     def summary_rows(self) -> list[tuple[str, str]]:
