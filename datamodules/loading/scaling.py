@@ -83,9 +83,10 @@ class Scaling:
             rows: row numbers, (B,), int64.
             dtype: floating type of the result.
         """
-        is_float32 = x.dtype == dtype == torch.float32
-        if self.common_factor is None or not (is_float32 and x.device.type == "cpu" and x.is_contiguous()):
+        if self.common_factor is None or x.dtype in INEXACT_IN_FLOAT32:
             return self(x.index_select(0, rows), dtype, in_place=True)
+        if not (x.dtype == dtype == torch.float32 and x.device.type == "cpu" and x.is_contiguous()):
+            return x.index_select(0, rows).to(dtype).mul_(self.common_factor)
         n_rows = len(rows)
         if len(self._bags) < n_rows:
             self._bags, self._weights = torch.arange(n_rows), torch.full((n_rows,), self.common_factor)
