@@ -67,7 +67,7 @@ class ArrayDataModule(ClusteringDataModule):
         self.labels = labels
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {name: file for name, file in (("x", self.x), ("y", self.y)) if isinstance(file, (str, PathLike))}
 
     def load(self) -> Samples:

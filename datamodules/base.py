@@ -1,4 +1,4 @@
-"""What every DataModule of this project shares."""
+"""Base class of all DataModules of this project."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.loader import BatchLoader
-from datamodules.loading.samples import CheckedSamples, Samples, subset
+from datamodules.loading.samples import CheckedSamples, Samples
 from datamodules.loading.scaling import Scaling, ScalingName
-from datamodules.loading.sparse import SparseRows
 from lightning_dc.batch import TargetSpec
 from lightning_dc.errors import InputError
 
 
 class ClusteringDataModule(pl.LightningDataModule, ABC):
-    """Samples in memory, in whole batches, on any number of processes.
+    """Base class of DataModules whose samples come in whole batches, on any number of processes.
 
-    A DataModule derives from it and writes :meth:`load`; with data that are split into training and test set, also
-    :meth:`load_test`. Labels are optional, and only ever used to evaluate.
+    A DataModule derives from it and writes :meth:`load` and, if its data are split into a training and a test set,
+    :meth:`load_test`. It may override the properties that describe the data. Labels are optional and only ever used to
+    evaluate.
 
     Args:
-        batch_size: samples in a training batch, over all processes.
-        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature), ``unit`` (||x||^2 / d
-            is 1 for each sample, as for embeddings that are compared by their cosine) or ``none``; learned on the
-            training samples, kept in the checkpoint and applied to all data that the checkpoint is applied to.
-            ``standard`` is refused for sparse samples.
+        batch_size: number of samples in a training batch, over all processes.
+        scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature has mean 0 and variance
+            1), ``unit`` (||x||^2 / d of each sample is 1, as for embeddings that are compared by their cosine) or
+            ``none``. It is learned on the training samples, kept in the checkpoint and applied to all data that the
+            checkpoint is applied to. ``standard`` is refused for sparse samples.
         val_fraction: share of the training samples that is held out for validation.
-        keep_on_device: hold the samples on the accelerator; refused for sparse samples, which stay in main memory.
+        keep_on_device: hold the samples on the accelerator. This is refused for sparse samples and samples in a file,
+            which stay where they are.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
     """
 
     def __init__(
@@ -63,75 +65,103 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         self._test: CheckedSamples | None = None
         self._scaling: Scaling | None = None
 
-    # ---- what a DataModule says ------------------------------------------------------------------------------------
+    # ---- what a subclass overrides ---------------------------------------------------------------------------------
 
     @abstractmethod
     def load(self) -> Samples:
-        """All samples, or those of the training set where :meth:`load_test` has others."""
+        """Return all samples, or those of the training set if :meth:`load_test` returns those of a test set."""
 
     def load_test(self) -> Samples | None:
-        """Samples of the test set; None if there is none."""
+        """Return the samples of the test set; None if there is none."""
         return None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample. It loads the data, unless a subclass knows better."""
-        return tuple(self._training_samples().x.shape[1:])
+        """Shape of one sample; the samples are loaded to find it, unless a subclass knows it without them."""
+        return tuple(self.training_samples().x.shape[1:])
 
     @property
     def target_spec(self) -> TargetSpec | None:
-        """What the targets of the samples are; None without targets."""
+        """Description of the targets; None without targets."""
         return None
 
     @property
     def feature_names(self) -> Sequence[str] | None:
-        """Name of each input; None where they have none."""
+        """Name of each input; None if they have none."""
         return None
 
     @property
     def has_terms(self) -> bool:
-        """The inputs are terms of texts: the closing table lists those heavier in a cluster than in the rest."""
+        """True if the inputs are terms of texts.
+
+        The closing table then lists the terms of each cluster that have more weight in it than in the rest.
+        """
         return False
 
     @property
     def feature_groups(self) -> Sequence[Sequence[int]] | None:
-        """Inputs that stand for one thing, such as the one-hot columns of a category; None for each by itself."""
+        """Inputs that belong together, such as the one-hot inputs of a category; None if each is a group by itself."""
         return None
 
-    def training_rows(self, n_samples: int) -> Tensor | None:
-        """Rows of :meth:`load` that are trained on, in order; None for all.
+    @property
+    def source_files(self) -> Mapping[str, Any]:
+        """Files and folders that the training samples come from, by the names of their arguments.
 
-        For a :meth:`load` that learns something of its samples, such as a vocabulary.
+        Messages about the samples name them.
+        """
+        return {}
+
+    # ---- what a subclass calls -------------------------------------------------------------------------------------
+
+    def training_rows(self, n_samples: int) -> Tensor | None:
+        """Return the rows of :meth:`load` that are trained on, (n,), int64, ascending; None for all.
+
+        It is for a :meth:`load` that learns something from its samples, such as a vocabulary.
 
         Args:
-            n_samples: number of samples of :meth:`load`.
+            n_samples: number of samples that :meth:`load` returns.
 
         Raises:
-            InputError: none are left.
+            InputError: ``val_fraction`` leaves no rows to train on.
         """
         if self.val_fraction == 0:
             return None
         return self._order(n_samples)[self._n_held_out(n_samples) :].sort().values
+
+    def training_samples(self) -> CheckedSamples:
+        """Return all samples of :meth:`load`, which are loaded and checked once and then kept.
+
+        Raises:
+            InputError: the samples are not what they must be.
+        """
+        if self._train is None:
+            self._train = CheckedSamples.of(self.load(), self.target_spec, self._samples_name())
+        return self._train
+
+    def forget_samples(self) -> None:
+        """Forget the samples that are kept, so that they are loaded again when they are needed."""
+        self._train = self._test = None
 
     # ---- Lightning's hooks -----------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
         if self.trainer is not None:
             self.seed = self.trainer.strategy.broadcast(self.seed)
-        if stage == "fit":  # else a checkpoint, restored later, may say how to preprocess
-            self._training_samples()
+        if stage == "fit":  # otherwise a checkpoint that is restored later may say how to preprocess
+            self.training_samples()
             self._test_samples()
 
     def train_dataloader(self) -> BatchLoader:
-        samples = self._training_samples()
+        samples = self.training_samples()
         return self._loader(samples, self.training_rows(len(samples.x)), shuffle=True)
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
-        """The held-out samples, or else the test set; the whole data set where there is neither, but not while fitting.
+        """Return a loader of the held-out samples, or of the test set if none are held out.
 
-        While fitting, a callback evaluates the training set at every refresh, so a second pass would add nothing.
+        If there is neither, it is a loader of the whole data set, except during a fit: there a callback evaluates the
+        training set at each refresh, so that a second pass would add nothing, and the list is empty.
         """
-        samples = self._training_samples()
+        samples = self.training_samples()
         if self.val_fraction > 0:
             return self._loader(samples, self._held_out_rows(), shuffle=False)
         test = self._test_samples()
@@ -140,40 +170,40 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         fitting = self.trainer is not None and self.trainer.state.fn == "fit"
         if not fitting:
             return self._loader(samples, None, shuffle=False)
-        # An empty list is Lightning's way to say that there is no validation; it warns all the same.
+        # Lightning takes an empty list for no validation, but warns all the same.
         warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
         return []
 
     def test_dataloader(self) -> BatchLoader:
-        """The test set; the whole data set where there is none."""
-        return self._loader(self._test_samples() or self._training_samples(), None, shuffle=False)
+        """Return a loader of the test set, or of the whole data set if there is none."""
+        return self._loader(self._test_samples() or self.training_samples(), None, shuffle=False)
 
     def predict_dataloader(self) -> BatchLoader:
-        """All samples of :meth:`load`, in its order, and then those of :meth:`load_test`."""
-        samples, test = self._training_samples(), self._test_samples()
+        """Return a loader of all samples of :meth:`load`, in its order, followed by those of :meth:`load_test`."""
+        samples, test = self.training_samples(), self._test_samples()
         if test is not None:
             samples = CheckedSamples.join(samples, test)
         return self._loader(samples, None, shuffle=False)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seed": self.seed}  # of the order and of the split
+        return {"seed": self.seed}  # of the order of batches and of the split
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seed = state_dict["seed"]
 
     def preprocessing_state(self) -> dict[str, Any]:
-        """The scaling, for a checkpoint of the model."""
+        """Return the scaling for a checkpoint of the model."""
         return {} if self._scaling is None else {"scaling": self._scaling.state_dict()}
 
     def load_preprocessing_state(self, state: dict[str, Any]) -> None:
-        """Scale as another DataModule has learned to; what this one's ``scaling`` says no longer counts.
+        """Scale as another DataModule has learned to; the argument ``scaling`` of this one no longer counts.
 
         Raises:
-            InputError: the samples were made in a way that this DataModule doesn't know, such as TF-IDF, or the scaling
-                belongs to samples of another shape.
+            InputError: the samples were made in a way that this DataModule does not know, such as TF-IDF, or the
+                scaling belongs to samples of another shape.
         """
         foreign = sorted(state.keys() - {"scaling"})
-        if foreign:  # a subclass takes its own out
+        if foreign:  # a subclass removes its own part before
             raise InputError(
                 f"ckpt_path names a checkpoint of a model whose samples were made with {', '.join(foreign)}, which "
                 f"{type(self).__name__} does not do; give the DataModule that it was trained with"
@@ -188,36 +218,28 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             )
         self._scaling = scaling
 
-    # ---- the inside ------------------------------------------------------------------------------------------------
-
-    @property
-    def _source_files(self) -> Mapping[str, Any]:
-        """Files or folders that the training samples come from, by their arguments."""
-        return {}
+    # ---- private ---------------------------------------------------------------------------------------------------
 
     def _samples_name(self) -> str:
-        """What messages about the training samples call them."""
-        files = ", ".join(f"{argument}={fspath(path)!r}" for argument, path in self._source_files.items())
+        """Return the name of the training samples in messages."""
+        files = ", ".join(f"{argument}={fspath(path)!r}" for argument, path in self.source_files.items())
         return f"{type(self).__name__}({files})" if files else f"{type(self).__name__}.load()"
 
-    def _training_samples(self) -> CheckedSamples:
-        if self._train is None:
-            self._train = CheckedSamples.of(self.load(), self.target_spec, self._samples_name())
-        return self._train
-
     def _test_samples(self) -> CheckedSamples | None:
+        """Return the samples of ``load_test``, which are loaded and checked once and then kept."""
         if self._test is None:
             test = self.load_test()
             name = f"{type(self).__name__}.load_test()"
             self._test = None if test is None else CheckedSamples.of(test, self.target_spec, name)
-            if self._test is not None and self._test.x.shape[1:] != self._training_samples().x.shape[1:]:
+            if self._test is not None and self._test.x.shape[1:] != self.training_samples().x.shape[1:]:
                 raise InputError(
                     f"{type(self).__name__}.load_test() returned samples of shape {tuple(self._test.x.shape[1:])}, but "
-                    f"load() those of shape {tuple(self._training_samples().x.shape[1:])}"
+                    f"load() those of shape {tuple(self.training_samples().x.shape[1:])}"
                 )
         return self._test
 
     def _order(self, n_samples: int) -> Tensor:
+        """Return the random order of the rows whose first part is held out."""
         generator = torch.Generator().manual_seed(self.seed % (1 << 63))
         return torch.randperm(n_samples, generator=generator)
 
@@ -230,44 +252,37 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         return n_held_out
 
     def _held_out_rows(self) -> Tensor:
-        n_samples = len(self._training_samples().x)
+        n_samples = len(self.training_samples().x)
         return self._order(n_samples)[: self._n_held_out(n_samples)].sort().values
 
-    def _loader(self, samples: CheckedSamples, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
-        x, y, targets, ids = samples
-        if rows is not None:
-            x, ids = subset(x, rows), None if ids is None else ids[rows.numpy()]
-            y, targets = (None if column is None else column[rows] for column in (y, targets))
+    def _learned_scaling(self) -> Scaling:
+        """Return the scaling, which is learned on the training samples unless a checkpoint has handed one over."""
         if self._scaling is None:
-            training = self._training_samples().x
-            training_rows = self.training_rows(len(training))
-            training = training if training_rows is None else subset(training, training_rows)
+            samples = self.training_samples().x
+            rows = self.training_rows(len(samples))
             try:
-                self._scaling = Scaling.learn(self.scaling_name, training)
+                self._scaling = learn_scaling(self.scaling_name, samples if rows is None else samples.subset(rows))
             except InputError as error:
                 raise InputError(f"{self._samples_name()}: {error}") from error
-        if self.keep_on_device and not isinstance(x, Tensor):
-            what = (
-                "sparse and would have to be made dense" if isinstance(x, SparseRows) else "in a file and would be read"
-            )
-            raise InputError(
-                f"keep_on_device=True needs dense samples, but these are {what} as a whole; leave it out, or give a "
-                "dense array"
-            )
-        if self.keep_on_device and self.trainer is not None and isinstance(x, Tensor):
-            device = self.trainer.strategy.root_device
-            x = x.to(device)
-            y, targets = (None if column is None else column.to(device) for column in (y, targets))
-        dtype = torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32
+        return self._scaling
+
+    def _loader(self, samples: CheckedSamples, rows: Tensor | None, *, shuffle: bool) -> BatchLoader:
+        """Return a loader of some rows of samples, or of all of them if the rows are None."""
+        scaling = self._learned_scaling()
+        samples = samples if rows is None else samples.subset(rows)
+        if self.keep_on_device:
+            device = samples.x.device if self.trainer is None else self.trainer.strategy.root_device
+            samples = samples.to(device)
+        x, y, targets, ids = samples
         return BatchLoader(
             x,
             y,
-            scaling=self._scaling,
+            scaling=scaling,
             batch_size=self.batch_size if shuffle else max(self.batch_size, 1024),
             shuffle=shuffle,
             seed=self.seed,
-            sample_ids=rows,
-            dtype=dtype,
+            source_rows=rows,
+            dtype=torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32,
             targets=targets,
             ids=ids,
         )

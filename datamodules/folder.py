@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.messages import some
+from datamodules.messages import quote_first
 from lightning_dc.errors import InputError
 
 
@@ -52,8 +52,8 @@ def find_files(folder: Path, endings: Sequence[str]) -> FolderFiles:
         return FolderFiles(paths, ids, None, [])
     if beside:
         raise InputError(
-            f"{folder}: holds {some(beside, 1)} beside folders with more of the kind; have either files or one folder "
-            "a class"
+            f"{folder}: holds {quote_first(beside, 1)} beside folders with more of the kind; have either files or one "
+            "folder a class"
         )
     classes = sorted({names[0] for names in parts})
     number = {name: i for i, name in enumerate(classes)}

@@ -14,7 +14,7 @@ from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.messages import unreadable
+from datamodules.messages import unreadable_file
 from lightning_dc.errors import InputError
 
 Color = Literal["rgb", "grey"]
@@ -58,7 +58,7 @@ class ImageForm:
                     image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
                     pixels = np.asarray(image, dtype=np.uint8)
         except Exception as error:  # damaged files make the decoders fail in many ways
-            raise unreadable(path, error) from error
+            raise unreadable_file(path, error) from error
         return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
     def _eight_bits(self, image: Any) -> Any:
@@ -119,12 +119,12 @@ class ImageFolderDataModule(LearningDataModule[ImageForm]):
         self.learned = ImageForm(sizes, color)
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        return self.known().shape
+        return self.ensure_learned().shape
 
     @property
     def classes(self) -> Sequence[str]:
@@ -135,7 +135,7 @@ class ImageFolderDataModule(LearningDataModule[ImageForm]):
         return ImageForm(**state)
 
     def load(self) -> Samples:
-        form, files = self.known(), find_files(self.path, _ENDINGS)
+        form, files = self.ensure_learned(), find_files(self.path, _ENDINGS)
         x = np.empty((len(files.paths), *form.shape), np.uint8)
         for row, path in enumerate(files.paths):
             x[row] = form.read(path)

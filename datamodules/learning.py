@@ -1,4 +1,4 @@
-"""DataModules that learn more than a scaling."""
+"""Base class of DataModules that learn more than a scaling."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from lightning_dc.errors import InputError
 
 
 class Learned(Protocol):
-    """What a DataModule has learned of its training rows."""
+    """An object that a DataModule has learned from its training rows."""
 
     def state_dict(self) -> dict[str, Any]:
-        """It, in tensors and primitives."""
+        """Return what was learned as tensors and Python primitives."""
 
 
 T = TypeVar("T", bound=Learned)
 
 
 class LearningDataModule(ClusteringDataModule, Generic[T]):
-    """A DataModule whose :meth:`load` learns something of its training rows: a vocabulary, categories, genes.
+    """Base class of DataModules that learn something from their training rows: a vocabulary, categories or genes.
 
-    ``load`` sets ``learned`` if it is None, and applies it. It travels with the checkpoint to whatever DataModule of
-    the kind the model is applied to; what that one has loaded before is loaded again.
+    :meth:`load` sets ``learned`` if it is None, and applies it. What was learned travels with the checkpoint to each
+    DataModule of the same kind that the model is applied to; samples that this one has loaded before are loaded again.
 
     Attributes:
-        learned_name: what it is called in the checkpoint.
-        learned: what has been learned; None before.
+        learned_name: key of the learned object in the checkpoint.
+        learned: the learned object; None until something has been learned.
     """
 
     learned_name: str
@@ -46,30 +46,34 @@ class LearningDataModule(ClusteringDataModule, Generic[T]):
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> T:
-        """What :meth:`Learned.state_dict` tells."""
+        """Return the learned object whose :meth:`Learned.state_dict` is given."""
 
-    def known(self) -> T:
-        """What has been learned; loads the samples if nothing has yet."""
+    def ensure_learned(self) -> T:
+        """Return the learned object, after the samples have been loaded if nothing has been learned yet."""
         if self.learned is None:
-            self._training_samples()
+            self.training_samples()
         assert self.learned is not None, f"{type(self).__name__}.load() must set learned"
         return self.learned
 
     def training_part(self, items: Sequence[Any]) -> list[Any]:
-        """Those of all samples that are trained on."""
+        """Return the items that belong to training rows.
+
+        Args:
+            items: one item for each sample of :meth:`load`, in its order.
+        """
         rows = self.training_rows(len(items))
         return list(items) if rows is None else [items[row] for row in rows.tolist()]
 
     def preprocessing_state(self) -> dict[str, Any]:
-        """What has been learned, and the scaling, for a checkpoint of the model."""
+        """Return what was learned, and the scaling, for a checkpoint of the model."""
         own = {} if self.learned is None else {self.learned_name: self.learned.state_dict()}
         return {**super().preprocessing_state(), **own}
 
     def load_preprocessing_state(self, state: dict[str, Any]) -> None:
-        """Preprocess as another DataModule has learned to.
+        """Take over what another DataModule has learned, and preprocess in the same way.
 
         Raises:
-            InputError: that one was of another kind.
+            InputError: the other DataModule was of another kind.
         """
         if self.learned_name not in state:
             kinds = sorted(set(state) - {"scaling"})
@@ -78,5 +82,5 @@ class LearningDataModule(ClusteringDataModule, Generic[T]):
                 f"{self.learned_name}, as {type(self).__name__} does; give samples of the same kind"
             )
         self.learned = self.restore(state[self.learned_name])
-        self._train = self._test = None  # of what this one has learned itself
+        self.forget_samples()  # they were made with what this DataModule has learned itself
         super().load_preprocessing_state({key: value for key, value in state.items() if key != self.learned_name})

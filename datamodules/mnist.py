@@ -63,7 +63,7 @@ class MNISTDataModule(ClusteringDataModule):
         self.labels = labels
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {"folder": self.folder}
 
     @property

@@ -14,7 +14,7 @@ from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
 from datamodules.tables.file import as_strings, is_table_file, read_table, require_column
-from datamodules.tables.schema import classes_of, read_ids, read_labels
+from datamodules.tables.schema import read_classes, read_ids, read_labels
 from datamodules.tfidf import TfIdf
 from lightning_dc.errors import InputError
 
@@ -80,7 +80,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
         self.labels = labels
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {"path": self.path}
 
     @property
@@ -93,7 +93,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
 
     @property
     def feature_names(self) -> Sequence[str]:
-        learned = self.known()
+        learned = self.ensure_learned()
         n_unused = learned.n_words - len(learned.words)
         return [*learned.words, *(f"(unused {i})" for i in range(n_unused))]
 
@@ -132,7 +132,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
         require_column("id_column", self.id_column, names, self.path)
         y = None
         if self.label in names:
-            y = read_labels(table, self.label, classes_of(table, str(self.label), self.path), self.path)
+            y = read_labels(table, self.label, read_classes(table, str(self.label), self.path), self.path)
         texts = [text or "" for text in as_strings(table[self.text_column], self.text_column, self.path)]
         ids = None if self.id_column is None else read_ids(table, self.id_column, self.path)
         return _Texts(texts, y, ids, [f"row {row}" for row in range(len(texts))])

@@ -1,9 +1,13 @@
-"""What every loader yields and every method takes."""
+"""Types that DataModules and methods share: batches, loaders of samples, and descriptions of the data.
+
+Three words are kept apart throughout: the *index* of a sample is its place in its data set, from 0 to N - 1; its
+*source row* is its row in the source that the data set was taken from; its *id* is the name that the user gave it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import torch
@@ -20,15 +24,15 @@ TargetKind = Literal["class", "multilabel", "value", "survival"]
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What a supervised method learns.
+    """Description of the targets that a supervised method learns.
 
     Args:
         kind: ``class`` (one of C classes), ``multilabel`` (any of T), ``value`` (T numbers) or ``survival`` (a time,
             and whether the event has happened by then).
-        names: names of the classes for ``class``, of the columns otherwise.
+        names: names of the classes if the kind is ``class``, otherwise names of the columns.
 
     Raises:
-        InputError: an unknown kind, or names that don't fit it.
+        InputError: the kind is unknown, or the number of names does not fit it.
 
     Example:
         >>> TargetSpec("survival", ("time", "event")).n_outputs
@@ -50,22 +54,22 @@ class TargetSpec:
 
     @property
     def n_outputs(self) -> int:
-        """Numbers that a network predicts for a sample: scores of classes or labels, values, or a log hazard."""
+        """Number of outputs of a network for a sample: scores of classes or labels, values, or a log hazard."""
         return 1 if self.kind == "survival" else len(self.names)
 
 
 class Batch(NamedTuple):
-    """Samples with their place in the data set.
+    """Samples, each with its index.
 
     Attributes:
         x: inputs, (B, *input_shape), float.
-        y: class labels, (B,), int64, ``-1`` where unknown; None without labels. Never used in training by an
-            unsupervised method.
-        index: place of each sample in its data set, (B,), int64, unique over an epoch.
-        n_global: samples in the batch over all processes; None means this process has them all.
-        targets: what a supervised method learns; None without. Of a ``class`` target (B,), int64, -1 where missing; of
-            the others (B, T), float, NaN where missing: 0 or 1 for ``multilabel``, T values for ``value``, and time and
-            event (1) or censoring (0) for ``survival``.
+        y: class labels, (B,), int64, ``-1`` where unknown; None if there are no labels. An unsupervised method never
+            uses them in training.
+        index: index of each sample, that is its place in its data set, (B,), int64. In an epoch no index comes twice.
+        n_global: number of samples in the batch over all processes; None means that this process has them all.
+        targets: targets of a supervised method; None if there are none. Of a ``class`` target (B,), int64, -1 where
+            missing; of the others (B, T), float, NaN where missing: 0 or 1 for ``multilabel``, T values for ``value``,
+            and for ``survival`` the time and 1 for an event or 0 for censoring.
     """
 
     x: Tensor
@@ -82,88 +86,95 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class SampleLoader(Protocol):
-    """A loader of whole batches that can also be read in index order.
+    """A loader of whole batches whose samples can also be read by their index.
 
     Attributes:
-        n_samples: number of samples in the data set, over all processes.
-        sample_ids: the id each sample had in its source, (N,), int64.
+        n_samples: number of samples N in the data set, over all processes.
+        source_rows: source row of each sample, that is its row in the source, (N,), int64.
+        ids: id of each sample, that is the user's name for it, (N,), integers or strings; None if it has none.
     """
 
     n_samples: int
-    sample_ids: Tensor
+    source_rows: Tensor
+    ids: NDArray[Any] | None
 
     def read(self, start: int, stop: int) -> Batch:
-        """Samples ``start .. stop - 1`` of the data set, in index order."""
+        """Return the samples with index ``start`` to ``stop - 1``, in the order of their index."""
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the samples of these indices, in the order of ``index``.
+
+        Args:
+            index: indices, (n,), int64, in any order; an index may come more than once. It may be empty.
+
+        Returns:
+            A batch with this ``index``, of the same values as :meth:`read` returns.
+
+        Raises:
+            InputError: an index does not lie between 0 and N - 1.
+        """
+
+    def unscale(self, x: Tensor) -> Tensor | None:
+        """Return samples, or means of samples, in the unit of the data, float64; None where that is not possible.
+
+        Args:
+            x: samples as the loader returns them, (B, *input_shape).
+        """
 
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __len__(self) -> int: ...
 
 
-@runtime_checkable
-class NamedSamples(Protocol):
-    """A loader that knows what the user calls its samples.
+@dataclass(frozen=True)
+class DataDescription:
+    """Description of the inputs and targets of a DataModule.
 
-    Attributes:
-        ids: id of each sample, (N,), integers or strings; None without.
+    Args:
+        target_spec: description of the targets; None without targets.
+        feature_names: name of each input; None if they have none.
+        has_terms: the inputs are terms of texts, so a cluster is described by the terms that have more weight in it
+            than in the rest.
+        feature_groups: inputs that belong together, such as the one-hot inputs of a category; each input is in one
+            group. None if each input is a group by itself.
+
+    Example:
+        >>> DataDescription.of(None).feature_names is None
+        True
     """
 
-    ids: NDArray[Any] | None
+    target_spec: TargetSpec | None = None
+    feature_names: Sequence[str] | None = None
+    has_terms: bool = False
+    feature_groups: Sequence[Sequence[int]] | None = None
 
-
-@runtime_checkable
-class ScaledSamples(Protocol):
-    """A loader that knows the way back from its samples to the data."""
-
-    def unscale(self, x: Tensor) -> Tensor | None:
-        """Samples, or means of them, in the unit of the data, float64; None where there is no way back.
+    @classmethod
+    def of(cls, data: object) -> DataDescription:
+        """Describe any object by those of these attributes that it has; the others keep their defaults.
 
         Args:
-            x: as the loader gives them, (B, *input_shape).
+            data: a DataModule, which may be one of the user's own with none of the attributes, or None.
         """
-
-
-@runtime_checkable
-class DataDescription(Protocol):
-    """A DataModule that says what its inputs and targets are.
-
-    Attributes:
-        target_spec: what the targets are; None without targets.
-        feature_names: name of each input; None where they have none.
-        has_terms: the inputs are terms of texts; those heavier in a cluster than in the rest describe it.
-        feature_groups: inputs that stand for one thing, such as the one-hot columns of a category, each input in one
-            group; None where each input is its own group.
-    """
-
-    @property
-    def target_spec(self) -> TargetSpec | None: ...
-
-    @property
-    def feature_names(self) -> Sequence[str] | None: ...
-
-    @property
-    def has_terms(self) -> bool: ...
-
-    @property
-    def feature_groups(self) -> Sequence[Sequence[int]] | None: ...
+        described: dict[str, Any] = {field.name: getattr(data, field.name, field.default) for field in fields(cls)}
+        return cls(**described)
 
 
 @runtime_checkable
 class Preprocessor(Protocol):
-    """A DataModule that learns something of its training data that new data need, too.
+    """A DataModule that learns from its training data how all data have to be preprocessed.
 
-    A checkpoint of the model keeps what it has learned and hands it to whatever DataModule the model is applied to.
+    A checkpoint of the model keeps what was learned and hands it to each DataModule that the model is applied to.
     """
 
     def preprocessing_state(self) -> dict[str, Any]:
-        """What has been learned, in tensors and primitives."""
+        """Return what was learned as tensors and Python primitives."""
 
     def load_preprocessing_state(self, state: dict[str, Any]) -> None:
-        """Preprocess as another DataModule has learned to."""
+        """Take over what another DataModule has learned, and preprocess in the same way."""
 
 
 def as_batch(batch: object) -> Batch:
-    """Accept what a user's own ``DataLoader`` yields.
+    """Convert a batch of a user's own ``DataLoader`` to a :class:`Batch`.
 
     Args:
         batch: a :class:`Batch`, a mapping with keys ``x``, ``index`` and optionally ``y`` and ``targets``, or a
@@ -173,8 +184,8 @@ def as_batch(batch: object) -> Batch:
         The batch, with integer labels and indices.
 
     Raises:
-        InputError: the batch has another form, its parts are no tensors or differ in length, or its labels or
-            indices are no integers.
+        InputError: the batch has another form, its parts are not tensors or differ in length, or its labels or
+            indices are not integers.
 
     Example:
         >>> as_batch({"x": torch.zeros(2, 3), "index": torch.tensor([4, 7])}).size
@@ -210,3 +221,27 @@ def as_batch(batch: object) -> Batch:
         )
     y = None if batch.y is None else batch.y.to(torch.int64)
     return batch._replace(y=y, index=batch.index.to(torch.int64))
+
+
+def checked_index(index: Tensor, n_samples: int) -> Tensor:
+    """Return indices of samples after a check that a data set has them.
+
+    Args:
+        index: indices, (n,), integers.
+        n_samples: number of samples N of the data set.
+
+    Returns:
+        The indices, int64.
+
+    Raises:
+        InputError: an index does not lie between 0 and N - 1, or they are not integers in one dimension.
+    """
+    if index.ndim != 1 or index.dtype == torch.bool or index.is_floating_point():
+        raise InputError(f"index must hold integers, (n,), got {index.dtype} of shape {tuple(index.shape)}")
+    outside = (index < 0) | (index >= n_samples)
+    if bool(outside.any()):
+        raise InputError(
+            f"index {int(index[outside][0])} is out of range: the data set has N = {n_samples} samples; give indices "
+            f"from 0 to {n_samples - 1}"
+        )
+    return index.to(torch.int64)

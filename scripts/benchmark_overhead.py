@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from common import (
-    ArrayDataModule,
+    ImagesOfFile,
     Recorder,
     add_run_options,
     describe_machine,
@@ -153,7 +153,7 @@ def run_bare(args: argparse.Namespace, x: Tensor, precision: str) -> Block:
     model = DEC(x.shape[1:], args.clusters)
     autoencoder = model.model.network
     assert isinstance(autoencoder, Autoencoder)
-    optimizer = model.pretraining.optimizer([*autoencoder.encoder.parameters(), *autoencoder.decoder.parameters()])
+    optimizer = model.phases[0].config.optimizer([*autoencoder.encoder.parameters(), *autoencoder.decoder.parameters()])
     loss = torch.zeros(())
     seconds = []
     n_steps = -(-len(x) // args.batch_size)
@@ -221,15 +221,15 @@ def print_memory(args: argparse.Namespace, data: MNISTDataModule, scratch: Path)
     model = DEC(data.input_shape, args.clusters)
     n, k, d = len(x), args.clusters, model.model.network.latent_dim
     parameters = sum(parameter.numel() * parameter.itemsize for parameter in model.parameters())
-    itemsize = model.wide_dtype.itemsize
+    itemsize = model.model.wide_dtype.itemsize
     rows = [
         ("data", f"{n} x {' x '.join(map(str, data.input_shape))}, {x.dtype}", x.nbytes),
         ("peak, data loaded", "all imports of the command line, no model", peak["before"]),
         ("peak, after the fit", "pretraining, k-means, clustering, summary", peak["after"]),
         ("peak beyond the data", "difference of the two above", peak["after"] - peak["before"]),
         ("parameters", "with gradients and Adam's moments 4 times that", parameters),
-        ("P", f"{n} x {k}, {model.wide_dtype}", n * k * itemsize),
-        ("embeddings", f"{n} x {d}, {model.wide_dtype}; while k-means runs, and at the end", n * d * itemsize),
+        ("P", f"{n} x {k}, {model.model.wide_dtype}", n * k * itemsize),
+        ("embeddings", f"{n} x {d}, {model.model.wide_dtype}; while k-means runs, and at the end", n * d * itemsize),
         ("assignments", f"{n}, {torch.int32}", n * torch.int32.itemsize),
     ]
     print("\nMemory")
@@ -246,7 +246,7 @@ def print_memory(args: argparse.Namespace, data: MNISTDataModule, scratch: Path)
 def measure_memory(args: argparse.Namespace, images: Path, result: Path) -> None:
     """Run one epoch of each phase in this process, which does nothing else."""
     options = {
-        "data": "common.ArrayDataModule",
+        "data": "common.ImagesOfFile",
         "data.path": images,
         "data.batch_size": args.batch_size,
         "model.pretraining.max_epochs": 1,
@@ -254,7 +254,7 @@ def measure_memory(args: argparse.Namespace, images: Path, result: Path) -> None
         "trainer.precision": args.precision[0],
     }
     fit(args, options, result.parent / "memory")
-    result.write_text(json.dumps({"before": ArrayDataModule.peak_before, "after": peak_memory()}))
+    result.write_text(json.dumps({"before": ImagesOfFile.peak_before, "after": peak_memory()}))
 
 
 if __name__ == "__main__":

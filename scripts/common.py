@@ -209,7 +209,7 @@ class Recorder(Callback):
 
     def _look(self, pl_module: pl.LightningModule) -> None:
         """Record the assignments if they are new; as refreshes run after this callback, it sees them one hook later."""
-        latest = clustering_module(pl_module).assignments
+        latest = clustering_module(pl_module).state.assignments
         if latest is not None and latest.step != self._seen:
             self._seen = latest.step
             self.assignments.append((self._now(), latest.labels.cpu()))
@@ -218,7 +218,7 @@ class Recorder(Callback):
         return time.perf_counter() - self._zero
 
 
-class ArrayDataModule(ClusteringDataModule):
+class ImagesOfFile(ClusteringDataModule):
     """DataModule of images in a NumPy file, which records the peak of memory before the model is created.
 
     Args:
@@ -234,7 +234,7 @@ class ArrayDataModule(ClusteringDataModule):
 
     def load(self) -> Samples:
         x = np.load(self.path)
-        ArrayDataModule.peak_before = peak_memory()
+        ImagesOfFile.peak_before = peak_memory()
         return Samples(x)
 
 

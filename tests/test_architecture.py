@@ -12,22 +12,25 @@ ROOT = Path(__file__).parents[1]
 # Each layer imports only layers above it in this list; packages of one layer do not import one another.
 LAYERS = [
     {"errors", "version"},
-    {"batch", "schedules"},
+    {"batch", "schedules", "distributed"},
     {"functional"},
-    {"distributed"},
     {"randomness", "kmeans"},
-    {"encoders", "heads", "losses", "metrics", "augmentation", "outcomes", "predictions", "reclustering"},
+    {"encoders", "heads", "losses", "metrics", "augmentation"},
+    {"model"},
     {"training"},
-    {"callbacks"},
+    {"callbacks", "reports"},
     {"methods"},
-    {"shipped", "selection"},
-    {"flags"},
+    {"configs"},
     {"cli"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "lightning_dc").rglob("*.py"))
 DATA_FILES = sorted((ROOT / "datamodules").rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES + DATA_FILES
+}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -41,6 +44,34 @@ def imported_modules(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             names.add(node.module or "")
     return names
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in [*FILES, *DATA_FILES]}
+
+
+def imported_files(path: Path) -> set[str]:
+    """Modules of this project that a file imports, where a package stands for the files that define the names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("lightning_dc", "datamodules"):
+            found |= {origin(node.module or "", alias.name) for alias in node.names}
+    return found - {module_of(path)}
+
+
+def origin(module: str, name: str) -> str:
+    """Module that defines a name which may be imported from a package."""
+    if f"{module}.{name}" in MODULES:
+        return f"{module}.{name}"
+    package = MODULES.get(module)
+    if package is not None and package.name == "__init__.py":
+        for node in ast.parse(package.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
+                return origin(node.module or "", name)
+    return module
 
 
 def layer_of(path: Path) -> str:
@@ -87,3 +118,33 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
     }
     heavy = {"sklearn", "scipy", "pyarrow", "pooch", "tabulate", "tensorboard", "matplotlib", "pandas", "lifelines"}
     assert not top_level & heavy
+
+
+WITHOUT_LIGHTNING = {
+    "errors",
+    "batch",
+    "distributed",
+    "randomness",
+    "functional",
+    "kmeans",
+    "encoders",
+    "heads",
+    "losses",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_model_and_all_below_it_do_not_know_lightning(path: Path) -> None:
+    if LEVEL.get(layer_of(path), LEVEL["model"]) <= LEVEL["model"]:
+        assert not {name for name in imported_modules(path) if name.split(".")[0] == "lightning"}
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    """Imports for types and those within functions count, too; packages are seen through to the files behind names."""
+    graph = {module_of(path): imported_files(path) for path in [*FILES, *DATA_FILES]}
+    while True:
+        leaves = {module for module, imports in graph.items() if not imports & graph.keys()}
+        if not leaves:
+            break
+        graph = {module: imports for module, imports in graph.items() if module not in leaves}
+    assert not graph, f"in circles, or above them: {sorted(graph)}"

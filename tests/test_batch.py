@@ -1,15 +1,16 @@
-"""What as_batch accepts and refuses."""
+"""Batches, what ``as_batch`` accepts and refuses, and descriptions of data."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from dataclasses import FrozenInstanceError
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_dc.batch import Batch, SampleLoader, TargetSpec, as_batch
+from lightning_dc.batch import Batch, DataDescription, SampleLoader, TargetSpec, as_batch, checked_index
 from lightning_dc.errors import InputError
 
 X, Y, INDEX = torch.zeros(2, 3), torch.tensor([5, -1]), torch.tensor([4, 7])
@@ -163,3 +164,57 @@ def test_a_network_has_an_output_for_each_class_or_column(kind: Any, names: Any,
 def test_bad_descriptions_of_targets_are_refused(kind: Any, names: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TargetSpec(kind, names)
+
+
+class Described:
+    """A DataModule of the user's own that describes a part of its data."""
+
+    has_terms = True
+
+    @property
+    def feature_names(self) -> list[str]:
+        return ["oil", "grain"]
+
+
+@pytest.mark.parametrize("data", [None, object(), SimpleNamespace(load=None), "text"])
+def test_an_object_without_a_description_has_the_defaults(data: object) -> None:
+    description = DataDescription.of(data)
+    assert description == DataDescription()
+    assert description.target_spec is None
+    assert description.feature_names is None
+    assert description.has_terms is False
+    assert description.feature_groups is None
+
+
+def test_a_description_takes_the_attributes_that_an_object_has() -> None:
+    description = DataDescription.of(Described())
+    assert description == DataDescription(feature_names=["oil", "grain"], has_terms=True)
+    spec, groups = TargetSpec("value", "a"), [[0, 1]]
+    whole = SimpleNamespace(target_spec=spec, feature_names=None, has_terms=False, feature_groups=groups, other=1)
+    assert DataDescription.of(whole) == DataDescription(spec, None, False, groups)
+
+
+def test_a_description_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        DataDescription().has_terms = True  # type: ignore[misc]
+
+
+def test_an_error_of_a_property_is_not_hidden() -> None:
+    class Broken:
+        @property
+        def target_spec(self) -> TargetSpec:
+            raise InputError("table.csv: is no file")
+
+    with pytest.raises(InputError, match="is no file"):
+        DataDescription.of(Broken())
+
+
+@pytest.mark.parametrize("index", [torch.tensor([], dtype=torch.int64), torch.tensor([4, 0, 4])])
+def test_indices_within_the_data_set_are_taken(index: torch.Tensor) -> None:
+    assert torch.equal(checked_index(index, 5), index)
+
+
+@pytest.mark.parametrize(("index", "first"), [([0, 5, 9], 5), ([-1], -1), ([2, -7, 8], -7)])
+def test_indices_beyond_the_data_set_are_refused(index: list[int], first: int) -> None:
+    with pytest.raises(InputError, match=f"index {first} is out of range: the data set has N = 5 samples"):
+        checked_index(torch.tensor(index), 5)

@@ -15,9 +15,9 @@ from datamodules.cells.gene_expression import GeneSelection
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.loading.sparse import checked_rows
-from datamodules.messages import some, unreadable
-from datamodules.tables.encoding import in_order
+from datamodules.loading.sparse import checked_csr
+from datamodules.messages import quote_first, unreadable_file
+from datamodules.tables.encoding import sort_distinct
 from lightning_dc.batch import UNLABELLED
 from lightning_dc.errors import InputError
 
@@ -78,16 +78,16 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         self.n_top_genes = n_top_genes
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {"path": self.path}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        return (len(self.known().kept),)
+        return (len(self.ensure_learned().kept),)
 
     @property
     def feature_names(self) -> Sequence[str]:
-        return self.known().kept_genes
+        return self.ensure_learned().kept_genes
 
     def restore(self, state: dict[str, Any]) -> GeneSelection:
         return GeneSelection(**state)
@@ -111,7 +111,9 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         place = {gene: i for i, gene in enumerate(genes)}
         missing = [gene for gene in self.learned.genes if gene not in place]
         if missing:
-            raise InputError(f"{self.path}: lacks the genes {some(missing)}, which the training data had; add them")
+            raise InputError(
+                f"{self.path}: lacks the genes {quote_first(missing)}, which the training data had; add them"
+            )
         order = [place[gene] for gene in self.learned.genes]
         return Samples(self.learned(counts if order == list(range(len(genes))) else counts[:, order]), y, ids=cells)
 
@@ -127,22 +129,24 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         except ImportError as error:
             raise InputError(f"{self.path}: needs anndata; run pip install 'lightning_dc[anndata]'") from error
         except Exception as error:  # damaged files make HDF5 fail in many ways
-            raise unreadable(self.path, error) from error
+            raise unreadable_file(self.path, error) from error
 
     def _counts(self, data: Any) -> csr_array[Any]:
         from scipy.sparse import csr_array, issparse
 
         if self.layer is not None and self.layer not in data.layers:
-            raise InputError(f"layer={self.layer!r} is no layer of {self.path}, which has {some(list(data.layers))}")
+            raise InputError(
+                f"layer={self.layer!r} is no layer of {self.path}, which has {quote_first(list(data.layers))}"
+            )
         matrix = data.X if self.layer is None else data.layers[self.layer]
         if matrix is None:
             raise InputError(f"{self.path}: has no X; name a layer")
         if not issparse(matrix) and np.asarray(matrix).dtype.kind not in "biuf":
             raise InputError(f"{self.path}: holds {np.asarray(matrix).dtype}, not counts; give numbers")
         try:
-            counts = checked_rows(matrix) if issparse(matrix) else csr_array(matrix)
+            counts = checked_csr(matrix) if issparse(matrix) else csr_array(matrix)
         except ValueError as error:
-            raise unreadable(self.path, error) from error
+            raise unreadable_file(self.path, error) from error
         values = counts.data
         normalises = self.target_sum is not None or self.log1p
         bad = ~np.isfinite(values)
@@ -169,9 +173,11 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
 
     def _labels(self, obs: Any) -> NDArray[np.int64]:
         if self.label not in obs:
-            raise InputError(f"label={self.label!r} is no column of obs in {self.path}, which has {some(list(obs))}")
+            raise InputError(
+                f"label={self.label!r} is no column of obs in {self.path}, which has {quote_first(list(obs))}"
+            )
         column = obs[self.label]
         missing = column.isna().to_numpy()
         values = [None if gone else str(value) for value, gone in zip(column, missing, strict=True)]
-        number = {name: i for i, name in enumerate(in_order(value for value in values if value is not None))}
+        number = {name: i for i, name in enumerate(sort_distinct(value for value in values if value is not None))}
         return np.array([UNLABELLED if value is None else number[value] for value in values])

@@ -1,1 +1,1 @@
-"""How samples are checked, scaled and read in batches: what all DataModules share."""
+"""Checks, scaling and reading of samples in batches, which all DataModules share."""

@@ -1,4 +1,4 @@
-"""An order for data that are read from a file: random, and nearly sequential."""
+"""A random order for data in a file that is nearly as fast to read as the order of the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Window(NamedTuple):
 
     Attributes:
         blocks: ranges of rows, in the order in which they are read.
-        order: random order of all of their rows, places among them, (n,), int64.
+        order: random order of all n rows of the blocks, as positions from 0 to n - 1 in the blocks, (n,), int64.
     """
 
     blocks: list[slice]
@@ -27,13 +27,13 @@ class Window(NamedTuple):
 
 
 class BlockShuffle(NamedTuple):
-    """Blocks of neighbouring rows in random order, and random order of the rows within a window of several blocks.
+    """Blocks of neighbouring rows in random order, and a random order of the rows within a window of several blocks.
 
-    The order depends on the seed alone; a window can be found without those before it.
+    The order depends on the seed alone, and a window can be found without the windows before it.
 
     Attributes:
-        block_rows: rows in a block.
-        n_together: blocks in a window.
+        block_rows: number of rows in a block.
+        n_together: number of blocks in a window.
     """
 
     block_rows: int
@@ -41,19 +41,23 @@ class BlockShuffle(NamedTuple):
 
     @classmethod
     def of_row_bytes(cls, row_bytes: int) -> BlockShuffle:
-        """Windows of 128 MiB in 32 blocks."""
+        """Return a shuffle with windows of 128 MiB in 32 blocks.
+
+        Args:
+            row_bytes: number of bytes of a row.
+        """
         return cls(max(1, _WINDOW_BYTES // _BLOCKS_IN_WINDOW // max(1, row_bytes)), _BLOCKS_IN_WINDOW)
 
     def windows(self, n_rows: int, seed: int, n_done: int = 0) -> Iterator[tuple[Window, int]]:
-        """Windows of an epoch, from the one on that holds a given place of the order.
+        """Yield the windows of an epoch, from the first one that is not yet done.
 
         Args:
-            n_rows: rows in all.
-            seed: of the epoch.
-            n_done: rows of the order that are over.
+            n_rows: number of rows in all.
+            seed: seed of the epoch.
+            n_done: number of rows at the beginning of the order that are done.
 
         Yields:
-            The window, and how many of its rows are over.
+            A window, and the number of its rows that are done.
         """
         n_blocks = -(-n_rows // self.block_rows)
         blocks = torch.randperm(n_blocks, generator=torch.Generator().manual_seed(mix_seed(seed)))

@@ -1,4 +1,4 @@
-"""Samples in a file, of which only some rows are in memory."""
+"""Samples in a file, of which only the rows that are asked for are in memory."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datamodules.loading.rows import Rows
 from datamodules.loading.sparse import torch_dtype
 from lightning_dc.errors import InputError
 
-_DENSE_ENOUGH = 4  # a range of rows is read as a whole if at least one of so many is wanted
-_PIECE_BYTES = 1 << 26  # read at a time; what is read but not wanted is soon gone
+_DENSE_ENOUGH = 4  # a range of rows is read as a whole if at least one row in four is wanted
+_PIECE_BYTES = 1 << 26  # limit of what is read at a time, since rows that are not wanted take memory, too
 
 
-class FileRows:
-    """Samples in C order in a file, with what a loader needs of a tensor: rows are read when they are asked for.
+class FileRows(Rows):
+    """Samples in C order in a file, which are read when they are asked for.
 
-    Rows are read, not mapped: pages of a mapping count as resident memory for as long as the system likes to keep
-    them, and random access to one reads a page for each row. The file stays open: it may be replaced or removed, and
-    these are still its samples. A pickled copy opens it again, and needs the same file, by size and time.
+    Rows are read, not mapped: the pages of a mapping count as resident memory for as long as the system keeps them, and
+    random access to a mapping reads a page for each row. The file stays open, so that it may be replaced or removed
+    without a change of these samples. A pickled copy opens the file again and needs the same file, by size and time.
 
     Args:
         path: the file.
-        offset: bytes before the first sample.
-        shape: of all samples, (N, *input_shape).
-        dtype: NumPy's type of a number in the file.
-        rows: numbers of those that count, ascending, (n,), int64; None for all.
-        descriptor: of the open file, which it takes over; None opens the path.
+        offset: number of bytes before the first sample.
+        shape: shape of all samples in the file, (N, *input_shape).
+        dtype: NumPy's type of the numbers in the file.
+        rows: numbers of the rows that belong to the data set, ascending, (n,), int64; None for all.
+        descriptor: descriptor of the open file, which the object takes over; None opens the path.
 
     Raises:
-        InputError: the file is shorter than its shape says, or is not the same where a copy opens it.
+        InputError: the file is shorter than its shape says, or has changed when a copy opens it.
     """
 
     def __init__(
@@ -50,14 +51,13 @@ class FileRows:
         descriptor: int | None = None,
     ) -> None:
         self.path = path
-        self._hold(os.open(path, os.O_RDONLY) if descriptor is None else descriptor)
+        self._keep_open(os.open(path, os.O_RDONLY) if descriptor is None else descriptor)
         self.offset = offset
         self.rows = rows
         self._shape = tuple(shape)
         self._dtype = dtype
         self._native = torch_dtype(dtype)
         self.shape = torch.Size((shape[0] if rows is None else len(rows), *shape[1:]))
-        self.ndim = len(self.shape)
         self.dtype = torch.from_numpy(np.empty(0, self._native)).dtype
         self.device = torch.device("cpu")
         self.row_bytes = math.prod(shape[1:]) * dtype.itemsize
@@ -67,7 +67,7 @@ class FileRows:
 
     @classmethod
     def of_npy(cls, path: Path) -> FileRows:
-        """The samples of a ``.npy`` file.
+        """Return the samples of a ``.npy`` file.
 
         Raises:
             InputError: the file is shorter than its header says.
@@ -78,39 +78,41 @@ class FileRows:
             shape, _, dtype = read(file)
             return cls(path, file.tell(), shape, dtype, descriptor=os.dup(file.fileno()))
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        """A range of samples, (B, *input_shape)."""
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        if isinstance(rows, Tensor):
+            return self._read_in_any_order(rows if self.rows is None else self.rows[rows])
         start, stop, _ = rows.indices(len(self))
         if self.rows is None:
             return self._read(start, max(start, stop))
-        return self._gather(self.rows[start:stop])
+        return self._read_ascending(self.rows[start:stop])
 
     def read_into(self, rows: slice, out: Tensor) -> None:
-        """Write a range of samples to a tensor of their shape and type, directly if the file has that type."""
+        """Write a range of samples to a tensor of their shape and type, without a copy if the file has that type."""
         start, stop, _ = rows.indices(len(self))
         if self.rows is None and self._native == self._dtype:
             self._fill(start, out.numpy())
         else:
             out.copy_(self[start:stop])
 
-    def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Samples by number, in any order; ``dim`` is 0, as in ``torch.index_select``."""
-        wanted = index if self.rows is None else self.rows[index]
-        ascending, place = wanted.sort()
-        out = torch.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
-        out[place] = self._gather(ascending)
+    def subset(self, rows: Tensor) -> FileRows:
+        in_file = rows if self.rows is None else self.rows[rows]
+        return FileRows(self.path, self.offset, self._shape, self._dtype, in_file, os.dup(self._descriptor))
+
+    def to(self, device: torch.device) -> FileRows:
+        raise InputError(
+            "keep_on_device=True needs dense samples, but these are in a file and would be read as a whole; leave it "
+            "out, or give a dense array"
+        )
+
+    def _read_in_any_order(self, in_file: Tensor) -> Tensor:
+        """Read rows of the file in the order of their numbers, (B,), which may repeat."""
+        ascending, position = in_file.sort()
+        out = torch.empty((len(in_file), *self.shape[1:]), dtype=self.dtype)
+        out[position] = self._read_ascending(ascending)
         return out
 
-    def subset(self, index: Tensor) -> FileRows:
-        """Samples by number, ascending: none is read."""
-        rows = index if self.rows is None else self.rows[index]
-        return FileRows(self.path, self.offset, self._shape, self._dtype, rows, os.dup(self._descriptor))
-
-    def _gather(self, wanted: Tensor) -> Tensor:
-        """Rows of the file, ascending."""
+    def _read_ascending(self, wanted: Tensor) -> Tensor:
+        """Read rows of the file whose numbers, (B,), ascend and may repeat."""
         n_together = max(1, _PIECE_BYTES // _DENSE_ENOUGH // max(1, self.row_bytes))
         pieces = [torch.empty((0, *self.shape[1:]), dtype=self.dtype)]
         for piece in torch.split(wanted, n_together):
@@ -124,23 +126,24 @@ class FileRows:
         return torch.cat(pieces)
 
     def _read(self, start: int, stop: int) -> Tensor:
-        """A range of rows of the file."""
+        """Read a range of rows of the file."""
         array: NDArray[Any] = np.empty((stop - start, *self.shape[1:]), self._dtype)
         self._fill(start, array)
         return torch.from_numpy(array.astype(self._native, copy=False))
 
     def _fill(self, start: int, array: NDArray[Any]) -> None:
-        """Read rows from one on, as many as the array has, in the file's type."""
+        """Fill an array of the file's type with rows of the file, from row ``start`` on."""
         view = memoryview(array.reshape(-1).view(np.uint8).data)
-        place = self.offset + start * self.row_bytes
+        position = self.offset + start * self.row_bytes
         done = 0
-        while done < len(view):  # one call reads 2 GiB at most
-            n_read = os.preadv(self._descriptor, [view[done:]], place + done)
+        while done < len(view):  # a call reads at most 2 GiB
+            n_read = os.preadv(self._descriptor, [view[done:]], position + done)
             if not n_read:
                 raise InputError(f"{self.path}: ends at row {start + done // self.row_bytes}; get it again")
             done += n_read
 
-    def _hold(self, descriptor: int) -> None:
+    def _keep_open(self, descriptor: int) -> None:
+        """Keep the file open for as long as this object lives, and note its size and time."""
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
         status = os.fstat(descriptor)
@@ -152,7 +155,7 @@ class FileRows:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         try:
-            self._hold(os.open(self.path, os.O_RDONLY))
+            self._keep_open(os.open(self.path, os.O_RDONLY))
         except OSError as error:
             raise InputError(
                 f"{self.path}: can't be opened again ({error.strerror}); leave it while it is read"

@@ -12,15 +12,18 @@ from lightning_dc.errors import InputError
 
 
 def check_ids(ids: Sequence[int] | Sequence[str] | NDArray[Any], n_samples: int, source: str) -> NDArray[Any]:
-    """Take what a user calls the samples.
+    """Check the ids that a user gives to the samples.
 
     Args:
         ids: integers or strings, (N,).
         n_samples: number of samples N.
-        source: what messages call their source.
+        source: name of their source in messages.
+
+    Returns:
+        The ids as an array, (N,).
 
     Raises:
-        InputError: another number of ids, of another type, or an id that comes twice; the message names its rows.
+        InputError: the number of ids or their type is wrong, or an id comes twice; the message names its rows.
 
     Example:
         >>> check_ids(["a", "b"], 2, "load()")

@@ -1,55 +1,56 @@
-"""Whole batches from tensors in memory."""
+"""Loader of whole batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.loading.block_shuffle import BlockShuffle
+from datamodules.loading.block_shuffle import BlockShuffle, Window
 from datamodules.loading.file_rows import FileRows
-from datamodules.loading.scaling import WIDE, Scaling
-from datamodules.loading.sparse import SparseRows
-from lightning_dc.batch import Batch
+from datamodules.loading.rows import Rows
+from datamodules.loading.scaling import Scaling
+from lightning_dc.batch import Batch, checked_index
 from lightning_dc.distributed import world
 from lightning_dc.randomness import mix_seed
 
 
 class BatchLoader:
-    """Yields whole batches by indexing tensors: no workers, no collation, no copy of single samples.
+    """Loader that takes whole batches from samples at once: no workers, no collation, no copies of single samples.
 
-    It shards itself over processes: rank r gets rows ``r, r + W, ...`` of each global batch in training, and batches
-    ``r, r + W, ...`` in evaluation, where every sample comes exactly once. Order depends on seed and epoch alone, and
-    the position within an epoch is state, so that a run resumes in the middle of an epoch. Samples in a file come in a
-    block shuffle (:class:`~datamodules.loading.block_shuffle.BlockShuffle`), others in a random order.
+    It divides the samples among processes: in training, rank r gets rows ``r, r + W, ...`` of each global batch, and in
+    evaluation it gets batches ``r, r + W, ...``, where each sample comes exactly once. The order depends on seed and
+    epoch alone, and the position within an epoch is state, so that a run resumes in the middle of an epoch. Samples in
+    a file come in the order of a block shuffle (:class:`~datamodules.loading.block_shuffle.BlockShuffle`), others in a
+    random order.
 
     Args:
-        x: samples, (N, *input_shape); integers stay integers, and sparse rows sparse, until they are in a batch.
-        y: labels, (N,), int64; None for none.
-        scaling: scales a batch of samples.
-        batch_size: samples in a batch over all processes.
-        shuffle: training order; False is evaluation.
+        x: samples, (N, *input_shape). Integers stay integers, and sparse samples stay sparse, until they are in a
+            batch.
+        y: labels, (N,), int64; None without labels.
+        scaling: scaling of the samples.
+        batch_size: number of samples in a batch over all processes.
+        shuffle: iterate in training order; False iterates in the order of the index, for evaluation.
         seed: seed of the order.
-        sample_ids: id of each sample in its source, (N,); None numbers them.
+        source_rows: source row of each sample, (N,), int64; None if it equals the index.
         dtype: floating type of a batch.
-        targets: what a supervised method learns, (N,) or (N, T); None for none.
-        ids: what the user calls each sample, (N,), integers or strings; None for nothing.
+        targets: targets of a supervised method, (N,) or (N, T); None without targets.
+        ids: id of each sample, (N,), integers or strings; None without ids.
     """
 
     def __init__(
         self,
-        x: Tensor | SparseRows | FileRows,
+        x: Rows,
         y: Tensor | None,
         *,
         scaling: Scaling,
         batch_size: int,
         shuffle: bool,
         seed: int = 0,
-        sample_ids: Tensor | None = None,
+        source_rows: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         targets: Tensor | None = None,
         ids: NDArray[Any] | None = None,
@@ -64,20 +65,16 @@ class BatchLoader:
         self.targets = targets.to(dtype) if targets is not None and targets.is_floating_point() else targets
         self.ids = ids
         self.n_samples = len(x)
-        self.sample_ids = torch.arange(len(x)) if sample_ids is None else sample_ids
+        self.source_rows = torch.arange(len(x)) if source_rows is None else source_rows
         if shuffle:
             self.sampler = self  # Lightning calls sampler.set_epoch
-        self._factor: np.floating[Any] | None = None  # of stored values
-        if scaling.number is not None:
-            wide = x.dtype in WIDE or dtype == torch.float64
-            self._factor = np.float64(scaling.number) if wide else np.float32(scaling.number)
         self._epoch = 0
         self._start = 0
         self._position = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        if epoch != self._epoch:  # another one than a saved position belongs to
+        """Choose the order of an epoch."""
+        if epoch != self._epoch:  # a saved position belongs to its own epoch only
             self._start = self._position = 0
         self._epoch = epoch
 
@@ -92,90 +89,106 @@ class BatchLoader:
         return self._training_batches() if self.shuffle else self._evaluation_batches()
 
     def read(self, start: int, stop: int) -> Batch:
-        """Samples ``start .. stop - 1`` in index order."""
+        """Return the samples with index ``start`` to ``stop - 1``, in the order of their index."""
         stop = min(stop, self.n_samples)
         index = torch.arange(start, stop, device=self.x.device)
-        y, targets = (None if rows is None else rows[start:stop] for rows in (self.y, self.targets))
-        return Batch(self._take(slice(start, stop)), y, index, targets=targets)
+        y, targets = (None if column is None else column[start:stop] for column in (self.y, self.targets))
+        return Batch(self._scaled(slice(start, stop)), y, index, targets=targets)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the samples of these indices, in the order of ``index``.
+
+        Args:
+            index: indices, (n,), int64, in any order and on any device; an index may come more than once.
+
+        Returns:
+            A batch of the values that :meth:`read` returns (but 0 for -0 of float32 samples in memory), on the device
+            of the samples.
+
+        Raises:
+            InputError: an index does not lie between 0 and N - 1.
+        """
+        index = checked_index(index, self.n_samples).to(self.x.device)
+        return self._batch(index, self._scaled(index))
 
     def unscale(self, x: Tensor) -> Tensor | None:
-        """Samples, or means of them, as the DataModule's ``load`` has them; None where there is no way back."""
+        """Return samples, or means of samples, in the unit of the data; None where that is not possible."""
         return self.scaling.unscale(x)
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, position within it, and the seed of the order."""
+        """Return the epoch, the position within it and the seed of the order."""
         return {"epoch": self._epoch, "position": self._position, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved position."""
+        """Continue from a saved position."""
         self._start = self._position = state["position"] % len(self)
         self._epoch = state["epoch"]
         self.seed = state["seed"]
 
     def _training_batches(self) -> Iterator[Batch]:
         start, self._start = self._start, 0
-        batches = self._from_file(start) if isinstance(self.x, FileRows) else self._from_memory(start)
-        for position, (members, own, x) in enumerate(batches, start + 1):
+        x = self.x
+        batches = self._from_file(x, start) if isinstance(x, FileRows) else self._from_memory(start)
+        for position, (members, own, own_x) in enumerate(batches, start + 1):
             self._position = position
-            y, targets = (None if rows is None else rows.index_select(0, own) for rows in (self.y, self.targets))
-            yield Batch(x, y, own, len(members), targets)
+            yield self._batch(own, own_x, len(members))
 
     def _from_memory(self, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Rows of each global batch, those of this process, and their scaled samples."""
+        """Yield the index of each global batch, the part of it that this process has, and the scaled samples of it."""
         rank, world_size = world()
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self._epoch))
         order = torch.randperm(self.n_samples, generator=generator).to(self.x.device)
         for position in range(start, len(self)):
             members = order[position * self.batch_size : (position + 1) * self.batch_size]
             own = members if world_size == 1 else members[rank::world_size]
-            yield members, own, self._take(own)
+            yield members, own, self._scaled(own)
 
-    def _from_file(self, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """The same, from one window of a block shuffle after another."""
-        assert isinstance(self.x, FileRows)
+    def _from_file(self, x: FileRows, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Like ``_from_memory``, but read from a file, one window of the block shuffle at a time."""
         rank, world_size = world()
-        shuffle, seed = BlockShuffle.of_row_bytes(self.x.row_bytes), mix_seed(self.seed, self._epoch)
-        left = torch.empty(0, dtype=torch.int64)  # rows of a batch that the next window completes
-        left_x = self.x[:0]
-        # Made once: fresh memory costs more than reading from the page cache.
+        shuffle, seed = BlockShuffle.of_row_bytes(x.row_bytes), mix_seed(self.seed, self._epoch)
+        left = torch.empty(0, dtype=torch.int64)  # index of a batch that the next window completes
+        left_x = x[:0]
+        # The buffer is made once, since fresh memory costs more than reading from the page cache.
         n_together = min(self.n_samples, shuffle.block_rows * shuffle.n_together)
-        buffer = torch.empty((n_together, *self.x.shape[1:]), dtype=self.x.dtype)
+        buffer = torch.empty((n_together, *x.shape[1:]), dtype=x.dtype)
         for window, n_over in shuffle.windows(self.n_samples, seed, start * self.batch_size):
-            rows = torch.cat([torch.arange(block.start, block.stop) for block in window.blocks])
-            filled = 0
-            for block in window.blocks:
-                n_rows = block.stop - block.start
-                self.x.read_into(block, buffer[filled : filled + n_rows])
-                filled += n_rows
-            places, order = 0, window.order[n_over:]
-            while len(left) + len(order) - places >= self.batch_size:
-                chosen = order[places : places + self.batch_size - len(left)]
-                places += len(chosen)
-                members = torch.cat([left, rows[chosen]])
+            index = _read_window(x, window, buffer)
+            position, order = 0, window.order[n_over:]
+            while len(left) + len(order) - position >= self.batch_size:
+                chosen = order[position : position + self.batch_size - len(left)]
+                position += len(chosen)
+                members = torch.cat([left, index[chosen]])
                 if len(left) > 0:
-                    x = torch.cat([left_x, buffer[chosen]])[rank::world_size]
+                    own_x = torch.cat([left_x, buffer[chosen]])[rank::world_size]
                 else:
-                    x = buffer.index_select(0, chosen[rank::world_size])
+                    own_x = buffer.index_select(0, chosen[rank::world_size])
                 left, left_x = left[:0], left_x[:0]
-                yield members, members[rank::world_size], self.scaling(x, self.dtype, in_place=True)
-            chosen = order[places:]
-            left, left_x = torch.cat([left, rows[chosen]]), torch.cat([left_x, buffer[chosen]])
+                yield members, members[rank::world_size], self.scaling(own_x, self.dtype, in_place=True)
+            chosen = order[position:]
+            left, left_x = torch.cat([left, index[chosen]]), torch.cat([left_x, buffer[chosen]])
         if len(left) > 0:
             yield left, left[rank::world_size], self.scaling(left_x[rank::world_size], self.dtype)
-
-    def _take(self, rows: slice | Tensor) -> Tensor:
-        """Scaled samples of a range, or by number."""
-        if isinstance(self.x, SparseRows):
-            if self._factor is not None:
-                return self.x.dense(rows, self._factor).to(self.dtype)
-            return self.scaling(self.x.dense(rows), self.dtype, in_place=True)
-        if isinstance(rows, slice):
-            return self.scaling(self.x[rows], self.dtype)
-        if isinstance(self.x, Tensor):
-            return self.scaling.take(self.x, rows, self.dtype)
-        return self.scaling(self.x.index_select(0, rows), self.dtype, in_place=True)
 
     def _evaluation_batches(self) -> Iterator[Batch]:
         rank, world_size = world()
         for start in range(rank * self.batch_size, self.n_samples, world_size * self.batch_size):
             yield self.read(start, start + self.batch_size)
+
+    def _scaled(self, rows: slice | Tensor) -> Tensor:
+        return self.x.scaled(rows, self.scaling, self.dtype)
+
+    def _batch(self, index: Tensor, x: Tensor, n_global: int | None = None) -> Batch:
+        """Return a batch of samples, with their labels and targets."""
+        y, targets = (None if column is None else column.index_select(0, index) for column in (self.y, self.targets))
+        return Batch(x, y, index, n_global, targets)
+
+
+def _read_window(x: FileRows, window: Window, buffer: Tensor) -> Tensor:
+    """Read the blocks of a window into the buffer, one after another, and return the index of each row of it."""
+    filled = 0
+    for block in window.blocks:
+        n_rows = block.stop - block.start
+        x.read_into(block, buffer[filled : filled + n_rows])
+        filled += n_rows
+    return torch.cat([torch.arange(block.start, block.stop) for block in window.blocks])

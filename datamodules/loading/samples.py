@@ -1,4 +1,4 @@
-"""Samples as a user gives them, and as they are when they have been checked."""
+"""Samples as a user gives them, and samples that have been checked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from datamodules.loading.file_rows import FileRows
 from datamodules.loading.ids import check_ids
-from datamodules.loading.scaling import check_finite
+from datamodules.loading.rows import Rows, check_finite
 from datamodules.loading.sparse import SparseRows, is_sparse, torch_dtype
 from datamodules.loading.targets import check_targets
+from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array, csr_matrix
 
 Array = NDArray[Any] | Tensor
-Rows = Tensor | SparseRows | FileRows
-_MOST_CLASSES = 10_000  # whatever the number of samples: a larger label is an id
+_MOST_CLASSES = 10_000  # a larger label is taken for an id, unless there are more samples than that
 
 
 class Samples(NamedTuple):
@@ -32,11 +32,11 @@ class Samples(NamedTuple):
     Attributes:
         x: samples, (N, *input_shape), numbers. A scipy sparse matrix, (N, F), stays sparse; only a batch is dense. A
             :class:`~datamodules.FileRows` stays in its file.
-        y: class of each sample, (N,), integers, -1 where unknown; None without labels. For evaluation only.
-        targets: what a supervised method learns, as in :class:`~lightning_dc.batch.Batch` and told by ``target_spec``;
-            None without. Where there are classes in it and no labels, they are the labels, too.
-        ids: what the user calls each sample, (N,), integers or strings, no two the same; None without. They are written
-            beside the clusters.
+        y: class of each sample, (N,), integers, -1 where unknown; None without labels. They serve evaluation only.
+        targets: targets of a supervised method, as in :class:`~lightning_dc.batch.Batch` and as ``target_spec``
+            describes them; None without. If they are classes and there are no labels, they are the labels as well.
+        ids: id of each sample, that is the user's name for it, (N,), integers or strings, each only once; None without.
+            Ids are written beside the clusters.
     """
 
     x: Array | csr_array[Any] | csr_matrix[Any] | FileRows
@@ -46,7 +46,14 @@ class Samples(NamedTuple):
 
 
 class CheckedSamples(NamedTuple):
-    """Samples as tensors, checked."""
+    """Samples that have been checked.
+
+    Attributes:
+        x: the samples, in the form in which they are stored.
+        y: class of each sample, (N,), int64, -1 where unknown; None without labels.
+        targets: targets of a supervised method, as in :class:`~lightning_dc.batch.Batch`; None without.
+        ids: id of each sample, (N,), integers or strings; None without.
+    """
 
     x: Rows
     y: Tensor | None
@@ -55,6 +62,16 @@ class CheckedSamples(NamedTuple):
 
     @classmethod
     def of(cls, samples: Samples, spec: TargetSpec | None, source: str) -> CheckedSamples:
+        """Check the samples that a user gives.
+
+        Args:
+            samples: the samples.
+            spec: description of their targets; None without targets.
+            source: name of their source in messages.
+
+        Raises:
+            InputError: a part has another type, shape or value than it must have.
+        """
         if not isinstance(samples, Samples):
             raise InputError(f"{source} returned {type(samples).__name__}; return datamodules.Samples(x, y)")
         named = f"x of {source}"
@@ -88,25 +105,39 @@ class CheckedSamples(NamedTuple):
 
     @classmethod
     def join(cls, first: CheckedSamples, second: CheckedSamples) -> CheckedSamples:
+        """Return the first samples followed by the second ones; a part that only one of them has is left out.
+
+        Raises:
+            InputError: only one of them is sparse.
+        """
         columns = ((first.y, second.y), (first.targets, second.targets))
         y, targets = (None if a is None or b is None else torch.cat([a, b]) for a, b in columns)
         ids = None if first.ids is None or second.ids is None else np.concatenate([first.ids, second.ids])
         if isinstance(first.x, SparseRows) and isinstance(second.x, SparseRows):
             return cls(first.x.join(second.x), y, targets, ids)
-        if not isinstance(first.x, SparseRows) and not isinstance(second.x, SparseRows):  # in a file: read as a whole
-            return cls(torch.cat([first.x[:], second.x[:]]), y, targets, ids)
+        if not isinstance(first.x, SparseRows) and not isinstance(second.x, SparseRows):  # files are read as a whole
+            return cls(TensorRows(torch.cat([first.x[:], second.x[:]])), y, targets, ids)
         raise InputError("one of load() and load_test() returned sparse samples, the other dense ones; give one kind")
 
+    def subset(self, rows: Tensor) -> CheckedSamples:
+        """Return the samples of these rows, (n,), int64, ascending."""
+        y, targets = (None if column is None else column[rows] for column in (self.y, self.targets))
+        return CheckedSamples(self.x.subset(rows), y, targets, None if self.ids is None else self.ids[rows.numpy()])
 
-def subset(x: Rows, rows: Tensor) -> Rows:
-    """Return the samples of these numbers, in the form that they have."""
-    return x[rows] if isinstance(x, Tensor) else x.subset(rows)
+    def to(self, device: torch.device) -> CheckedSamples:
+        """Return the samples with their labels and targets on a device.
+
+        Raises:
+            InputError: the samples are sparse or in a file.
+        """
+        y, targets = (None if column is None else column.to(device) for column in (self.y, self.targets))
+        return self._replace(x=self.x.to(device), y=y, targets=targets)
 
 
 def _as_rows(x: Any, name: str) -> Rows:
-    if isinstance(x, FileRows):
+    if isinstance(x, Rows):
         return x
-    return SparseRows.of(x, name) if is_sparse(x) else _as_tensor(x, name)
+    return SparseRows.of(x, name) if is_sparse(x) else TensorRows(_as_tensor(x, name))
 
 
 def _as_tensor(array: Any, name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checks of what a supervised method learns."""
+"""Checks of the targets of a supervised method."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from lightning_dc.errors import InputError
 
 
 def check_targets(targets: Tensor, spec: TargetSpec | None, n_samples: int, source: str) -> Tensor:
-    """Check targets against what a DataModule says of them.
+    """Check targets against their description by the DataModule.
 
     Args:
-        targets: as in :class:`~lightning_dc.batch.Batch`, of the whole data set.
-        spec: what they are.
+        targets: targets of the whole data set, as in :class:`~lightning_dc.batch.Batch`.
+        spec: description of the targets; None if the DataModule has none.
         n_samples: number of samples.
-        source: what messages call the place they come from.
+        source: name of their source in messages.
 
     Returns:
         The targets, int64 for classes and floating otherwise.
 
     Raises:
-        InputError: shape or values don't fit, or none is known.
+        InputError: the targets have no description, do not fit it in shape or values, or are all missing.
     """
     if spec is None:
         raise InputError(f"{source} returned targets, but target_spec is None; override the property target_spec")

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.loading.file_rows import FileRows
-from datamodules.messages import unreadable
-from datamodules.tables.file import check_unique
+from datamodules.messages import unreadable_file
+from datamodules.tables.file import check_unique_columns
 from lightning_dc.errors import InputError
 
 _ROWS = 1 << 16  # converted at a time, at most
@@ -150,7 +150,7 @@ class ParquetCache:
             with _opened(path) as file, _reading(path):
                 n_rows += file.metadata.num_rows
                 schema = file.schema_arrow
-            check_unique(schema.names, path)
+            check_unique_columns(schema.names, path)
             types |= {self._type(schema, column, path) for column in self.columns}
             if self.label is not None:
                 self._require(schema, self.label, path)
@@ -252,7 +252,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise unreadable(path, error) from error
+        raise unreadable_file(path, error) from error
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.messages import unreadable
+from datamodules.messages import unreadable_file
 from datamodules.parquet.cache import ParquetCache
 from datamodules.tables.file import check_columns, match_columns, require_column
 from lightning_dc.errors import InputError
@@ -75,7 +75,7 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self.labels = labels
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {"path": self.path}
 
     @property
@@ -129,4 +129,4 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         try:
             return parquet.read_schema(path).names  # type: ignore[no-any-return]
         except Exception as error:  # damaged files make the parser fail in many ways
-            raise unreadable(path, error) from error
+            raise unreadable_file(path, error) from error

@@ -108,7 +108,7 @@ class ReutersDataModule(LearningDataModule[Features]):
         self._topics: list[str] = []
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         folder = self.folder if self.corpus == "rcv1" else self._sgml_folder
         return {} if folder is None else {"folder": folder}
 
@@ -130,7 +130,7 @@ class ReutersDataModule(LearningDataModule[Features]):
     @property
     def feature_names(self) -> Sequence[str]:
         """Word of each feature; of RCV1, whose stems do not come with it, the column of ``fetch_rcv1``."""
-        words = self.known().words
+        words = self.ensure_learned().words
         return [*words, *(f"(unused {i})" for i in range(self.n_words - len(words)))]
 
     def prepare_data(self) -> None:
@@ -167,7 +167,7 @@ class ReutersDataModule(LearningDataModule[Features]):
             raise InputError(
                 f"folder={str(self._sgml_folder)!r} has no news of one topic with a body here; check the files"
             )
-        return Samples(self.known()(news.documents), news.y if self.labels else None, ids=news.ids)
+        return Samples(self.ensure_learned()(news.documents), news.y if self.labels else None, ids=news.ids)
 
     def _part(self, *, is_test: bool) -> News:
         news = self._read()

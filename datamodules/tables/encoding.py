@@ -59,7 +59,7 @@ class TableEncoding:
             values: Any
             if name in categorical:
                 values = [value for value in as_strings(training[name], name, path) if value is not None]
-                columns[name] = in_order(values)
+                columns[name] = sort_distinct(values)
                 if len(set(values)) > _MOST_CATEGORIES:
                     raise InputError(
                         f"{path}: column {name!r} holds {len(set(values))} categories; drop it, or give it as numbers"
@@ -150,11 +150,11 @@ class TableEncoding:
         return {"columns": self.columns, "fill": self.fill}
 
 
-def in_order(values: Iterable[str]) -> list[str]:
+def sort_distinct(values: Iterable[str]) -> list[str]:
     """Distinct values, as numbers where they all are, otherwise as text.
 
     Example:
-        >>> in_order(["10", "9", "10"]), in_order(["b", "10", "9"])
+        >>> sort_distinct(["10", "9", "10"]), sort_distinct(["b", "10", "9"])
         (['9', '10'], ['10', '9', 'b'])
     """
     distinct = sorted(set(values))
@@ -168,7 +168,7 @@ def in_order(values: Iterable[str]) -> list[str]:
 def _fill(values: Any, missing: Missing) -> float | str:
     if isinstance(values, list):
         counts = Counter(values)
-        return max(in_order(values), key=counts.__getitem__)  # the first of several
+        return max(sort_distinct(values), key=counts.__getitem__)  # the first of several
     if missing == "most_frequent":
         distinct, n_times = np.unique(values, return_counts=True)
         return float(distinct[n_times.argmax()])

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from datamodules.messages import listed, some, unreadable
+from datamodules.messages import as_list, quote_first, unreadable_file
 from lightning_dc.errors import InputError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -45,14 +45,14 @@ def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = 
         table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, as_text, delimiter)
         names = table.column_names  # which may be no UTF-8
     except Exception as error:  # damaged files make the parsers fail in many ways
-        raise unreadable(path, error) from error
-    check_unique(names, path)
+        raise unreadable_file(path, error) from error
+    check_unique_columns(names, path)
     if table.num_rows == 0:
         raise InputError(f"{path}: has no rows; give a table with samples")
     return table
 
 
-def check_unique(names: Sequence[str], path: Path) -> None:
+def check_unique_columns(names: Sequence[str], path: Path) -> None:
     """Check that no two columns have one name.
 
     Raises:
@@ -70,7 +70,7 @@ def match_columns(patterns: str | Sequence[str], names: Sequence[str]) -> list[s
         >>> match_columns(["gene_*", "age"], ["id", "age", "gene_a", "gene_b"])
         ['age', 'gene_a', 'gene_b']
     """
-    return [name for name in names if any(_matches(name, pattern) for pattern in listed(patterns))]
+    return [name for name in names if any(_matches(name, pattern) for pattern in as_list(patterns))]
 
 
 def check_columns(argument: str, patterns: str | Sequence[str], names: Sequence[str], path: Path) -> None:
@@ -79,9 +79,9 @@ def check_columns(argument: str, patterns: str | Sequence[str], names: Sequence[
     Raises:
         InputError: one doesn't.
     """
-    for pattern in listed(patterns):
+    for pattern in as_list(patterns):
         if not any(_matches(name, pattern) for name in names):
-            raise InputError(f"{argument}={pattern!r} matches no column of {path}, which has {some(names)}")
+            raise InputError(f"{argument}={pattern!r} matches no column of {path}, which has {quote_first(names)}")
 
 
 def require_column(argument: str, name: str | None, names: Sequence[str], path: Path) -> None:
@@ -91,7 +91,7 @@ def require_column(argument: str, name: str | None, names: Sequence[str], path: 
         InputError: it has not.
     """
     if name is not None and name not in names:
-        raise InputError(f"{argument}={name!r} is no column of {path}, which has {some(names)}")
+        raise InputError(f"{argument}={name!r} is no column of {path}, which has {quote_first(names)}")
 
 
 def as_strings(column: Any, name: str, path: Path) -> list[str | None]:

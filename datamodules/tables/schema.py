@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.tables.encoding import TableEncoding, in_order
+from datamodules.tables.encoding import TableEncoding, sort_distinct
 from datamodules.tables.file import as_numbers, as_strings
 from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
@@ -44,7 +44,7 @@ class Roles:
     id_column: str | None
 
     @property
-    def names_of_text(self) -> list[str]:
+    def text_columns(self) -> list[str]:
         """Columns of classes and ids, which are text even where they look like numbers: ``01``."""
         classes = self.target_columns if self.target == "class" else []
         return [*classes, *(name for name in (self.label, self.id_column) if name is not None)]
@@ -94,13 +94,13 @@ class TableSchema:
         return TargetSpec(self.roles.target, tuple(names.get(self.roles.target, self.roles.target_columns)))
 
 
-def classes_of(table: Any, column: str, path: Path, at_least: int = 1) -> list[str]:
+def read_classes(table: Any, column: str, path: Path, at_least: int = 1) -> list[str]:
     """Distinct values of a column, in order.
 
     Raises:
         InputError: there are fewer.
     """
-    classes = in_order(value for value in as_strings(table[column], column, path) if value is not None)
+    classes = sort_distinct(value for value in as_strings(table[column], column, path) if value is not None)
     if len(classes) < at_least:
         raise InputError(f"{path}: column {column!r} holds {len(classes)} classes, fewer than {at_least}; name another")
     return classes
@@ -113,7 +113,9 @@ def read_labels(table: Any, column: str | None, classes: Sequence[str], path: Pa
         (N,).
     """
     values = as_strings(table[column], str(column), path)
-    new = [value for value in in_order(value for value in values if value is not None) if value not in set(classes)]
+    new = [
+        value for value in sort_distinct(value for value in values if value is not None) if value not in set(classes)
+    ]
     number = {value: i for i, value in enumerate([*classes, *new])}
     return np.array([UNLABELLED if value is None else number[value] for value in values], dtype=np.int64)
 

@@ -12,10 +12,10 @@ import numpy as np
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.messages import listed, some
+from datamodules.messages import as_list, quote_first
 from datamodules.tables.encoding import Missing, TableEncoding, Unseen
 from datamodules.tables.file import check_columns, match_columns, read_table, require_column
-from datamodules.tables.schema import Roles, TableSchema, Target, classes_of, read_ids, read_labels, read_targets
+from datamodules.tables.schema import Roles, TableSchema, Target, read_classes, read_ids, read_labels, read_targets
 from lightning_dc.batch import TargetSpec
 from lightning_dc.errors import InputError
 
@@ -84,21 +84,21 @@ class TableDataModule(LearningDataModule[TableSchema]):
             if value not in choices:
                 raise InputError(f"{name}={value!r} is unknown; choose from {', '.join(choices)}")
         needed = {"none": 0, "class": 1, "survival": 2}.get(target)
-        n_columns = len(listed(target_columns))
+        n_columns = len(as_list(target_columns))
         if n_columns != needed if needed is not None else n_columns == 0:
             wanted = "time and event" if target == "survival" else "at least one" if needed is None else needed
-            raise InputError(f"target_columns={listed(target_columns)} must be {wanted} with target={target!r}")
+            raise InputError(f"target_columns={as_list(target_columns)} must be {wanted} with target={target!r}")
         if delimiter is not None and len(delimiter) != 1:
             raise InputError(f"delimiter={delimiter!r} must be one character")
         self.path = Path(path).expanduser()
         self.test_path = None if test_path is None else Path(test_path).expanduser()
         self.roles = Roles(
-            None if columns is None else listed(columns),
-            listed(drop),
-            listed(categorical),
+            None if columns is None else as_list(columns),
+            as_list(drop),
+            as_list(categorical),
             label,
             target,
-            listed(target_columns),
+            as_list(target_columns),
             id_column,
         )
         self.missing = missing
@@ -106,7 +106,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         self.delimiter = delimiter
 
     @property
-    def _source_files(self) -> Mapping[str, Any]:
+    def source_files(self) -> Mapping[str, Any]:
         return {"path": self.path}
 
     @property
@@ -115,20 +115,20 @@ class TableDataModule(LearningDataModule[TableSchema]):
 
     @property
     def target_spec(self) -> TargetSpec | None:
-        return self.known().target_spec
+        return self.ensure_learned().target_spec
 
     @property
     def feature_names(self) -> Sequence[str]:
-        return self.known().encoding.feature_names
+        return self.ensure_learned().encoding.feature_names
 
     @property
     def feature_groups(self) -> Sequence[Sequence[int]]:
-        return self.known().encoding.feature_groups
+        return self.ensure_learned().encoding.feature_groups
 
     @property
     def classes(self) -> Sequence[str]:
         """Name of each class of the label."""
-        return self.known().classes
+        return self.ensure_learned().classes
 
     def restore(self, state: dict[str, Any]) -> TableSchema:
         return TableSchema.restore(state)
@@ -146,7 +146,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         return None if self.test_path is None else self._load_new(self.test_path)
 
     def _read(self, path: Path, roles: Roles) -> Any:
-        return read_table(path, [*roles.categorical, *roles.names_of_text], self.delimiter)
+        return read_table(path, [*roles.categorical, *roles.text_columns], self.delimiter)
 
     def _learn(self, table: Any) -> TableSchema:
         roles, names = self.roles, table.column_names
@@ -161,7 +161,9 @@ class TableDataModule(LearningDataModule[TableSchema]):
             require_column("target_columns", name, names, self.path)
         inputs = _inputs(roles, names)
         if not inputs:
-            raise InputError(f"{self.path}: no column is left for the inputs of {some(names)}; check columns and drop")
+            raise InputError(
+                f"{self.path}: no column is left for the inputs of {quote_first(names)}; check columns and drop"
+            )
         check_columns("categorical", roles.categorical, inputs, self.path)
         rows = self.training_rows(table.num_rows)
         training_rows = None if rows is None else rows.numpy()
@@ -169,13 +171,13 @@ class TableDataModule(LearningDataModule[TableSchema]):
         return TableSchema(
             roles,
             TableEncoding.learn(table, inputs, categorical, training_rows, self.missing, self.path),
-            classes_of(table, roles.label, self.path) if roles.label is not None else [],
-            classes_of(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
+            read_classes(table, roles.label, self.path) if roles.label is not None else [],
+            read_classes(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
         )
 
     def _load_new(self, path: Path) -> Samples:
         """Samples of a file that nothing is learned of; it may lack what is no input."""
-        schema = self.known()
+        schema = self.ensure_learned()
         learned, own = schema.roles, self.roles
         roles = replace(
             learned,
@@ -192,10 +194,12 @@ class TableDataModule(LearningDataModule[TableSchema]):
         inputs = schema.encoding.columns
         missing = [name for name in inputs if name not in names]
         if missing:
-            raise InputError(f"{path}: lacks {some(missing)}, which the training data had; add what is missing")
+            raise InputError(f"{path}: lacks {quote_first(missing)}, which the training data had; add what is missing")
         extra = [name for name in _inputs(roles, [n for n in names if n not in learned.reserved]) if name not in inputs]
         if extra:
-            raise InputError(f"{path}: has {some(extra)}, which the training data had not; name what is new in drop")
+            raise InputError(
+                f"{path}: has {quote_first(extra)}, which the training data had not; name what is new in drop"
+            )
         return self._samples(table, path, replace(schema, roles=roles))
 
     def _samples(self, table: Any, path: Path, schema: TableSchema) -> Samples:
@@ -212,16 +216,18 @@ class TableDataModule(LearningDataModule[TableSchema]):
     def _check_training(self, samples: Samples, schema: TableSchema) -> None:
         """Check what can be trained on; the base does so, too, but it can't name the columns."""
         if schema.roles.target != "none" and samples.targets is None:
-            raise InputError(f"{self.path}: {some(schema.roles.target_columns)} hold no target in any row; mend them")
+            names = quote_first(schema.roles.target_columns)
+            raise InputError(f"{self.path}: {names} hold no target in any row; mend them")
         rows, x = self.training_rows(len(samples.x)), np.asarray(samples.x)
         training = x if rows is None else x[rows.numpy()]
         constant = np.flatnonzero(training.min(axis=0) == training.max(axis=0)).tolist()
         if len(constant) == x.shape[1]:
             raise InputError(f"{self.path}: every input holds one value only in the training rows; check the file")
         if self.scaling_name == "standard" and constant:
+            names = quote_first([schema.encoding.feature_names[i] for i in constant])
             raise InputError(
-                f"{self.path}: {some([schema.encoding.feature_names[i] for i in constant])} hold one value only in the "
-                "training rows, so scaling='standard' would divide by 0; name them in drop, or use scaling='rms'"
+                f"{self.path}: {names} hold one value only in the training rows, so scaling='standard' would divide by "
+                "0; name them in drop, or use scaling='rms'"
             )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_dc.batch import Batch, SampleLoader, as_batch
+from lightning_dc.batch import Batch, SampleLoader, as_batch, checked_index
 from lightning_dc.distributed import world
 from lightning_dc.errors import InputError
 from lightning_dc.training.module import ClusteringModule
@@ -39,7 +39,7 @@ def training_loader(module: ClusteringModule) -> SampleLoader:
 
 
 class _DataLoaderReader:
-    """Reads the data set of a user's DataLoader by place, whatever its sampler does."""
+    """Reader of the data set of a user's DataLoader, in the order of the index or by index."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
@@ -48,17 +48,23 @@ class _DataLoaderReader:
         self.ids: NDArray[Any] | None = None
 
     def read(self, start: int, stop: int) -> Batch:
-        return self.take(self.source_rows[start:stop])
+        return self._read(self.source_rows[start:stop])
 
     def take(self, index: Tensor) -> Batch:
-        samples = [self._loader.dataset[i] for i in index.tolist()]
-        batch = as_batch(self._loader.collate_fn(samples))
-        if not torch.equal(batch.index.cpu(), index.cpu()):
-            raise InputError("index of a sample must be its place in the data set, 0 to N - 1; return it as given")
-        return batch
+        if len(index) == 0:  # which no collate_fn can take
+            batch = self.read(0, 1)
+            y, targets = (None if part is None else part[:0] for part in (batch.y, batch.targets))
+            return Batch(batch.x[:0], y, batch.index[:0], targets=targets)
+        return self._read(checked_index(index, self.n_samples).cpu())
 
     def unscale(self, x: Tensor) -> Tensor:
-        return x
+        return x.double()  # the user's samples are in the unit of the data
+
+    def _read(self, index: Tensor) -> Batch:
+        batch = as_batch(self._loader.collate_fn([self._loader.dataset[i] for i in index.tolist()]))
+        if not torch.equal(batch.index.cpu(), index):
+            raise InputError("index of a sample must be its place in the data set, 0 to N - 1; return it as given")
+        return batch
 
     def __iter__(self) -> Iterator[Batch]:
         return map(as_batch, self._loader)

@@ -161,7 +161,7 @@ def test_new_data_in_python_are_preprocessed_as_the_training_data(tmp_path: Path
         model = AEKMeans.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     others = TableDataModule(str(new), **roles)  # which lacks the label, so that nothing could be learned of it
     batches: Any = trainer().predict(model, others)
-    x = data.known().encoding(csv.read_csv(new), new, "error")
+    x = data.ensure_learned().encoding(csv.read_csv(new), new, "error")
     expected = data.train_dataloader().scaling(torch.from_numpy(x), torch.float32)
     torch.testing.assert_close(torch.cat([batch["z"] for batch in batches]), expected)
 
@@ -173,4 +173,4 @@ def test_a_text_data_module_learns_nothing_of_what_is_predicted(tmp_path: Path) 
     fitting.fit(model, data)
     others = TextDataModule(str(new))
     trainer().predict(model, others)
-    assert others.known().words == data.known().words
+    assert others.ensure_learned().words == data.ensure_learned().words

@@ -95,8 +95,8 @@ def test_a_npy_file_stays_on_disk_and_is_not_written_to(tmp_path: Path) -> None:
     mapped = np.memmap(tmp_path / "x.npy", np.float32, "r+", offset=128, shape=X.shape)
     mapped[3] = 7.0  # what another sees of the file, the loader sees, too: it holds no copy
     mapped.flush()
-    np.testing.assert_array_equal(loader.x[3], 7.0)
-    loader.x[4] = 9.0
+    np.testing.assert_array_equal(loader.x[3:4], 7.0)
+    loader.x[4:5][:] = 9.0
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[4], X[4])
 
 

@@ -219,8 +219,8 @@ def test_a_split_is_disjoint_and_whole(val_fraction: float, n_held_out: int) -> 
     train, held_out = data.train_dataloader(), data.val_dataloader()
     assert len(rows(held_out)) == n_held_out
     assert sorted(rows(train) + rows(held_out)) == list(range(N_SAMPLES))
-    assert rows(train) == train.sample_ids.tolist()
-    assert rows(held_out) == held_out.sample_ids.tolist()
+    assert rows(train) == train.source_rows.tolist()
+    assert rows(held_out) == held_out.source_rows.tolist()
 
 
 def test_a_split_depends_on_the_seed_alone() -> None:
@@ -282,7 +282,7 @@ def test_predictions_are_labelled_only_where_both_sets_are() -> None:
 def test_scaling_is_learned_on_the_training_rows(val_fraction: float) -> None:
     data = given(test=Samples(features(5, offset=100.0)), scaling="standard", val_fraction=val_fraction)
     predict = everything(data.predict_dataloader())  # asked for first, so that order does not matter
-    train_rows = data.train_dataloader().sample_ids.numpy()
+    train_rows = data.train_dataloader().source_rows.numpy()
     scaler = StandardScaler().fit(features()[train_rows])
     np.testing.assert_allclose(everything(data.train_dataloader()), scaler.transform(features()[train_rows]), atol=1e-5)
     whole = np.concatenate([features(), features(5, offset=100.0)])
@@ -333,7 +333,7 @@ def test_ids_follow_their_samples(ids: Any) -> None:
     for loader in (data.train_dataloader(), data.val_dataloader(), data.predict_dataloader()):
         assert isinstance(loader, BatchLoader)
         assert loader.ids is not None
-        assert loader.ids.tolist() == [list(ids)[row] for row in loader.sample_ids.tolist()]
+        assert loader.ids.tolist() == [list(ids)[row] for row in loader.source_rows.tolist()]
     other = Samples(features(2), ids=ids[:2])
     with_test = Given(Samples(features(), ids=ids), other).predict_dataloader()
     assert with_test.ids is not None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datamodules import ImageFolderDataModule
+from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc import DEC, Identity, InputError, MLPAutoencoder
 from tests.helpers.damage import damaged, read_or_refuse
 from tests.helpers.fake_files import pictures, write_fake_images
@@ -38,7 +39,7 @@ def test_images_are_bytes_with_classes_by_folder(tmp_path: Path, flat: bool) -> 
     by_class = [*range(2, 30, 3), *range(1, 30, 3), *range(0, 30, 3)]  # blue, green, red
     expected = pictures() if flat else pictures()[by_class]
     np.testing.assert_array_equal(batch.x, expected.transpose(0, 3, 1, 2))
-    assert isinstance(loader.x, torch.Tensor)
+    assert isinstance(loader.x, TensorRows)
     assert loader.x.dtype == torch.uint8
     assert data.input_shape == (3, 12, 10)
     assert data.classes == ([] if flat else ["blue", "green", "red"])

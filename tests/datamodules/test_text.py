@@ -64,7 +64,7 @@ def test_a_folder_is_flat_or_has_a_folder_for_each_class(tmp_path: Path, flat: b
 
 def test_words_are_learned_on_training_rows_and_travel(tmp_path: Path) -> None:
     trained = module(write_fake_texts(tmp_path / "texts", flat=True), val_fraction=0.5)
-    rows = trained.train_dataloader().sample_ids.tolist()
+    rows = trained.train_dataloader().source_rows.tolist()
     vectorizer = reference([texts()[i] for i in rows])
     new = TextDataModule(str(write_fake_texts(tmp_path / "new", 12, flat=True, seed=1)))  # with 2,000 words
     new.load_preprocessing_state(trained.preprocessing_state())

@@ -8,8 +8,10 @@ import pytest
 import torch
 from scipy.stats import ttest_ind
 
+from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.loader import BatchLoader
-from datamodules.loading.scaling import Scaling, ScalingName
+from datamodules.loading.scaling import ScalingName
+from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc.distributed import CHUNK_SIZE
 from lightning_dc.functional import standardized_differences
 from lightning_dc.reports.input_statistics import InputStatistics, input_statistics
@@ -19,8 +21,8 @@ LABELS = np.arange(CHUNK_SIZE + 100) % 3
 
 def statistics_of(x: np.ndarray, scaling: ScalingName) -> tuple[InputStatistics, np.ndarray]:
     """Ours, and the samples that they are of."""
-    rows = torch.from_numpy(x)
-    learned = Scaling.learn(scaling, rows)
+    rows = TensorRows(torch.from_numpy(x))
+    learned = learn_scaling(scaling, rows)
     loader = BatchLoader(rows, None, scaling=learned, batch_size=64, shuffle=True, dtype=rows.dtype)
     statistics = input_statistics(loader, torch.from_numpy(LABELS), 3, x.shape[1])
     return statistics, loader.read(0, len(x)).x.double().numpy()

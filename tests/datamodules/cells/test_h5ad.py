@@ -47,7 +47,7 @@ def test_counts_are_normalised_and_stay_sparse(tmp_path: Path, kind: Any) -> Non
     np.testing.assert_array_equal(batch.y, np.arange(60) % 3)
     assert issparse(data.load().x)
     assert data.input_shape == (12,)
-    assert data.feature_names == [GENES[j] for j in data.known().kept]
+    assert data.feature_names == [GENES[j] for j in data.ensure_learned().kept]
     ids = data.predict_dataloader().ids
     assert ids is not None
     assert ids[7] == "cell7"
@@ -61,7 +61,7 @@ def test_genes_that_differ_between_kinds_are_kept(tmp_path: Path) -> None:
         rates[i, i % 3 : 9 : 3] *= 6  # the first nine genes
     matrix = csr_matrix(random.poisson(rates).astype("f4"))
     data = module(write_fake_cells(tmp_path / "cells.h5ad", 300, 400, X=matrix), n_top_genes=20)
-    assert len(set(data.known().kept) & set(range(9))) >= 8
+    assert len(set(data.ensure_learned().kept) & set(range(9))) >= 8
 
 
 def test_a_layer_and_what_is_done_to_it_can_be_chosen(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_layer_and_what_is_done_to_it_can_be_chosen(tmp_path: Path) -> None:
 
 def test_genes_are_chosen_on_training_cells_and_travel(tmp_path: Path) -> None:
     trained = module(write_fake_cells(tmp_path / "cells.h5ad"), val_fraction=0.5)
-    rows = trained.train_dataloader().sample_ids.numpy()
+    rows = trained.train_dataloader().source_rows.numpy()
     np.testing.assert_allclose(inputs(trained), expected(counts(), rows), rtol=1e-6)
     torch.save(trained.preprocessing_state(), tmp_path / "state.pt")
     # other cells, with the genes in another order and one gene more

@@ -51,7 +51,7 @@ def test_rows_are_those_of_the_array(tmp_path: Path, dtype: str) -> None:
     assert rows.shape == x.shape
     for ours, expected in ((rows[10:20], x[10:20]), (rows[100:200], x[100:]), (rows[50:40], x[:0])):
         np.testing.assert_array_equal(ours, expected)
-    np.testing.assert_array_equal(rows.index_select(0, index), x[index.numpy()])
+    np.testing.assert_array_equal(rows[index], x[index.numpy()])
     assert rows[:1].dtype == rows.dtype
 
 
@@ -66,7 +66,7 @@ def test_rows_of_a_subset(tmp_path_factory: pytest.TempPathFactory, chosen: list
     start, stop = data.draw(st.integers(0, len(chosen))), data.draw(st.integers(0, len(chosen)))
     np.testing.assert_array_equal(subset[start:stop], expected[start:stop])
     index = torch.tensor(data.draw(st.lists(st.integers(0, len(chosen) - 1), min_size=1)))
-    np.testing.assert_array_equal(subset.index_select(0, index), expected[index.numpy()])
+    np.testing.assert_array_equal(subset[index], expected[index.numpy()])
     np.testing.assert_array_equal(subset.subset(torch.arange(len(chosen))[::2])[:], expected[::2])
 
 
@@ -116,7 +116,7 @@ def test_batches_are_those_of_the_array(tmp_path: Path, scaling: Any, val_fracti
     whole = reference.train_dataloader().read(0, N_SAMPLES)
     loader = data.train_dataloader()
     assert isinstance(loader.x, FileRows)
-    assert torch.equal(loader.sample_ids, reference.train_dataloader().sample_ids)
+    assert torch.equal(loader.source_rows, reference.train_dataloader().source_rows)
     batches = list(loader)
     assert len(batches) == len(loader)
     assert {len(batch.index) for batch in batches[:-1]} == {10}

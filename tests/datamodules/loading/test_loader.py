@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.loading.loader import BatchLoader
 from datamodules.loading.scaling import Scaling
+from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc.batch import Batch, SampleLoader
 
 N_SAMPLES = 23
@@ -20,7 +21,7 @@ def loader(
 ) -> BatchLoader:
     """Sample i is (2 i, 2 i + 1), with label 100 + i."""
     return BatchLoader(
-        torch.arange(2 * n_samples, dtype=torch.int32).view(n_samples, 2),
+        TensorRows(torch.arange(2 * n_samples, dtype=torch.int32).view(n_samples, 2)),
         torch.arange(n_samples) + 100 if y else None,
         scaling=Scaling(torch.zeros(()), torch.tensor(0.5)),
         batch_size=batch_size,
@@ -193,13 +194,15 @@ def test_without_labels_batches_have_none() -> None:
     assert loader(y=False).read(0, 3).y is None
 
 
-def test_samples_are_numbered_unless_they_have_ids() -> None:
+def test_source_rows_are_the_index_unless_they_are_given() -> None:
     data = loader()
-    assert data.sample_ids.tolist() == list(range(N_SAMPLES))
-    ids = torch.tensor([7, 9])
+    assert data.source_rows.tolist() == list(range(N_SAMPLES))
+    source_rows = torch.tensor([7, 9])
     scaling = Scaling(torch.zeros(()), torch.ones(()))
-    other = BatchLoader(torch.zeros(2, 1), None, scaling=scaling, batch_size=1, shuffle=True, sample_ids=ids)
-    assert torch.equal(other.sample_ids, ids)
+    other = BatchLoader(
+        TensorRows(torch.zeros(2, 1)), None, scaling=scaling, batch_size=1, shuffle=True, source_rows=source_rows
+    )
+    assert torch.equal(other.source_rows, source_rows)
     assert isinstance(other, SampleLoader)
 
 
@@ -207,7 +210,7 @@ def test_samples_are_numbered_unless_they_have_ids() -> None:
 def test_batches_are_of_the_dtype_asked_for(dtype: torch.dtype) -> None:
     x: Tensor = torch.tensor([[16_777_217]])  # float32 can't hold it
     scaling = Scaling(torch.zeros(()), torch.ones(()))
-    data = BatchLoader(x, None, scaling=scaling, batch_size=1, shuffle=True, dtype=dtype)
+    data = BatchLoader(TensorRows(x), None, scaling=scaling, batch_size=1, shuffle=True, dtype=dtype)
     for batch in (next(iter(data)), data.read(0, 1)):
         assert batch.x.dtype == dtype
         assert batch.x.item() == (16_777_217 if dtype == torch.float64 else 16_777_216)

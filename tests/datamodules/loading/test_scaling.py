@@ -11,10 +11,17 @@ from scipy.sparse import csr_array
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.preprocessing import StandardScaler
 
-import datamodules.loading.scaling
-from datamodules.loading.scaling import Scaling, ScalingName, check_finite
+import datamodules.loading.rows
+from datamodules.loading.learn_scaling import learn_scaling
+from datamodules.loading.rows import Rows, check_finite
+from datamodules.loading.scaling import Scaling, ScalingName
 from datamodules.loading.sparse import SparseRows
+from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc.errors import InputError
+
+
+def learn(name: ScalingName, x: torch.Tensor) -> Scaling:
+    return learn_scaling(name, TensorRows(x))
 
 
 def samples(n: int = 50, shape: tuple[int, ...] = (4,)) -> torch.Tensor:
@@ -26,7 +33,7 @@ def samples(n: int = 50, shape: tuple[int, ...] = (4,)) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
 def test_rms_makes_the_mean_squared_norm_equal_the_dimension(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     x = samples(shape=shape).abs().to(dtype)
-    scaled = Scaling.learn("rms", x)(x.double())
+    scaled = learn("rms", x)(x.double())
     norms = np.linalg.norm(scaled.flatten(1).numpy(), axis=1)
     assert (norms**2).mean() / math.prod(shape) == pytest.approx(1.0, rel=1e-6)
     torch.testing.assert_close(scaled / scaled[0, ...].flatten()[0], x.double() / x.double()[0, ...].flatten()[0])
@@ -35,32 +42,32 @@ def test_rms_makes_the_mean_squared_norm_equal_the_dimension(shape: tuple[int, .
 @pytest.mark.parametrize("n_samples", [2, 50, 20_000])
 def test_standard_equals_sklearns(n_samples: int) -> None:
     x = samples(n_samples)
-    scaled = Scaling.learn("standard", x)(x)
+    scaled = learn("standard", x)(x)
     np.testing.assert_allclose(scaled, StandardScaler().fit_transform(x.numpy()), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("most_numbers", [1, 40])
 def test_chunks_of_wide_samples_change_nothing(monkeypatch: pytest.MonkeyPatch, most_numbers: int) -> None:
     x = samples(shape=(1, 3, 5))
-    expected = Scaling.learn("standard", x)
-    monkeypatch.setattr(datamodules.loading.scaling, "_CHUNK_NUMBERS", most_numbers)
-    scaling = Scaling.learn("standard", x)
+    expected = learn("standard", x)
+    monkeypatch.setattr(datamodules.loading.rows, "_CHUNK_NUMBERS", most_numbers)
+    scaling = learn("standard", x)
     torch.testing.assert_close((scaling.shift, scaling.factor), (expected.shift, expected.factor), rtol=1e-12, atol=0)
     x[7, 0, 1, 2] = math.nan
     with pytest.raises(InputError, match="first in row 7"):
-        check_finite(x, "x")
+        check_finite(TensorRows(x), "x")
 
 
 @pytest.mark.parametrize("offset", [1e5, 1e9])
 def test_standard_equals_sklearns_far_from_zero(offset: float) -> None:
     x = samples() + offset
-    factor = Scaling.learn("standard", x).factor
+    factor = learn("standard", x).factor
     np.testing.assert_allclose(factor, 1 / StandardScaler().fit(x.numpy()).scale_, rtol=1e-5)
 
 
 def test_standard_scales_each_pixel_of_an_image() -> None:
     x = samples(shape=(1, 3, 5))
-    scaled = Scaling.learn("standard", x)(x)
+    scaled = learn("standard", x)(x)
     np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(scaled.var(0, correction=0), 1, rtol=1e-5)
 
@@ -69,7 +76,7 @@ def test_standard_scales_each_pixel_of_an_image() -> None:
 @pytest.mark.parametrize("name", ["none", "rms", "standard"])
 def test_there_is_a_way_back_to_the_samples_and_their_means(name: ScalingName, shape: tuple[int, ...]) -> None:
     x = samples(shape=shape) + 1e6
-    scaling = Scaling.learn(name, x)
+    scaling = learn(name, x)
     scaled = scaling(x)
     for of_scaled, expected in ((scaled, x), (scaled.mean(0, keepdim=True), x.mean(0, keepdim=True))):
         back = scaling.unscale(of_scaled)
@@ -79,27 +86,27 @@ def test_there_is_a_way_back_to_the_samples_and_their_means(name: ScalingName, s
 
 def test_samples_of_a_size_of_their_own_have_no_way_back() -> None:
     x = samples()
-    scaling = Scaling.learn("unit", x)
+    scaling = learn("unit", x)
     assert scaling.unscale(scaling(x)) is None
 
 
 def test_none_changes_nothing() -> None:
     x = samples()
-    assert torch.equal(Scaling.learn("none", x)(x), x)
+    assert torch.equal(learn("none", x)(x), x)
 
 
 @pytest.mark.parametrize("name", ["rms", "standard", "none"])
 def test_a_batch_keeps_its_dtype_and_its_source(name: str) -> None:
     x = samples().float()
     before = x.clone()
-    assert Scaling.learn(name, x)(x).dtype == torch.float32
+    assert learn(name, x)(x).dtype == torch.float32
     assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize("name", ["rms", "standard", "unit", "none"])
 def test_state_is_all_that_a_scaling_has(name: str) -> None:
     x = samples()
-    scaling = Scaling.learn(name, x)
+    scaling = learn(name, x)
     assert torch.equal(Scaling(**scaling.state_dict())(x), scaling(x))
     assert all(isinstance(value, torch.Tensor | bool) for value in scaling.state_dict().values())
 
@@ -111,34 +118,34 @@ def test_values_that_are_not_finite_are_refused_with_their_row(row: int, value: 
     x[row, 1] = value
     x[8999, 0] = value
     with pytest.raises(InputError, match=f"cells holds NaN or infinite values, first in row {row};"):
-        check_finite(x, "cells")
+        check_finite(TensorRows(x), "cells")
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
 @pytest.mark.parametrize("name", ["rms", "standard", "none"])
 def test_samples_that_are_all_the_same_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match="every feature of x is constant"):
-        Scaling.learn(name, torch.full((30, 3), value))
+        learn(name, torch.full((30, 3), value))
 
 
 def test_standard_refuses_constant_features_and_names_the_first() -> None:
     x = samples()
     x[:, [1, 3]] = 0.1
     with pytest.raises(InputError, match=r"2 features of x are constant \(the first is number 1\)"):
-        Scaling.learn("standard", x)
-    scaled = Scaling.learn("rms", x)(x)
+        learn("standard", x)
+    scaled = learn("rms", x)(x)
     assert float(scaled.square().sum(1).mean() / 4) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_unit_scaling_is_that_of_cosines(sparse: bool) -> None:
     rows = np.random.default_rng(0).normal(size=(9, 4)) * np.arange(9)[:, None]  # the first is zero
-    x = SparseRows.of(csr_array(rows), "x") if sparse else torch.from_numpy(rows)
-    scaled = Scaling.learn("unit", x)(torch.from_numpy(rows), torch.float64).numpy()
+    x: Rows = SparseRows.of(csr_array(rows), "x") if sparse else TensorRows(torch.from_numpy(rows))
+    scaled = learn_scaling("unit", x)(torch.from_numpy(rows), torch.float64).numpy()
     assert not scaled[0].any()
     np.testing.assert_allclose(np.square(scaled[1:]).mean(1), 1.0)
     np.testing.assert_allclose(scaled[1:] @ scaled[1:].T / 4, cosine_similarity(rows[1:]), atol=1e-12)
-    images = Scaling.learn("unit", torch.from_numpy(rows[1:]).view(-1, 1, 2, 2))(torch.ones(3, 1, 2, 2) * 7)
+    images = learn("unit", torch.from_numpy(rows[1:]).view(-1, 1, 2, 2))(torch.ones(3, 1, 2, 2) * 7)
     torch.testing.assert_close(images, torch.ones(3, 1, 2, 2))
 
 
@@ -155,9 +162,9 @@ def test_rows_by_number_have_the_same_values_as_a_call(
     if dtype.is_floating_point:
         x[1, ..., 0], x[1, ..., 1] = torch.finfo(dtype).tiny / 2, -0.0
     x = x.transpose(0, -1).contiguous().transpose(0, -1) if is_transposed else x
-    source, scaling = x.clone(), Scaling.learn(name, x)
+    source, scaling = x.clone(), learn(name, x)
     for rows in (torch.tensor([0, 1, 7, 7, 49]), torch.tensor([1]), torch.tensor([], dtype=torch.int64)):
-        taken = scaling.take(x, rows, batch_dtype)
+        taken = scaling.gather(x, rows, batch_dtype)
         assert taken.dtype == batch_dtype
         assert torch.equal(taken, scaling(x[rows], batch_dtype))
         taken.zero_()  # it is the caller's

@@ -15,10 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import datamodules.loading.scaling
+import datamodules.loading.learn_scaling
+import datamodules.loading.sparse
 from datamodules import ClusteringDataModule, Samples
-from datamodules.loading.scaling import Scaling
+from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.sparse import SparseRows
+from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc.errors import InputError
 from tests.datamodules.test_base import Given, everything, given
 
@@ -125,20 +127,22 @@ def test_the_scaling_is_that_of_the_dense_array(x: np.ndarray) -> None:
     if (x == x[0]).all():
         for name in ("rms", "none"):
             with pytest.raises(InputError, match="every feature of x is constant"):
-                Scaling.learn(name, sparse)
+                learn_scaling(name, sparse)
         return
-    factor = Scaling.learn("rms", sparse).factor
-    assert float(factor) == pytest.approx(float(Scaling.learn("rms", torch.from_numpy(x)).factor), rel=1e-12)
+    factor = learn_scaling("rms", sparse).factor
+    assert float(factor) == pytest.approx(
+        float(learn_scaling("rms", TensorRows(torch.from_numpy(x))).factor), rel=1e-12
+    )
 
 
 def test_scaling_is_learned_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Scaling.learn("rms", SparseRows.of(csr(), "x")).factor
-    monkeypatch.setattr(datamodules.loading.scaling, "_CHUNK_VALUES", 3)
-    monkeypatch.setattr(datamodules.loading.scaling, "_CHUNK_SPARSE_ROWS", 4)
-    torch.testing.assert_close(Scaling.learn("rms", SparseRows.of(csr(), "x")).factor, whole)
+    whole = learn_scaling("rms", SparseRows.of(csr(), "x")).factor
+    monkeypatch.setattr(datamodules.loading.sparse, "_CHUNK_VALUES", 3)
+    monkeypatch.setattr(datamodules.loading.learn_scaling, "_CHUNK_SPARSE_ROWS", 4)
+    torch.testing.assert_close(learn_scaling("rms", SparseRows.of(csr(), "x")).factor, whole)
     late = np.zeros((30, 2))
     late[29] = 1.0
-    Scaling.learn("none", SparseRows.of(csr(late), "x"))
+    learn_scaling("none", SparseRows.of(csr(late), "x"))
 
 
 def test_standard_scaling_is_refused() -> None:
@@ -167,7 +171,7 @@ def test_sparse_samples_stay_in_main_memory() -> None:
 def test_samples_that_are_not_finite_are_refused_with_their_row(
     row: int, value: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datamodules.loading.scaling, "_CHUNK_VALUES", 5)
+    monkeypatch.setattr(datamodules.loading.sparse, "_CHUNK_VALUES", 5)
     x = dense()
     x[10] = 0.0
     x[row, 2] = value

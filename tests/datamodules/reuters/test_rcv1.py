@@ -75,7 +75,7 @@ def test_samples_are_the_frequent_terms_of_the_documents_of_one_root(
 def test_terms_are_chosen_on_training_rows(rcv1: FakeRCV1) -> None:
     data = module(rcv1, val_fraction=0.6)
     rows, _ = of_one_root(rcv1)
-    own = rows[data.train_dataloader().sample_ids.numpy()]
+    own = rows[data.train_dataloader().source_rows.numpy()]
     columns = data.preprocessing_state()["columns"]["columns"].tolist()
     assert columns == frequent(rcv1.x[own], N_WORDS)
     assert columns != frequent(rcv1.x[rows], N_WORDS)

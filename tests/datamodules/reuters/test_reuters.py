@@ -86,7 +86,7 @@ def test_labels_can_be_left_out(folder: Path) -> None:
 
 def test_words_are_learned_on_training_rows(folder: Path) -> None:
     data = module(folder, n_topics="all", val_fraction=0.5, scaling="none")
-    rows = data.train_dataloader().sample_ids.tolist()
+    rows = data.train_dataloader().source_rows.tolist()
     assert len(rows) == 120
     learned = reference([texts(folder)[i] for i in rows])
     expected = learned.transform(texts(folder)).toarray()

@@ -105,7 +105,7 @@ def test_categories_may_be_numbers_and_keep_their_zeros(tmp_path: Path, ending: 
 
 def test_standardisation_is_learned_on_training_rows(tmp_path: Path) -> None:
     data = table(tmp_path, columns=NUMBERS, scaling="standard", val_fraction=0.4)
-    rows = data.train_dataloader().sample_ids.numpy()
+    rows = data.train_dataloader().source_rows.numpy()
     assert len(rows) == 36
     expected = StandardScaler().fit(values(*NUMBERS)[rows]).transform(values(*NUMBERS))
     np.testing.assert_allclose(inputs(data), expected, rtol=1e-4, atol=1e-5)
@@ -117,7 +117,7 @@ def test_missing_values_are_imputed_from_training_rows(tmp_path: Path, missing: 
     random = np.random.default_rng(1)
     rows = [{**row, **{name: None for name in NUMBERS if random.random() < 0.2}} for row in ROWS]
     data = table(tmp_path, rows, ending, columns=NUMBERS, missing=missing, val_fraction=0.4)
-    training = data.train_dataloader().sample_ids.numpy()
+    training = data.train_dataloader().source_rows.numpy()
     raw = values(*NUMBERS, rows=rows).astype(float)
     expected = SimpleImputer(strategy=missing).fit(raw[training]).transform(raw)
     np.testing.assert_allclose(inputs(data), expected, rtol=1e-5)
@@ -188,7 +188,7 @@ def test_ids_are_integers_where_they_can_be(tmp_path: Path) -> None:
     data = table(tmp_path, id_column="patient", val_fraction=0.5)
     training = data.train_dataloader()
     assert training.ids is not None
-    assert training.ids.tolist() == [ROWS[row]["patient"] for row in training.sample_ids.tolist()]
+    assert training.ids.tolist() == [ROWS[row]["patient"] for row in training.source_rows.tolist()]
 
 
 NEW = table_rows(20, seed=1)
@@ -402,7 +402,7 @@ def test_an_all_zero_column_is_taken_with_another_scaling(tmp_path: Path) -> Non
 
 def test_a_held_out_category_is_unseen(tmp_path: Path) -> None:
     data = table(tmp_path, val_fraction=0.3)
-    row = int(data.val_dataloader().sample_ids[0])  # type: ignore[union-attr]
+    row = int(data.val_dataloader().source_rows[0])  # type: ignore[union-attr]
     choice = {"columns": ["age", "colour"], "categorical": "colour", "val_fraction": 0.3}
     with pytest.raises(InputError, match=f"column 'colour' holds 'pink' in row {row}, which no training row has"):
         table(tmp_path, changed(row, colour="pink"), **choice)
