@@ -1,4 +1,4 @@
-"""DataModules: one file each."""
+"""DataModules, each in a file or folder of its own."""
 
 from datamodules.array import ArrayDataModule
 from datamodules.base import ClusteringDataModule

@@ -1,4 +1,4 @@
-"""Arrays, in files or in memory."""
+"""DataModule of arrays in files or in memory."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _LARGE_BYTES = 1 << 30
 class ArrayDataModule(ClusteringDataModule):
     """Samples and labels from files of NumPy and scipy, or from arrays in memory.
 
-    Files are ``.npy``, ``.npz`` with arrays named ``x`` and optionally ``y`` (labels from an ``.npz`` of their own are
-    its ``y``), or ``.npz`` as ``scipy.sparse.save_npz`` writes it, which stays sparse. A ``.npy`` file in C order and
-    in this machine's byte order stays on disk and is memory-mapped, except that ``val_fraction`` copies the rows of
-    both parts into memory. A large one is read block by block, and no more than 256 MiB of it are in memory. Pickled
-    objects are never loaded.
+    A file is a ``.npy``, or an ``.npz`` with an array named ``x`` and optionally one named ``y`` (if the labels are in
+    an ``.npz`` of their own, they are its ``y``), or an ``.npz`` that ``scipy.sparse.save_npz`` has written, which
+    stays sparse. A ``.npy`` file in C order and in this machine's byte order stays on disk and is memory-mapped, except
+    that ``val_fraction`` copies the rows of both parts into memory. A large ``.npy`` file is read block by block, and
+    at most 256 MiB of it are in memory. Pickled objects are never loaded.
 
     Args:
         x: samples, (N, *input_shape): a path, NumPy array, tensor or scipy sparse matrix.
-        y: class of each sample, (N,), integers from 0, -1 where unknown: a path, array or tensor. None takes those of
-            an ``.npz`` file given as ``x``, if it has any.
-        batch_size: samples in a training batch, over all processes.
+        y: class of each sample, (N,), integers from 0, -1 where unknown: a path, array or tensor. None takes the
+            classes of an ``.npz`` file given as ``x``, if it has any.
+        batch_size: number of samples in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
         labels: give the labels, for evaluation.
         block_shuffle: read a ``.npy`` file in blocks of 4 MiB in random order, and shuffle the rows of 32 blocks at a
-            time, instead of a random order of all rows, in which each row is read by itself. None does so from 1 GiB
-            on.
+            time. Otherwise all rows come in a random order, in which each row is read by itself. None reads files of
+            1 GiB or more in blocks.
 
     Raises:
-        InputError: a file is missing, corrupt, of another kind, or holds no numbers; shapes do not fit.
+        InputError: a file is missing, corrupt, of another kind, or does not hold numbers; or shapes do not fit.
 
     Example:
         >>> data = ArrayDataModule(np.eye(4), y=[0, 0, 1, 1], batch_size=2)
@@ -92,7 +92,7 @@ class ArrayDataModule(ClusteringDataModule):
         return Samples(x, y if self.labels else None)
 
     def _in_blocks(self, x: Any, path: Path) -> Any:
-        """Samples that are read from their file where they are large, or as the user wants."""
+        """Return the samples of a file so that they are read in blocks, if they are large or the user wants it."""
         can = path.suffix == ".npy" and x.flags.c_contiguous and x.ndim > 1 and x.size > 0 and x.dtype.kind in "biuf"
         if self.block_shuffle and not can:
             raise InputError(f"block_shuffle=True needs a .npy file of numbers in C order, but x={str(path)!r} is none")
@@ -101,7 +101,7 @@ class ArrayDataModule(ClusteringDataModule):
 
 
 def _read(name: str, argument: str) -> dict[str, Any]:
-    """Arrays of a file; one without a name goes by that of the argument."""
+    """Return the arrays of a file by their names; an array without a name gets the name of the argument."""
     path = Path(name).expanduser()
     if path.suffix not in (".npy", ".npz"):
         raise InputError(f"{argument}={name!r} must end in .npy or .npz; save it with numpy.save or numpy.savez")
@@ -109,18 +109,18 @@ def _read(name: str, argument: str) -> dict[str, Any]:
         raise InputError(f"{argument}={name!r} is no file; give the path of one")
     try:
         return {argument: _map(path)} if path.suffix == ".npy" else _unpack(path, argument)
-    except Exception as error:  # damaged headers make NumPy's parser and the zip reader fail in a dozen ways
-        raise _unreadable(argument, name, error) from error
+    except Exception as error:  # damaged headers make NumPy's parser and the zip reader fail in many ways
+        raise _unreadable_array(argument, name, error) from error
 
 
 def _map(path: Path) -> Any:
-    # Copy on write: torch takes no read-only memory, and the file is never written to.
+    # Copy on write, since torch refuses read-only memory; the file itself is never written to.
     array = np.lib.format.open_memmap(path, mode="c") if _n_values(path) else np.load(path, allow_pickle=False)
     return np.asarray(array)
 
 
 def _n_values(path: Path) -> int:
-    """Number of values that the header tells; an empty file can't be mapped."""
+    """Return the number of values in the header; a file without values cannot be mapped."""
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -131,7 +131,7 @@ def _n_values(path: Path) -> int:
 
 
 def _unpack(path: Path, argument: str) -> dict[str, Any]:
-    with path.open("rb") as stream:  # a broken archive would leave it open
+    with path.open("rb") as stream:  # numpy would leave a broken archive open
         with np.load(stream, allow_pickle=False) as file:
             names = file.files
             if "format" not in names or "shape" not in names:
@@ -142,7 +142,7 @@ def _unpack(path: Path, argument: str) -> dict[str, Any]:
         return {argument: load_npz(stream)}
 
 
-def _unreadable(argument: str, name: str, error: BaseException) -> InputError:
+def _unreadable_array(argument: str, name: str, error: BaseException) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
     if "allow_pickle" in reason:
         reason = "it holds pickled objects, which could run code"

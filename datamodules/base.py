@@ -49,7 +49,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         keep_on_device: bool = False,
     ) -> None:
         super().__init__()
-        self.allow_zero_length_dataloader_with_multiple_devices = True  # more processes than evaluation batches
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # with few evaluation batches
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be at least 1")
         if scaling not in get_args(ScalingName):

@@ -1,4 +1,4 @@
-"""scikit-learn's breast cancer table."""
+"""DataModule of scikit-learn's breast cancer table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lightning_dc.batch import TargetSpec
 
 
 class BreastCancerDataModule(ClusteringDataModule):
-    """The Wisconsin diagnostic breast cancer table that scikit-learn ships: no download.
+    """The Wisconsin diagnostic breast cancer table, which comes with scikit-learn and needs no download.
 
-    569 tumours, 30 features of the nuclei of their cells; the target is whether the tumour is ``malignant`` or
-    ``benign`` (Street et al. 1993, https://doi.org/10.24432/C5DW2B).
+    It has 569 tumours with 30 features of the nuclei of their cells. The target is the class ``malignant`` or
+    ``benign`` of the tumour (Street et al. 1993, https://doi.org/10.24432/C5DW2B).
 
     Args:
-        batch_size: samples in a training batch, over all processes.
+        batch_size: number of samples in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`; features differ in scale by a factor of 10,000.
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.

@@ -1,4 +1,4 @@
-"""Gene expression of breast cancer patients and their survival."""
+"""DataModule of the gene expression of breast cancer patients and their survival."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NUMBERS = ("age", "size")
 class BreastCancerSurvivalDataModule(ClusteringDataModule):
     """198 patients of the TRANSBIG study (GSE7390; Desmedt et al. 2007, https://doi.org/10.1158/1078-0432.CCR-06-2765).
 
-    Log expression of the 76 genes of a prognostic signature, age (years) and tumour size (cm), estrogen receptor and
-    grade as one-hot inputs (two patients without a grade have zeros). The target is the time to distant metastasis in
-    days, which 51 patients had. scikit-survival ships the data; pip install 'lightning-dc[survival]' brings it.
+    Inputs are the log expression of the 76 genes of a prognostic signature, age (years), tumour size (cm), and estrogen
+    receptor and grade, which are one-hot (two patients without a grade have zeros). The target is the time to distant
+    metastasis in days; 51 patients had one. The data come with scikit-survival: pip install 'lightning-dc[survival]'.
 
     Args:
-        clinical: age, size, receptor and grade are inputs, too; False leaves the genes.
-        batch_size: samples in a training batch, over all processes. Risk sets are those of a batch.
+        clinical: use age, size, receptor and grade as inputs, too; False uses the genes alone.
+        batch_size: number of samples in a training batch, over all processes. Risk sets are within a batch.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
@@ -64,7 +64,7 @@ class BreastCancerSurvivalDataModule(ClusteringDataModule):
 
     @property
     def feature_groups(self) -> list[list[int]]:
-        """Each number is a group, and the categories of a column are one."""
+        """Groups of inputs: each numeric input is a group, and so are the categories of each column."""
         groups = [[i] for i in range(len(self._numbers))]
         for categories in _CATEGORIES.values() if self.clinical else ():
             start = groups[-1][-1] + 1

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits."""
+"""DataModule of scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datamodules.loading.scaling import ScalingName
 
 
 class DigitsDataModule(ClusteringDataModule):
-    """The 1,797 digits of 8 x 8 pixels that scikit-learn ships (Alpaydin and Kaynak 1998): no download.
+    """The 1,797 digits of 8 x 8 pixels that come with scikit-learn (Alpaydin and Kaynak 1998) and need no download.
 
     Args:
-        batch_size: samples in a training batch, over all processes.
+        batch_size: number of samples in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.

@@ -1,4 +1,4 @@
-"""Downloads that are whole or not there."""
+"""Downloads that leave a whole file or none."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lightning_dc.errors import InputError
 
 
 def download(name: str, folder: Path, checksum: str, mirrors: Sequence[str]) -> None:
-    """Get a file from the first mirror that has it.
+    """Download a file from the first mirror that has it.
 
-    It is written to a temporary file, which moves into place once its checksum is right: an interrupted download leaves
-    nothing that later passes for the file.
+    The file is written under a temporary name and moves into place once its checksum is right, so that an interrupted
+    download leaves nothing that could later be taken for the file.
 
     Args:
-        name: of the file, here and there.
-        folder: where to put it; created where needed.
+        name: name of the file, on the mirrors and in the folder.
+        folder: folder for the file; it is created if it does not exist.
         checksum: algorithm and digest, as in ``md5:...`` or ``sha256:...``.
-        mirrors: addresses of folders that have it, tried in turn.
+        mirrors: addresses of folders that have the file, tried in turn.
 
     Raises:
-        InputError: no mirror gave it, or the folder can't be written.
+        InputError: no mirror returned the file, or the folder cannot be written.
     """
     import pooch
 

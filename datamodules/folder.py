@@ -1,4 +1,4 @@
-"""Folders with one file a sample."""
+"""Folders with one file for each sample."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class FolderFiles(NamedTuple):
     """Files of a folder, in the order of their names.
 
     Attributes:
-        paths: of the files.
-        ids: path of each within the folder, with ``/``.
-        y: number of each file's class, (N,); None where the folder is flat.
-        classes: names of the folders, sorted; empty where it is flat.
+        paths: paths of the files.
+        ids: path of each file within the folder, with ``/``.
+        y: class of each file, (N,); None if the folder is flat.
+        classes: name of each class, which is that of its folder, sorted; empty if the folder is flat.
     """
 
     paths: list[Path]
@@ -30,14 +30,17 @@ class FolderFiles(NamedTuple):
 
 
 def find_files(folder: Path, endings: Sequence[str]) -> FolderFiles:
-    """Find the files of a folder that is flat, or has one folder a class; hidden ones and other endings are left out.
+    """Find the files of a folder that is flat or has one folder for each class.
+
+    Hidden files and folders are left out, and so are files with other endings.
 
     Args:
         folder: the folder.
-        endings: of the files, with the point, in small letters.
+        endings: endings of the files, with the point, in lower case.
 
     Raises:
-        InputError: it is no folder, has no such files, or has them both beside and in its folders.
+        InputError: the path is not a folder, or the folder has no such files, or it has some of them in its folders and
+            others beside them.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder; give the path of one")

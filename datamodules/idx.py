@@ -1,4 +1,4 @@
-"""The IDX format of MNIST (http://yann.lecun.com/exdb/mnist/)."""
+"""Reader of the IDX format of MNIST (http://yann.lecun.com/exdb/mnist/)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Args:
         path: the file; gzip is recognised by its first bytes.
 
+    Returns:
+        An array of the shape in the header.
+
     Raises:
-        InputError: the file can't be read, is corrupt, truncated or of another type.
+        InputError: the file cannot be read, is corrupt, truncated or of another type.
     """
     try:
         content = path.read_bytes()
@@ -40,5 +43,5 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: holds {len(content)} bytes, but its header {shape} needs {expected}; get it again")
     try:
         return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-    except ValueError as error:  # more dimensions, or longer empty ones, than an array can have
+    except ValueError as error:  # an array cannot have as many dimensions, or such long ones
         raise InputError(f"{path}: its header {shape} describes no array ({error}); get it again") from error

@@ -1,4 +1,4 @@
-"""Images in a folder."""
+"""DataModule of the images of a folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 class ImageForm:
-    """Size and colour of images.
+    """Size and colour that all images of a data set are brought to.
 
     Args:
-        size: height and width, pixels.
+        size: height and width, in pixels.
         color: ``rgb`` or ``grey``.
     """
 
@@ -39,20 +39,22 @@ class ImageForm:
         return 3 if self.color == "rgb" else 1, self.height, self.width
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read an image: turned as its camera says, resized whatever its proportions, without transparency.
+        """Read an image.
+
+        The image is rotated as its camera says, resized without regard to its proportions, and loses its transparency.
 
         Returns:
             Pixels from 0 to 255, (C, H, W).
 
         Raises:
-            InputError: it can't be read, is truncated, or holds no grey values or colours.
+            InputError: the image cannot be read, is truncated, or its pixels have neither 8 nor 16 bits.
         """
         from PIL import Image, ImageOps
 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                warnings.filterwarnings("ignore", category=UserWarning)  # of metadata
+                warnings.filterwarnings("ignore", category=UserWarning)  # about metadata
                 with Image.open(path) as file:
                     image = self._eight_bits(ImageOps.exif_transpose(file))
                     image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
@@ -71,28 +73,28 @@ class ImageForm:
         return image.convert("RGB" if self.color == "rgb" else "L")
 
     def state_dict(self) -> dict[str, Any]:
-        """Size and colour."""
+        """Return size and colour."""
         return {"size": [self.height, self.width], "color": self.color}
 
 
 class ImageFolderDataModule(LearningDataModule[ImageForm]):
-    """Images of a folder, flat or with one folder a class.
+    """Images of a folder that is flat or has one folder for each class.
 
-    They are held as bytes, (N, C, H, W), and become floating-point numbers in a batch. Size and colour travel with the
-    checkpoint. Ids are the files' paths.
+    Images are kept as bytes, (N, C, H, W), and become floating-point numbers in a batch. Size and colour travel with
+    the checkpoint. The id of an image is the path of its file.
 
     Args:
         path: the folder, with ``.png``, ``.jpg``, ``.bmp``, ``.gif`` (the first picture), ``.tif`` or ``.webp`` files.
-        size: height and width that images are resized to, pixels; one number for both.
+        size: height and width that images are resized to, in pixels; one number stands for both.
         color: ``rgb`` or ``grey``.
-        batch_size: images in a training batch, over all processes.
+        batch_size: number of images in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the images that is held out for validation.
         keep_on_device: hold the images on the accelerator.
         labels: give the labels, for evaluation.
 
     Raises:
-        InputError: an argument out of range, a folder without images, or an image that can't be read.
+        InputError: an argument is out of range, the folder has no images, or an image cannot be read.
     """
 
     learned_name = "images"
@@ -128,7 +130,7 @@ class ImageFolderDataModule(LearningDataModule[ImageForm]):
 
     @property
     def classes(self) -> Sequence[str]:
-        """Name of each class; none where the folder is flat."""
+        """Name of each class; empty if the folder is flat."""
         return find_files(self.path, _ENDINGS).classes
 
     def restore(self, state: dict[str, Any]) -> ImageForm:

@@ -1,4 +1,4 @@
-"""MNIST."""
+"""DataModule of MNIST."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class MNISTDataModule(ClusteringDataModule):
     """The 70,000 handwritten digits of 28 x 28 pixels (LeCun et al. 1998).
 
     Args:
-        folder: where the four IDX files lie, gzipped or not; files that are missing are downloaded there.
+        folder: folder of the four IDX files, gzipped or not; files that are missing are downloaded to it.
         split: train on the 60,000 images of the training set and evaluate on the other 10,000. False pools all 70,000,
             as papers on clustering do.
         download: download missing files.
         mirrors: addresses to download from, tried in turn.
-        batch_size: images in a training batch, over all processes.
+        batch_size: number of images in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the training images that is held out for validation.
         keep_on_device: hold the images on the accelerator.
         labels: give the labels, for evaluation.
 
     Raises:
-        InputError: a file is missing, corrupt, or can't be downloaded.
+        InputError: a file is missing or corrupt, or cannot be downloaded.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Gaussian clusters in a few informative features."""
+"""DataModule of Gaussian clusters in a few informative features."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from lightning_dc.batch import TargetKind, TargetSpec
 from lightning_dc.errors import InputError
 
 SyntheticTarget = Literal["none", "class", "value", "survival"]
-_NOISE = 0.1  # standard deviation of a value around the risk, whose own is 1
-_CENSORING = 0.5  # rate of censoring beside a mean hazard of about 1
+_NOISE = 0.1  # standard deviation of a value around the risk, which has a standard deviation of 1 itself
+_CENSORING = 0.5  # rate of censoring; the mean hazard is about 1
 
 
 class SyntheticDataModule(ClusteringDataModule):
-    """Gaussian clusters in a few informative features, and noise in the others.
+    """Gaussian clusters in a few informative features, with noise in the other features.
 
-    Cluster centres are drawn from N(0, separation^2) in the informative features, samples from a unit Gaussian around
-    their centre; the other features are standard Gaussian noise (the data of torch-deeptype's example). The informative
-    features come first, as in scikit-learn's ``make_classification(shuffle=False)``.
+    In the informative features, the centre of a cluster is drawn from N(0, separation^2), and its samples from a unit
+    Gaussian around the centre; the other features are standard Gaussian noise (the data of torch-deeptype's example).
+    The informative features come first, as in scikit-learn's ``make_classification(shuffle=False)``.
 
     Args:
         n_samples: number of samples N.
         n_features: number of features.
-        n_informative: how many of them tell clusters apart.
-        n_clusters: number of clusters; sizes differ by at most one.
+        n_informative: number of features that tell clusters apart.
+        n_clusters: number of clusters; their sizes differ by at most one.
         separation: standard deviation of the centres' coordinates.
         random_state: seed of the data.
-        batch_size: samples in a training batch, over all processes.
+        batch_size: number of samples in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
-        target: what a supervised method learns: ``class``, ``value``, ``survival`` or ``none``.
-        n_subtypes: clusters in each class.
+        target: kind of the target of a supervised method: ``class``, ``value``, ``survival`` or ``none``.
+        n_subtypes: number of clusters in each class.
         labels: give the clusters as labels, for evaluation.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
     """
 
     def __init__(

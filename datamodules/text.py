@@ -1,4 +1,4 @@
-"""Texts."""
+"""DataModule of texts."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ Empty = Literal["error", "zeros"]
 
 
 class TextDataModule(LearningDataModule[TfIdf]):
-    """TF-IDF of the most frequent words of texts: files of a folder, or a column of a CSV, TSV or Parquet file.
+    """TF-IDF of the most frequent words of texts, which are files of a folder or a column of a table.
 
     Words and their idf are learned on the training rows and travel with the checkpoint. Features are sublinear TF-IDF
-    without English stop words, rows of length 1, sparse. A text that has words, but none of those, has a row of zeros.
+    without English stop words; they are sparse, and rows have length 1. A text that has none of the learned words has a
+    row of zeros.
 
     Args:
-        path: a folder of ``.txt`` files, flat or with one folder a class, or a table.
-        text_column: column of the texts of a table.
-        label: column of a table's classes, for evaluation; a missing one is unknown.
-        id_column: column of a table's ids, which are written beside the clusters; those of a folder are the files'
-            paths.
-        n_words: number of features F. Texts of fewer words have columns of zeros.
-        encoding: of the files in a folder.
-        empty: a text of white space alone, or missing in a table, is an error, or has a row of ``zeros``.
-        batch_size: texts in a training batch, over all processes.
+        path: a folder of ``.txt`` files, flat or with one folder for each class, or a CSV, TSV or Parquet file.
+        text_column: column of a table with the texts.
+        label: column of a table with the classes, for evaluation; a missing class is unknown.
+        id_column: column of a table with the ids, which are written beside the clusters. The ids of a folder are the
+            paths of its files.
+        n_words: number of features F. If the texts have fewer words, the other columns are zeros.
+        encoding: encoding of the files in a folder.
+        empty: treatment of a text that is white space alone or is missing in a table: ``error`` refuses it, ``zeros``
+            gives it a row of zeros.
+        batch_size: number of texts in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`; ``rms`` multiplies rows of length 1 by sqrt(F).
         val_fraction: share of the texts that is held out for validation.
         labels: give the labels, for evaluation.
 
     Raises:
-        InputError: an argument out of range, or files that are missing, damaged or not in the encoding.
+        InputError: an argument is out of range, or a file is missing, damaged or not in the encoding.
     """
 
     learned_name = "tfidf"
@@ -102,9 +104,9 @@ class TextDataModule(LearningDataModule[TfIdf]):
 
     def load(self) -> Samples:
         read = self._read_table() if is_table_file(self.path) else self._read_folder()
-        for place, text in zip(read.places, read.texts, strict=True):
+        for name, text in zip(read.names, read.texts, strict=True):
             if self.empty == "error" and not text.strip():
-                raise InputError(f"{self.path}: {place} holds no text; leave it out, or set empty to zeros")
+                raise InputError(f"{self.path}: {name} holds no text; leave it out, or set empty to zeros")
         if self.learned is None:
             try:
                 self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
@@ -123,8 +125,8 @@ class TextDataModule(LearningDataModule[TfIdf]):
         return _Texts(texts, files.y, np.array(files.ids), files.ids)
 
     def _read_table(self) -> _Texts:
-        of_text = [name for name in (self.text_column, self.label, self.id_column) if name is not None]
-        table = read_table(self.path, of_text)
+        text_columns = [name for name in (self.text_column, self.label, self.id_column) if name is not None]
+        table = read_table(self.path, text_columns)
         names = table.column_names
         require_column("text_column", self.text_column, names, self.path)
         if self.learned is None:  # new texts need no labels
@@ -139,9 +141,16 @@ class TextDataModule(LearningDataModule[TfIdf]):
 
 
 class _Texts(NamedTuple):
-    """Texts, with what is known of them, and what messages call them."""
+    """Texts with their classes and ids.
+
+    Attributes:
+        texts: the texts.
+        y: class of each text, (N,); None without classes.
+        ids: id of each text, (N,); None without ids.
+        names: name of each text in messages.
+    """
 
     texts: list[str]
     y: NDArray[np.int64] | None
     ids: NDArray[Any] | None
-    places: list[str]
+    names: list[str]

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class TfIdf:
-    """Sublinear TF-IDF, (1 + ln tf) idf with idf = 1 + ln((1 + N) / (1 + df)), rows of length 1 (scikit-learn's).
+    """Sublinear TF-IDF of scikit-learn: (1 + ln tf) idf, where idf = 1 + ln((1 + N) / (1 + df)), in rows of length 1.
 
-    English stop words are left out. A text without a known word has a row of zeros.
+    English stop words are left out. A text without a word of the vocabulary has a row of zeros.
 
     Args:
         words: the vocabulary, in the order of the columns.
         idf: inverse document frequency of each word, (len(words),), float64.
-        n_words: number of columns F; those beyond the vocabulary are zero.
+        n_words: number of columns F; columns beyond the vocabulary are zero.
     """
 
     def __init__(self, words: Sequence[str], idf: Tensor, n_words: int) -> None:
@@ -32,14 +32,14 @@ class TfIdf:
 
     @classmethod
     def learn(cls, texts: Sequence[str], n_words: int) -> TfIdf:
-        """Learn the most frequent words of texts, and how many texts they occur in.
+        """Learn the most frequent words of texts and their inverse document frequencies.
 
         Args:
             texts: training texts.
-            n_words: words to keep.
+            n_words: number of words to keep.
 
         Raises:
-            InputError: the texts hold no words but stop words.
+            InputError: the texts hold no words except stop words.
 
         Example:
             >>> TfIdf.learn(["oil oil oil prices", "oil grain", "grain"], n_words=2).words
@@ -53,7 +53,7 @@ class TfIdf:
         return cls(vectorizer.get_feature_names_out().tolist(), torch.from_numpy(vectorizer.idf_).double(), n_words)
 
     def __call__(self, texts: Sequence[str]) -> csr_matrix[Any]:
-        """TF-IDF of texts, (N, F), float32 CSR."""
+        """Return the TF-IDF of texts, (N, F), float32 CSR."""
         import numpy as np
 
         vectorizer = _vectorizer(vocabulary=self.words)
@@ -63,7 +63,7 @@ class TfIdf:
         return rows  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:
-        """Vocabulary and idf."""
+        """Return vocabulary, idf and number of columns."""
         return {"words": self.words, "idf": self.idf, "n_words": self.n_words}
 
 

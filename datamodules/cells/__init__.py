@@ -1,1 +1,1 @@
-"""Gene expression of single cells."""
+"""DataModule of the gene expression of single cells, and its normalisation."""

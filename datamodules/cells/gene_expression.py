@@ -1,4 +1,4 @@
-"""Normalisation of single-cell counts, and the genes that vary most."""
+"""Normalisation of single-cell counts, and choice of the genes that vary most."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _N_BINS = 20
 
 
 class GeneSelection:
-    """Which genes of which are kept, and how their counts are normalised.
+    """Selection of genes, and normalisation of their counts.
 
     Args:
         genes: names of all genes of the training data, in order.
-        kept: places of those that are kept, increasing.
-        target_sum: counts of a cell are divided by their sum over all genes and multiplied by this; None leaves them.
+        kept: positions in ``genes`` of the genes that are kept, ascending.
+        target_sum: sum of the counts of a cell over all genes after normalisation; None leaves the counts as they are.
         log1p: take ln(1 + x) of the result.
     """
 
@@ -45,8 +45,8 @@ class GeneSelection:
 
         Args:
             counts: of training cells, (N, G), not normalised.
-            genes: their names.
-            n_top_genes: how many to keep; None for all.
+            genes: names of the genes, (G,).
+            n_top_genes: number of genes to keep; None keeps all.
             target_sum: see the class.
             log1p: see the class.
 
@@ -67,33 +67,33 @@ class GeneSelection:
         return [self.genes[i] for i in self.kept]
 
     def __call__(self, counts: csr_array[Any]) -> csr_array[Any]:
-        """Normalise the counts of cells, (N, G) of :attr:`genes`, and keep some genes.
+        """Normalise the counts of cells, (N, G), with a column for each of :attr:`genes`, and keep the selected genes.
 
-        A cell without counts stays so.
+        A cell without counts keeps its zeros.
 
         Returns:
-            (N, len(kept)), float32.
+            Normalised counts, (N, len(kept)), float32.
         """
         x = _normalised(counts, self.target_sum)[:, self.kept]
         return (x.log1p() if self.log1p else x).astype(np.float32)
 
     def state_dict(self) -> dict[str, Any]:
-        """Genes and normalisation."""
+        """Return genes and normalisation."""
         return {"genes": self.genes, "kept": self.kept, "target_sum": self.target_sum, "log1p": self.log1p}
 
 
 def normalised_dispersion(x: csr_array[Any]) -> NDArray[np.float64]:
-    """How much each gene varies among those of similar mean (Satija et al. 2015).
+    """Compute how much each gene varies in comparison with genes of a similar mean (Satija et al. 2015).
 
-    The logarithm of variance / mean is standardised within 20 bins of ln(1 + mean), of equal width; a gene alone in its
-    bin has 1. These are the steps of ``scanpy.pp.highly_variable_genes`` with ``flavor="seurat"``:
+    The logarithm of variance / mean is standardised within 20 bins of ln(1 + mean), which have equal width; a gene that
+    is alone in its bin has 1. These are the steps of ``scanpy.pp.highly_variable_genes`` with ``flavor="seurat"``:
     https://scanpy.readthedocs.io/en/stable/api/generated/scanpy.pp.highly_variable_genes.html
 
     Args:
-        x: normalised counts of cells, (N, G), no logarithms.
+        x: normalised counts of cells, (N, G), without logarithms.
 
     Returns:
-        (G,); NaN for a gene that does not vary.
+        Dispersion of each gene, (G,); NaN for a gene that does not vary.
     """
     n_cells = x.shape[0]
     mean = np.asarray(x.sum(axis=0)).ravel() / n_cells
@@ -104,7 +104,7 @@ def normalised_dispersion(x: csr_array[Any]) -> NDArray[np.float64]:
     ratio[ratio == 0] = np.nan
     dispersion, mean = np.log(ratio), np.log1p(mean)
     low, high = mean.min(), mean.max()
-    if low == high:  # one bin, as pandas makes it
+    if low == high:  # the range is widened as pandas does it
         low, high = low - 1e-3 * abs(low), high + 1e-3 * abs(high)
     edges = np.linspace(low, high, _N_BINS + 1)
     edges[0] -= 1e-3 * (high - low)

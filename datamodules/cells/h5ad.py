@@ -1,4 +1,4 @@
-"""AnnData files of single cells."""
+"""DataModule of AnnData files of single cells."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 class AnnDataModule(LearningDataModule[GeneSelection]):
     """Counts of single cells from an AnnData file, ``.h5ad``; it needs ``pip install lightning_dc[anndata]``.
 
-    Counts of each cell are divided by their sum, multiplied by ``target_sum``, and ln(1 + x) is taken; the genes that
-    vary most are kept. They are chosen on the training cells, as ``scanpy.pp.highly_variable_genes`` does by default,
-    and travel with the checkpoint. A file that is predicted on has the same genes, by name and in any order; others are
-    left out before the sum. Samples are sparse. A cell without counts has a row of zeros. Ids are the cells' names.
-    A file that was cut short is refused; over one in which single bytes were changed HDF5 itself can loop for ever, so
-    compare its checksum where the source gives one.
+    The counts of each cell are divided by their sum and multiplied by ``target_sum``, ln(1 + x) is taken, and the genes
+    that vary most are kept. They are chosen on the training cells, as ``scanpy.pp.highly_variable_genes`` does by
+    default, and travel with the checkpoint. A file to predict on needs the same genes, by name and in any order; other
+    genes are left out before the sum. Samples are sparse. A cell without counts has a row of zeros. The id of a cell is
+    its name. A truncated file is refused. On a file in which single bytes have changed, HDF5 itself can loop for ever,
+    so compare its checksum if the source gives one.
 
     Args:
         path: the file.
         layer: layer of the counts; None takes ``X``.
-        label: column of ``obs`` with classes, for evaluation. A missing one is unknown.
-        target_sum: counts of each cell after normalisation; None leaves them.
+        label: column of ``obs`` with classes, for evaluation. A missing class is unknown.
+        target_sum: sum of the counts of each cell after normalisation; None leaves the counts as they are.
         log1p: take ln(1 + x).
-        n_top_genes: genes to keep; None for all.
-        batch_size: cells in a training batch, over all processes.
+        n_top_genes: number of genes to keep; None keeps all.
+        batch_size: number of cells in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`; ``standard`` is refused for sparse samples.
         val_fraction: share of the cells that is held out for validation.
 
     Raises:
-        InputError: an argument out of range, a file that can't be read, genes or cells of one name, or numbers that are
-            no counts.
+        InputError: an argument is out of range, the file cannot be read, two genes or two cells have the same name, or
+            numbers are not counts.
     """
 
     learned_name = "genes"
@@ -108,13 +108,13 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
                 self.learned = GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p)
             except InputError as error:
                 raise InputError(f"{self.path}: {error}") from error
-        place = {gene: i for i, gene in enumerate(genes)}
-        missing = [gene for gene in self.learned.genes if gene not in place]
+        position = {gene: i for i, gene in enumerate(genes)}
+        missing = [gene for gene in self.learned.genes if gene not in position]
         if missing:
             raise InputError(
                 f"{self.path}: lacks the genes {quote_first(missing)}, which the training data had; add them"
             )
-        order = [place[gene] for gene in self.learned.genes]
+        order = [position[gene] for gene in self.learned.genes]
         return Samples(self.learned(counts if order == list(range(len(genes))) else counts[:, order]), y, ids=cells)
 
     def _read(self) -> Any:
@@ -122,7 +122,7 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
             raise InputError(f"{self.path}: is no .h5ad file; give the path of one")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of pandas and of old files, which are read all the same
+                warnings.simplefilter("ignore")  # about pandas and old files, which can be read all the same
                 import anndata
 
                 return anndata.read_h5ad(self.path)

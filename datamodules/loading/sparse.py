@@ -72,10 +72,9 @@ class SparseRows(Rows):
         if scaling.common_factor is None:
             return scaling(self[rows], dtype, in_place=True)
         wide = self.dtype in INEXACT_IN_FLOAT32 or dtype == torch.float64
+        factor = (np.float64 if wide else np.float32)(scaling.common_factor)
         chosen = self._choose(rows)
-        chosen.data = chosen.data * (np.float64 if wide else np.float32)(
-            scaling.common_factor
-        )  # while zeros are left out
+        chosen.data = chosen.data * factor  # before the zeros are filled in
         return torch.from_numpy(chosen.toarray()).to(dtype)
 
     def subset(self, rows: Tensor) -> SparseRows:
@@ -152,7 +151,7 @@ def checked_csr(matrix: Any) -> csr_array[Any]:
 
 
 def _check_index(matrix: Any) -> None:
-    """Check the index of a compressed matrix, whose parts may be replaced by scipy."""
+    """Check the index of a compressed matrix; scipy may replace parts of the matrix in the course of it."""
     pointer = matrix.indptr
     if pointer[0] != 0 or (np.diff(pointer) < 0).any():  # check_format looks no further if the last one is 0 or less
         raise ValueError("index pointer must ascend from 0")

@@ -1,1 +1,1 @@
-"""Parquet files of numbers that may be larger than memory."""
+"""DataModule of Parquet files that may be larger than memory, and their cache."""

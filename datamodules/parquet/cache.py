@@ -1,4 +1,4 @@
-"""Parquet files as one file of numbers that can be read row by row."""
+"""Cache of Parquet files: one file of numbers that can be read row by row."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from datamodules.messages import unreadable_file
 from datamodules.tables.file import check_unique_columns
 from lightning_dc.errors import InputError
 
-_ROWS = 1 << 16  # converted at a time, at most
-_NUMBERS = 1 << 22  # of so many columns that fewer rows have as many numbers: 32 MiB in float64
-_BUFFER_BYTES = 1 << 14  # read at a time of each column, instead of all that a row group has of it
+_ROWS = 1 << 16  # limit of the rows that are converted at a time
+_NUMBERS = 1 << 22  # limit of the numbers that are converted at a time, for many columns: 32 MiB in float64
+_BUFFER_BYTES = 1 << 14  # read at a time of each column, instead of all of its bytes in a row group
 _PAGES_BYTES = 3 << 20  # of a column that is being read: dictionary, page and its compressed bytes, 1 MiB each
-_OPEN_BYTES = 1 << 25  # of all columns that are being read
-_TRIES = 10  # to put a cache into its place, where other processes make the same one
+_OPEN_BYTES = 1 << 25  # limit for all columns that are being read
+_TRIES = 10  # to put a cache into its place while other processes make the same one
 _FORMAT = 1
 _EXACT_IN_FLOAT32 = ("bool", "int8", "int16", "uint8", "uint16", "halffloat", "float")
 
 
 class ParquetCache:
-    """The chosen columns of Parquet files in a ``.npy`` file, made once.
+    """Cache of the chosen columns of Parquet files in a ``.npy`` file, which is made once.
 
-    A manifest beside it holds size, time and SHA-256 of each source. The cache is made again when a source has changed:
-    when its size differs, or its time and its checksum do. It is made under another name and takes its own, with a
-    checksum of the sources in it, when it is whole; of processes that make the same one, the first to be done wins.
-    Caches of the sources as they were are removed after one is made, so that there is one at any time.
+    A manifest beside the file holds size, time and SHA-256 of each source. The cache is made again when a source has
+    changed, that is when its size differs, or when both its time and its checksum differ. It is made under a temporary
+    name and gets its own name, which contains a checksum of the sources, when it is complete; if several processes make
+    the same cache, the first one to finish wins. After a cache has been made, the caches of earlier states of the
+    sources are removed, so that there is one at any time.
 
     Args:
         sources: the Parquet files, whose rows follow one another.
         columns: names of the columns of numbers.
-        label: name of the column of labels, integers or text; None for none.
-        folder: where caches are kept; each choice of columns has one of its own.
+        label: name of the column of labels, integers or text; None for no labels.
+        folder: folder of the caches; each choice of columns has a cache of its own.
     """
 
     def __init__(self, sources: Sequence[Path], columns: Sequence[str], label: str | None, folder: Path) -> None:
@@ -54,31 +55,35 @@ class ParquetCache:
         self._choice = _digest(choice)
 
     def read(self) -> tuple[FileRows, NDArray[np.int64] | None]:
-        """Samples, and class of each, (N,), -1 where unknown; text is numbered in alphabetical order.
+        """Return the samples and their classes, from a cache that fits the sources.
+
+        Returns:
+            Samples, and the class of each, (N,), -1 where unknown, or None without a label. Classes that are text are
+            numbered in alphabetical order.
 
         Raises:
             InputError: as for :meth:`update`.
         """
         for _ in range(_TRIES):
             folder = self.update()
-            with contextlib.suppress(FileNotFoundError):  # another process has replaced it since
+            with contextlib.suppress(FileNotFoundError):  # another process has replaced it in the meantime
                 return FileRows.of_npy(folder / "x.npy"), None if self.label is None else np.load(folder / "y.npy")
-        raise self._restless()
+        raise self._changes_too_fast()
 
     def update(self) -> Path:
-        """Make the cache if there is none that fits the sources; returns its folder.
+        """Make the cache if there is none that fits the sources, and return its folder.
 
         Raises:
-            InputError: a source can't be read or holds something else than numbers, or the folder can't be written.
+            InputError: a source cannot be read or does not hold numbers, or the folder cannot be written.
         """
         for _ in range(_TRIES):
-            folder = self._current() or self._make()
+            folder = self._find_current() or self._make()
             if folder is not None:
                 return folder
-        raise self._restless()
+        raise self._changes_too_fast()
 
     def _make(self) -> Path | None:
-        """Make the cache and install it; None where a source has changed since it was converted."""
+        """Make the cache and return its folder; None if a source has changed since it was converted."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{self._choice}."))
@@ -92,32 +97,35 @@ class ParquetCache:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _install(self, scratch: Path, folder: Path) -> Path | None:
-        """Give a whole cache its name, unless another process has done so, and remove those of other sources.
+        """Give a complete cache its name, unless another process has done so, and remove outdated caches.
 
-        A source may have changed since it was converted: then this cache is removed, too. Returns the one that fits.
+        If a source has changed since it was converted, this cache is outdated, too.
+
+        Returns:
+            Folder of the cache that fits the sources; None if there is none.
         """
         for i in range(_TRIES):
-            current = self._current()
+            current = self._find_current()
             if current is not None:
                 return current
             try:
                 if folder.exists():  # damaged
                     os.replace(folder, scratch / f"old-{i}")
                 os.replace(scratch, folder)
-            except OSError as error:  # another process was here since
+            except OSError as error:  # another process was faster
                 reason = error
                 continue
             for old in [*folder.glob("old-*"), *self.folder.glob(f"{self._choice}*")]:
                 if not self._is_current(old):
                     shutil.rmtree(old, ignore_errors=True)
-            return self._current()
+            return self._find_current()
         raise InputError(f"cache={str(folder)!r} can't be replaced ({reason.strerror}); choose another folder")
 
-    def _restless(self) -> InputError:
+    def _changes_too_fast(self) -> InputError:
         return InputError(f"{self.sources[0]}: changes faster than it can be read; wait until it is written")
 
-    def _current(self) -> Path | None:
-        """Folder of the cache that fits the sources."""
+    def _find_current(self) -> Path | None:
+        """Return the folder of the cache that fits the sources; None if there is none."""
         return next(filter(self._is_current, self.folder.glob(f"{self._choice}-*")), None)
 
     def _is_current(self, folder: Path) -> bool:
@@ -135,29 +143,29 @@ class ParquetCache:
                     if _sha256(source) != known["sha256"]:
                         return False
                     known["mtime_ns"], touched = now.st_mtime_ns, True
-        except (OSError, ValueError, KeyError, TypeError):  # none, or none of ours
+        except (OSError, ValueError, KeyError, TypeError):  # there is no manifest, or a foreign one
             return False
         if touched:
-            with contextlib.suppress(OSError):  # of a folder that is only read, checksums are made again
-                _write_whole(path, json.dumps(manifest))
+            with contextlib.suppress(OSError):  # in a read-only folder, checksums are computed again each time
+                _replace_text(path, json.dumps(manifest))
         return True
 
     def _convert(self, folder: Path) -> str:
-        """Make the cache in a folder; returns a checksum of the sources."""
+        """Make the cache in a folder, and return a checksum of the sources."""
         sources = [_size_and_time(path) for path in self.sources]
         n_rows, types = 0, set()
         for path in self.sources:
-            with _opened(path) as file, _reading(path):
+            with _open(path) as file, _errors_naming(path):
                 n_rows += file.metadata.num_rows
                 schema = file.schema_arrow
             check_unique_columns(schema.names, path)
             types |= {self._type(schema, column, path) for column in self.columns}
             if self.label is not None:
-                self._require(schema, self.label, path)
+                self._require_column(schema, self.label, path)
         dtype = np.dtype(np.float32 if types <= set(_EXACT_IN_FLOAT32) else np.float64)
         n_bytes = self._write_numbers(folder / "x.npy", n_rows, dtype)
         if self.label is not None:
-            np.save(folder / "y.npy", _numbered(self._read_labels(self.label), self.label, self.sources[0]))
+            np.save(folder / "y.npy", _number_labels(self._read_labels(self.label), self.label, self.sources[0]))
         for path, source in zip(self.sources, sources, strict=True):
             checksum = _sha256(path)
             if _size_and_time(path) != source:
@@ -168,7 +176,7 @@ class ParquetCache:
         return _digest("".join(source["sha256"] for source in sources).encode())
 
     def _write_numbers(self, path: Path, n_rows: int, dtype: np.dtype[Any]) -> int:
-        """Write the columns of all sources, row group by row group; returns the bytes of the file."""
+        """Write the columns of all sources, one row group after another, and return the size of the file in bytes."""
         from tqdm import tqdm
 
         shape = (n_rows, len(self.columns))
@@ -176,7 +184,7 @@ class ParquetCache:
         with bar, path.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, {"descr": dtype.str, "fortran_order": False, "shape": shape})
             for source in self.sources:
-                with _opened(source) as file:
+                with _open(source) as file:
                     for number in range(file.num_row_groups):
                         self._write_group(out, source, file, number, dtype, bar)
             out.flush()
@@ -186,16 +194,17 @@ class ParquetCache:
     def _write_group(self, out: Any, source: Path, file: Any, number: int, dtype: np.dtype[Any], bar: Any) -> None:
         """Write the rows of a row group.
 
-        A reader holds pages of each column that it reads. Where they would be too many, it reads some columns at a
-        time, which wait in a file of their own, one block of columns after another, until all are there.
+        A reader holds pages of each column that it reads. If these would be too many, some columns are read at a time
+        and written to a temporary file, one block of columns after another; the rows are put together when all blocks
+        are there.
         """
-        with _reading(source):
+        with _errors_naming(source):
             n_rows = file.metadata.row_group(number).num_rows
             blocks = _columns_together(file.metadata.row_group(number), self.columns)
         at_once = len(blocks) == 1
         with contextlib.nullcontext(out) if at_once else tempfile.TemporaryFile(dir=Path(out.name).parent) as waiting:
             for names in blocks:
-                for table in _tables(source, file, number, names):
+                for table in _read_tables(source, file, number, names):
                     rows = np.empty((table.num_rows, len(names)), dtype)
                     for j, name in enumerate(names):
                         rows[:, j] = self._numbers(table, name, source)
@@ -218,23 +227,23 @@ class ParquetCache:
     def _read_labels(self, label: str) -> list[Any]:
         values: list[Any] = []
         for source in self.sources:
-            with _opened(source) as file:
+            with _open(source) as file:
                 for number in range(file.num_row_groups):
-                    for table in _tables(source, file, number, [label]):
+                    for table in _read_tables(source, file, number, [label]):
                         values += table.column(label).to_pylist()
         return values
 
     def _type(self, schema: Any, column: str, path: Path) -> str:
         import pyarrow as pa
 
-        self._require(schema, column, path)
+        self._require_column(schema, column, path)
         kind = schema.field(column).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
             raise InputError(f"{path}: column {column!r} holds {kind}, not numbers; choose others with columns")
         return str(kind)
 
     @staticmethod
-    def _require(schema: Any, column: str, path: Path) -> None:
+    def _require_column(schema: Any, column: str, path: Path) -> None:
         if column not in schema.names:
             raise InputError(f"{path}: lacks column {column!r}, which the first file has; leave the file out")
 
@@ -247,8 +256,8 @@ class ParquetCache:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Damaged files make the parser fail in many ways: all name the file."""
+def _errors_naming(path: Path) -> Iterator[None]:
+    """Turn any error into one that names the file, since damaged files make the parser fail in many ways."""
     try:
         yield
     except Exception as error:
@@ -256,19 +265,19 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A Parquet file whose pages are read one by one, not a row group at once."""
+def _open(path: Path) -> Iterator[Any]:
+    """Open a Parquet file whose pages are read one by one, instead of a row group at once."""
     from pyarrow import parquet
 
-    with _reading(path):
+    with _errors_naming(path):
         file = parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     with file:
         yield file
 
 
-def _tables(path: Path, file: Any, number: int, names: Sequence[str]) -> Iterator[Any]:
-    """Columns of a row group, some rows at a time."""
-    with _reading(path):
+def _read_tables(path: Path, file: Any, number: int, names: Sequence[str]) -> Iterator[Any]:
+    """Yield columns of a row group, some rows at a time."""
+    with _errors_naming(path):
         n_told, n_read = file.metadata.row_group(number).num_rows, 0
         for table in file.iter_batches(_rows_together(len(names)), row_groups=[number], columns=names):
             yield table
@@ -278,11 +287,12 @@ def _tables(path: Path, file: Any, number: int, names: Sequence[str]) -> Iterato
 
 
 def _rows_together(n_columns: int) -> int:
+    """Return the number of rows that are converted at a time."""
     return max(1, min(_ROWS, _NUMBERS // n_columns))
 
 
 def _columns_together(group: Any, columns: Sequence[str]) -> list[list[str]]:
-    """Columns of a row group in their order, as many together as a reader may hold pages of."""
+    """Divide columns of a row group into blocks, in their order, of which a reader may hold the pages."""
     chunks = (group.column(i) for i in range(group.num_columns))
     held = {chunk.path_in_schema: min(chunk.total_uncompressed_size, _PAGES_BYTES) for chunk in chunks}
     blocks: list[list[str]] = []
@@ -296,7 +306,8 @@ def _columns_together(group: Any, columns: Sequence[str]) -> list[list[str]]:
     return blocks
 
 
-def _numbered(labels: list[Any], name: str, path: Path) -> NDArray[np.int64]:
+def _number_labels(labels: list[Any], name: str, path: Path) -> NDArray[np.int64]:
+    """Return labels as integers, (N,), -1 where missing; text is numbered in alphabetical order."""
     known = [label for label in labels if label is not None]
     if all(isinstance(label, int) for label in known):
         return np.array([-1 if label is None else label for label in labels], np.int64)
@@ -306,8 +317,8 @@ def _numbered(labels: list[Any], name: str, path: Path) -> NDArray[np.int64]:
     raise InputError(f"{path}: label={name!r} holds neither integers nor text; choose another column")
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Replace a file that others may be reading."""
+def _replace_text(path: Path, text: str) -> None:
+    """Replace a file that another process may be reading."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_text(text)
     os.replace(scratch, path)

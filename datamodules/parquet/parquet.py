@@ -1,4 +1,4 @@
-"""Parquet data sets of any size."""
+"""DataModule of Parquet files of any size."""
 
 from __future__ import annotations
 
@@ -19,39 +19,38 @@ class ParquetColumns:
     """Columns of numbers, in the order of the features.
 
     Args:
-        names: of the columns.
+        names: names of the columns.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
 
     def state_dict(self) -> dict[str, Any]:
-        """The names."""
+        """Return the names."""
         return {"names": self.names}
 
 
 class ParquetDataModule(LearningDataModule[ParquetColumns]):
-    """Numbers of a Parquet file or a folder of them, which need not fit into memory.
+    """Numbers of a Parquet file or a folder of such files, which need not fit into memory.
 
-    They are converted once, some rows at a time, to a file that is then read in a block shuffle; it is made again when
-    a source changes. Meanwhile the disk holds the old file, too, and a row group of many columns once more.
-    A checkpoint keeps the names of the columns, and takes those of new data, whatever their order; new data may lack
-    the label.
-    For text, categories or missing values take a :class:`~datamodules.TableDataModule`, which holds the table in
-    memory.
+    They are converted once, some rows at a time, to a file that is then read in a block shuffle. It is made again
+    when a source changes; during that time the disk holds the old file, too, and a row group of many columns once more.
+    A checkpoint keeps the names of the columns and finds them in new data, whatever their order; new data may lack the
+    label.
+    For text, categories or missing values use a :class:`~datamodules.TableDataModule`, which holds the table in memory.
 
     Args:
-        path: a ``.parquet`` file, or a folder of them, in the order of their names.
-        columns: names or patterns (``gene_*``) of the features; the label is none of them.
-        label: column of the class of each sample, integers or text, missing where unknown; None for none.
-        cache: folder of the converted file; None is one beside the source, with ``.cache`` added to its name.
-        batch_size: samples in a training batch, over all processes.
+        path: a ``.parquet`` file, or a folder of such files, which are taken in the order of their names.
+        columns: names or patterns (``gene_*``) of the features; the label is not among them.
+        label: column of the class of each sample, integers or text, missing where unknown; None for no labels.
+        cache: folder of the converted file; None is a folder beside the source, with ``.cache`` added to its name.
+        batch_size: number of samples in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`.
         val_fraction: share of the samples that is held out for validation.
         labels: give the labels, for evaluation.
 
     Raises:
-        InputError: there are no such files or columns, or they can't be read or hold something else than numbers.
+        InputError: there are no such files or columns, or they cannot be read or do not hold numbers.
     """
 
     learned_name = "parquet"
@@ -90,7 +89,7 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self._cache().update()
 
     def load(self) -> Samples:
-        return Samples(*self._cache().read())  # made again if a checkpoint has other columns
+        return Samples(*self._cache().read())  # the cache is made again if a checkpoint has other columns
 
     def restore(self, state: dict[str, Any]) -> ParquetColumns:
         return ParquetColumns(**state)
@@ -101,7 +100,7 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         missing = [name for name in chosen.names if name not in names]
         if missing:
             raise InputError(f"{sources[0]}: lacks column {missing[0]!r}, which the model was trained on; add it")
-        has_label = self.labels and self.label in names  # new data need none
+        has_label = self.labels and self.label in names  # new data need no label
         return ParquetCache(sources, chosen.names, self.label if has_label else None, self.cache)
 
     def _chosen(self) -> ParquetColumns:

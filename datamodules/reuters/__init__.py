@@ -1,1 +1,1 @@
-"""Reuters news: the 21578 collection and RCV1."""
+"""DataModule of Reuters news and readers of its corpora, Reuters-21578 and RCV1."""

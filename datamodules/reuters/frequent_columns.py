@@ -1,4 +1,4 @@
-"""The most frequent columns of a sparse matrix of terms."""
+"""Choice of the most frequent columns of a sparse matrix of terms."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _CHUNK_ROWS = 1 << 14
 
 
 class FrequentColumns:
-    """Columns that occur in most documents, rows brought to length 1.
+    """Columns of the terms that occur in most documents, with rows normalised to length 1.
 
-    For terms whose weights are made already. A document without a chosen term has a row of zeros.
+    It is for terms that have weights already. A document without a chosen term has a row of zeros.
 
     Args:
         columns: numbers of the chosen columns, ascending, int64.
-        n_words: number of columns F of the result; those beyond the chosen ones are zero.
+        n_words: number of columns F of the result; columns beyond the chosen ones are zero.
     """
 
     def __init__(self, columns: Tensor, n_words: int) -> None:
@@ -35,11 +35,11 @@ class FrequentColumns:
 
     @classmethod
     def learn(cls, documents: csr_array[Any], n_words: int) -> FrequentColumns:
-        """Choose the columns with the highest document frequency; of equal ones the first.
+        """Choose the columns with the highest document frequency, and among equal ones the first.
 
         Args:
             documents: training documents, (N, V), without stored zeros.
-            n_words: columns to keep.
+            n_words: number of columns to keep.
 
         Example:
             >>> from scipy.sparse import csr_array
@@ -52,16 +52,17 @@ class FrequentColumns:
         return cls(torch.from_numpy(chosen.astype(np.int64)), n_words)
 
     def __call__(self, documents: csr_array[Any]) -> csr_array[Any]:
-        """The chosen columns of documents, (N, V) to (N, F), float32 CSR, rows of length 1."""
+        """Return the chosen columns of documents, (N, V), as float32 CSR, (N, F), with rows of length 1."""
         from scipy.sparse import csr_array
         from sklearn.preprocessing import normalize
 
-        place = np.full(documents.shape[1], -1, documents.indices.dtype)
-        place[self.columns.numpy()] = np.arange(len(self.columns))
+        position = np.full(documents.shape[1], -1, documents.indices.dtype)
+        position[self.columns.numpy()] = np.arange(len(self.columns))
         values, indices, lengths = [], [], []
-        for start in range(0, documents.shape[0], _CHUNK_ROWS):  # what is computed on the way is as large as the corpus
+        # In chunks, since intermediate results are as large as the documents.
+        for start in range(0, documents.shape[0], _CHUNK_ROWS):
             bounds = documents.indptr[start : start + _CHUNK_ROWS + 1]
-            columns = place[documents.indices[bounds[0] : bounds[-1]]]
+            columns = position[documents.indices[bounds[0] : bounds[-1]]]
             kept = columns >= 0
             values.append(documents.data[bounds[0] : bounds[-1]][kept].astype(np.float32))
             indices.append(columns[kept])
@@ -73,5 +74,5 @@ class FrequentColumns:
         return normalize(rows, copy=False)  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:
-        """The chosen columns."""
+        """Return the chosen columns and the number of columns of the result."""
         return {"columns": self.columns, "n_words": self.n_words}

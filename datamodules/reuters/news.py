@@ -1,4 +1,4 @@
-"""A corpus of news, before features are made of it."""
+"""Corpus of news from which features have not been made yet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class News(NamedTuple):
     """News and their classes.
 
     Attributes:
-        documents: what features are made of: texts, (N,), objects, or TF-IDF of all stems of the corpus, (N, V), CSR.
-        y: class of each, (N,), int64.
+        documents: source of the features: texts, (N,), objects, or TF-IDF of all V stems of the corpus, (N, V), CSR.
+        y: class of each document, (N,), int64.
         topics: name of each class.
-        ids: the corpus' own number of each document, (N,), int64; None where two have the same.
-        is_test: it belongs to the test set, (N,), bool.
+        ids: number of each document in the corpus, (N,), int64; None if two documents have the same.
+        is_test: whether each document belongs to the test set, (N,), bool.
     """
 
     documents: Any
@@ -27,6 +27,6 @@ class News(NamedTuple):
     is_test: NDArray[np.bool_]
 
     def subset(self, rows: NDArray[Any]) -> News:
-        """Those of some rows: numbers or flags."""
+        """Return the news of some rows, given by their numbers, (n,), or by flags, (N,)."""
         ids = None if self.ids is None else self.ids[rows]
         return News(self.documents[rows], self.y[rows], self.topics, ids, self.is_test[rows])

@@ -1,4 +1,4 @@
-"""Reuters Corpus Volume 1 (RCV1-v2), as scikit-learn keeps it."""
+"""Reader of Reuters Corpus Volume 1 (RCV1-v2) as scikit-learn stores it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lightning_dc.errors import InputError
 ROOTS = ("CCAT", "ECAT", "GCAT", "MCAT")
 """The root categories: corporate and industrial, economics, government and social, markets."""
 
-_N_FILES = 4  # of samples, their numbers, their topics, and the topics' names
+_N_FILES = 4  # samples, their numbers, their topics, and the names of the topics
 
 
 def fetch(folder: Path | None) -> None:
-    """Download the corpus with scikit-learn's ``fetch_rcv1`` where its cache lacks it.
+    """Download the corpus with scikit-learn's ``fetch_rcv1`` if its cache lacks it.
 
     Args:
         folder: scikit-learn's ``data_home``; None is its default.
 
     Raises:
-        InputError: it can't be downloaded.
+        InputError: the corpus cannot be downloaded.
     """
     from sklearn.datasets import fetch_rcv1, get_data_home
 
@@ -40,19 +40,19 @@ def fetch(folder: Path | None) -> None:
 
 
 def read_rcv1(folder: Path | None, n_documents: int | None, seed: int) -> News:
-    """Read the documents with exactly one of the four root categories: 685,071 of 804,414.
+    """Read the documents that have exactly one of the four root categories, 685,071 of 804,414.
 
     Documents are cosine-normalised log TF-IDF of 47,236 stems, made by Lewis et al. (2004,
     https://jmlr.org/papers/v5/lewis04a.html).
 
     Args:
         folder: scikit-learn's ``data_home``; None is its default.
-        n_documents: take a random subset of so many; None takes all. It depends on the numbers of the documents
-            and on the seed only, whatever the order of the files, and keeps their order.
-        seed: of the subset, drawn by NumPy's ``RandomState``, whose numbers never change.
+        n_documents: size of a random subset; None takes all documents. The subset depends only on the numbers of the
+            documents and on the seed, not on the order of the files, and keeps their order.
+        seed: seed of the subset, for NumPy's ``RandomState``, whose random numbers never change.
 
     Raises:
-        InputError: scikit-learn's files are missing or damaged, or hold fewer documents.
+        InputError: scikit-learn's files are missing or damaged, or hold fewer documents than that.
     """
     from scipy.sparse import csr_array
     from sklearn.datasets import fetch_rcv1, get_data_home
@@ -63,7 +63,7 @@ def read_rcv1(folder: Path | None, n_documents: int | None, seed: int) -> News:
         documents, topics = csr_array(corpus.data), corpus.target.tocsc()
         ids = np.asarray(corpus.sample_id, np.int64)
         columns = {name: column for column, name in enumerate(corpus.target_names)}
-    except Exception as error:  # damaged pickles fail in a dozen ways
+    except Exception as error:  # damaged pickles fail in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"RCV1 can't be read from {str(cache)!r} ({reason}); remove that folder and set data.download to true"

@@ -1,4 +1,4 @@
-"""Reuters news: Reuters-21578 and RCV1."""
+"""DataModule of Reuters news, Reuters-21578 and RCV1."""
 
 from __future__ import annotations
 
@@ -22,43 +22,45 @@ _FEATURES: dict[Corpus, tuple[str, type[TfIdf] | type[FrequentColumns]]] = {
     "rcv1": ("columns", FrequentColumns),
 }
 _N_TOPICS = 10  # of Reuters-21578
-_SUBSET_SEED = 0  # pinned: another one would be another data set
+_SUBSET_SEED = 0  # never to be changed: another seed would make another data set
 
 
 class ReutersDataModule(LearningDataModule[Features]):
     """TF-IDF of Reuters news that belong to exactly one class.
 
-    Samples are sparse, rows have length 1. What is learned on the training rows is kept in the checkpoint, which
-    applies it to other news. News without a known word have a row of zeros. The corpus' numbers of the documents
-    (NEWID where no two are the same, or RCV1's) are written beside their clusters.
+    Samples are sparse, and their rows have length 1. The words or columns are learned on the training rows and kept in
+    the checkpoint, which applies them to other news. News without a learned word have a row of zeros. The ids, which
+    are written beside the clusters, are the numbers of the documents in the corpus (NEWID if no two are the same, or
+    RCV1's own).
 
     - ``reuters21578`` (Lewis 1997, http://www.daviddlewis.com/resources/testcollections/reuters21578/): the news that
-      have a body and exactly one topic. Features are the most frequent words of title and body, without English
-      stop words, as sublinear TF-IDF, as DEC's Caffe code makes of RCV1. Classes are topics, numbered from the most
+      have a body and exactly one topic. Features are the sublinear TF-IDF of the most frequent words of title and body
+      without English stop words, as DEC's Caffe code computes them for RCV1. Classes are topics, numbered from the most
       frequent one on.
     - ``rcv1`` (Lewis et al. 2004, https://jmlr.org/papers/v5/lewis04a.html), the REUTERS of the DEC paper: the 685,071
-      documents with exactly one of the four root categories, or a random subset; 10,000 of them make REUTERS-10K.
-      Features are the most frequent of the 47,236 stems, with the weights that come with the corpus; scikit-learn's
-      ``fetch_rcv1`` downloads it and keeps it. There are no texts, so it can't be applied to raw ones.
+      documents with exactly one of the four root categories, or a random subset of them; with 10,000 documents it is
+      REUTERS-10K. Features are the most frequent of the 47,236 stems, with the weights that come with the corpus;
+      scikit-learn's ``fetch_rcv1`` downloads and stores it. The corpus has no texts, so a model of it cannot be applied
+      to raw texts.
 
     Args:
-        folder: of Reuters-21578, where the ``.sgm`` files lie, or their ``.tar.gz``, or the path of that archive; None
-            is ``data/reuters21578``. Of RCV1, scikit-learn's ``data_home``; None is its default.
+        folder: for Reuters-21578 the folder of the ``.sgm`` files or of their ``.tar.gz``, or the path of that archive;
+            None is ``data/reuters21578``. For RCV1 scikit-learn's ``data_home``; None is its default.
         corpus: ``reuters21578`` or ``rcv1``.
-        n_topics: of Reuters-21578, keep the news of the most frequent topics, this many; ``all`` keeps all of them,
-            None those of 10.
-        n_words: number of features F. A corpus of fewer words has columns of zeros.
+        n_topics: number of the most frequent topics of Reuters-21578 whose news are kept; ``all`` keeps the news of all
+            topics, and None is 10.
+        n_words: number of features F. If the corpus has fewer words, the other columns are zeros.
         split: train on the training set of the ModApte split of Reuters-21578 and evaluate on its test set, without
             the news that are in neither. False pools all news.
-        n_documents: of RCV1, take a random subset of so many, always the same; None takes all.
-        download: download what is missing.
-        batch_size: news in a training batch, over all processes.
+        n_documents: size of a random subset of RCV1, which is always the same; None takes all documents.
+        download: download missing files.
+        batch_size: number of news in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`; ``rms`` multiplies rows of length 1 by sqrt(F).
         val_fraction: share of the training news that is held out for validation.
-        labels: give the labels, for evaluation. Without them, topics still choose the news.
+        labels: give the labels, for evaluation. The news are chosen by their topics in any case.
 
     Raises:
-        InputError: an argument out of range or of the other corpus, or files that are missing or damaged.
+        InputError: an argument is out of range or belongs to the other corpus, or files are missing or damaged.
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class ReutersDataModule(LearningDataModule[Features]):
 
     @property
     def feature_names(self) -> Sequence[str]:
-        """Word of each feature; of RCV1, whose stems do not come with it, the column of ``fetch_rcv1``."""
+        """Word of each feature; for RCV1, which comes without its stems, the column of ``fetch_rcv1``."""
         words = self.ensure_learned().words
         return [*words, *(f"(unused {i})" for i in range(self.n_words - len(words)))]
 
@@ -148,7 +150,7 @@ class ReutersDataModule(LearningDataModule[Features]):
         return self._kind(**state)
 
     def load(self) -> Samples:
-        news = self._part(is_test=False)
+        news = self._select(is_test=False)
         if self.learned is None:
             rows = self.training_rows(len(news.y))
             training = news if rows is None else news.subset(rows.numpy())
@@ -156,7 +158,7 @@ class ReutersDataModule(LearningDataModule[Features]):
         return self._samples(news)
 
     def load_test(self) -> Samples | None:
-        return self._samples(self._part(is_test=True)) if self.split else None
+        return self._samples(self._select(is_test=True)) if self.split else None
 
     @property
     def _sgml_folder(self) -> Path:
@@ -169,14 +171,14 @@ class ReutersDataModule(LearningDataModule[Features]):
             )
         return Samples(self.ensure_learned()(news.documents), news.y if self.labels else None, ids=news.ids)
 
-    def _part(self, *, is_test: bool) -> News:
+    def _select(self, *, is_test: bool) -> News:
         news = self._read()
         return news.subset(news.is_test == is_test) if self.split else news
 
     def _read(self) -> News:
         if self._news is not None:
             return self._news
-        if self.corpus == "rcv1":  # not kept: all stems are 600 MB
+        if self.corpus == "rcv1":  # which is not kept, since all of its stems take 600 MB
             news = rcv1.read_rcv1(self.folder, self.n_documents, _SUBSET_SEED)
         else:
             n_topics = None if self.n_topics == "all" else self.n_topics

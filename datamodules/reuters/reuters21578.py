@@ -1,4 +1,4 @@
-"""News of Reuters-21578 that have one topic."""
+"""Reader of the news of Reuters-21578 that have one topic."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MIRRORS = (
     "https://kdd.ics.uci.edu/databases/reuters21578/",
 )
 ARCHIVE = "reuters21578.tar.gz"
-# of the archive at UCI, as scikit-learn's out-of-core example has it
+# Checksum of the archive at UCI, as in scikit-learn's out-of-core example.
 CHECKSUM = "sha256:3bae43c9b14e387f76a61b6d82bf98a4fb5d3ef99ef7e7075ff2ccbcf59f9d30"
 
 
 def fetch(folder: Path) -> None:
-    """Download the archive to a folder that has neither ``.sgm`` files nor an archive.
+    """Download the archive to a folder, unless it has ``.sgm`` files or an archive already.
 
     Raises:
-        InputError: it can't be downloaded.
+        InputError: the archive cannot be downloaded.
     """
     if folder.is_file() or any(folder.glob("*.sgm")) or any(folder.glob("*.tar.gz")):
         return
@@ -37,8 +37,8 @@ def read_reuters21578(folder: Path, n_topics: int | None, *, split: bool) -> New
 
     Args:
         folder: see :func:`~datamodules.reuters.sgml.read_sgml`.
-        n_topics: keep those of the most frequent topics, this many; None keeps all.
-        split: keep only training and test set of the ModApte split; topics are counted in the training set.
+        n_topics: number of the most frequent topics whose news are kept; None keeps the news of all topics.
+        split: keep only the training and test set of the ModApte split, and count topics in the training set.
 
     Raises:
         InputError: files are missing or damaged, or hold no such news.

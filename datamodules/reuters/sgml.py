@@ -1,4 +1,4 @@
-"""The SGML files of Reuters-21578 (Lewis 1997)."""
+"""Reader of the SGML files of Reuters-21578 (Lewis 1997)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lightning_dc.errors import InputError
 
 CORPUS_FILES = tuple(f"reut2-{number:03}.sgm" for number in range(22))
-"""Files of Reuters-21578."""
+"""Names of the files of Reuters-21578."""
 
 _DOCUMENT = re.compile(r"<REUTERS\b([^>]*)>(.*?)</REUTERS>", re.DOTALL)
 _OPENING = re.compile(r"<REUTERS\b")
@@ -25,11 +25,11 @@ class Document(NamedTuple):
     """A document of the corpus.
 
     Attributes:
-        topics: its topics, as indexers gave them.
-        split: ``train`` or ``test`` of the ModApte split, or ``unused``.
-        title: its title; may be empty.
-        body: its body; empty where there is none.
-        number: its ``NEWID``; -1 where it has none.
+        topics: topics that indexers gave to the document.
+        split: ``train`` or ``test`` in the ModApte split, or ``unused``.
+        title: title, which may be empty.
+        body: body; empty if there is none.
+        number: ``NEWID`` of the document; -1 if it has none.
     """
 
     topics: tuple[str, ...]
@@ -42,14 +42,14 @@ class Document(NamedTuple):
 def read_sgml(path: Path) -> list[Document]:
     """Read the documents of all ``.sgm`` files of a folder or a tar archive, in the order of the files' names.
 
-    Of the corpus' own files (``reut2-000.sgm`` to ``reut2-021.sgm``) all must be there, if any is; files of other names
-    are other news.
+    If one of the corpus' own files (``reut2-000.sgm`` to ``reut2-021.sgm``) is there, all of them must be. Files with
+    other names are taken for other news.
 
     Args:
-        path: a folder with ``.sgm`` files, or else with one ``.tar.gz``; or the archive itself.
+        path: a folder with ``.sgm`` files, a folder with no such files but one ``.tar.gz``, or the archive itself.
 
     Raises:
-        InputError: there are none, one of the corpus is missing, or a file is damaged.
+        InputError: there are no files, a file of the corpus is missing, or a file is damaged.
     """
     documents: list[Document] = []
     names = set()
@@ -67,15 +67,15 @@ def read_sgml(path: Path) -> list[Document]:
 def parse_sgml(content: bytes, source: str) -> list[Document]:
     """Read the documents of one file.
 
-    The files are latin-1 by their rules (two bytes are no ASCII), and no XML: a document may lack title and body, and
-    holds control characters as they are and as ``&#3;``, which are left out.
+    The files are latin-1 by their specification (two bytes are not ASCII) and not XML. A document may lack title and
+    body. Control characters, which occur as they are and as ``&#3;``, are left out.
 
     Args:
-        content: the file.
-        source: what messages call it.
+        content: content of the file.
+        source: name of the file in messages.
 
     Raises:
-        InputError: there is no document, or one doesn't end.
+        InputError: there is no document, or one does not end.
     """
     text = content.decode("latin-1")
     found = list(_DOCUMENT.finditer(text))
@@ -85,7 +85,7 @@ def parse_sgml(content: bytes, source: str) -> list[Document]:
     starts = {match.start() for match in found}
     for i, opening in enumerate(openings):
         if opening not in starts:
-            swallowed = any(match.start() < opening < match.end() for match in found)  # by one that doesn't end
+            swallowed = any(match.start() < opening < match.end() for match in found)  # by a document without an end
             number = i if swallowed else i + 1
             raise InputError(f"{source}: document {number} of the file doesn't end; get the file again")
     return [_document(match[1], match[2]) for match in found]
@@ -93,7 +93,7 @@ def parse_sgml(content: bytes, source: str) -> list[Document]:
 
 def _document(head: str, content: str) -> Document:
     attributes = dict(_ATTRIBUTE.findall(head))
-    split = "unused"  # ModApte: documents whose topics were assigned, by Lewis's attribute
+    split = "unused"  # ModApte takes documents with assigned topics, split by the attribute LEWISSPLIT
     if attributes.get("TOPICS") == "YES" and attributes.get("LEWISSPLIT") in ("TRAIN", "TEST"):
         split = attributes["LEWISSPLIT"].lower()
     topics = re.findall(r"<D>(.*?)</D>", _part(content, "TOPICS"), re.DOTALL)
@@ -116,6 +116,7 @@ def _clean(text: str) -> str:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each ``.sgm`` file of a folder or an archive, in the order of the names."""
     if path.is_dir():
         files = sorted(path.glob("*.sgm"))
         archives = sorted(path.glob("*.tar.gz"))
@@ -133,7 +134,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
                 if file is not None:
                     yield member.name, file.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        reason = " ".join(str(error).split())  # tarfile gives a line for each compression that it has tried
+        reason = " ".join(str(error).split())  # tarfile has a line for each compression that it has tried
         raise InputError(f"{path}: can't be read as a tar archive ({reason}); get the file again") from error
 
 

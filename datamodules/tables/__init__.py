@@ -1,1 +1,1 @@
-"""Tables of numbers and categories."""
+"""DataModule of tables of numbers and categories, with reader, schema and encoding."""

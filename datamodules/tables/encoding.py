@@ -1,4 +1,4 @@
-"""From the columns of a table to numbers."""
+"""Encoding of the columns of a table as numbers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _REMEDY = "name it in categorical or in drop, or mend the value"
 
 
 class TableEncoding:
-    """Numeric columns as they are and categorical ones one-hot, with missing values filled in or refused.
+    """Encoding that keeps numeric columns, makes categorical ones one-hot, and replaces or refuses missing values.
 
     Args:
         columns: categories of each column, in the order of the inputs; None for a numeric column.
-        fill: what is put for a missing value, by column; empty to refuse them.
+        fill: value that replaces a missing one, by column; a missing value of another column is refused.
     """
 
     def __init__(self, columns: Mapping[str, Sequence[str] | None], fill: Mapping[str, float | str]) -> None:
@@ -37,20 +37,20 @@ class TableEncoding:
     def learn(
         cls, table: Any, names: Sequence[str], categorical: Sequence[str], rows: Any, missing: Missing, path: Path
     ) -> TableEncoding:
-        """Learn categories, and what to put for missing values.
+        """Learn the categories and the values that replace missing ones.
 
         Args:
             table: a ``pyarrow.Table``.
-            names: its columns that are inputs.
-            categorical: those of them that are categorical.
+            names: columns of the table that are inputs.
+            categorical: inputs that are categorical.
             rows: training rows, (n,); None for all.
-            missing: ``error`` refuses missing values; ``mean``, ``median`` or ``most_frequent`` value of the training
-                rows is put for them in numeric columns, and the most frequent one in categorical columns. Of several
-                most frequent ones the smallest is.
+            missing: ``error`` refuses missing values. Otherwise they are replaced by a value of the training rows: in a
+                numeric column by the ``mean``, the ``median`` or the ``most_frequent`` value, and in a categorical
+                column by the most frequent one. If several values are most frequent, the smallest is taken.
             path: the file, for messages.
 
         Raises:
-            InputError: a column that holds no value in the training rows, or something else than it should.
+            InputError: a column has no value in the training rows, too many categories, or values of another type.
         """
         columns: dict[str, list[str] | None] = {}
         fill: dict[str, float | str] = {}
@@ -76,7 +76,7 @@ class TableEncoding:
 
     @property
     def feature_names(self) -> list[str]:
-        """Name of each input: that of the column, of a one-hot one with its category, as in ``colour=red``."""
+        """Name of each input: that of its column, with the category of a one-hot input, as in ``colour=red``."""
         return [
             name if categories is None else f"{name}={category}"
             for name, categories in self.columns.items()
@@ -85,7 +85,7 @@ class TableEncoding:
 
     @property
     def feature_groups(self) -> list[list[int]]:
-        """Inputs of each column."""
+        """Inputs that belong to each column."""
         groups, start = [], 0
         for categories in self.columns.values():
             stop = start + (1 if categories is None else len(categories))
@@ -94,18 +94,19 @@ class TableEncoding:
         return groups
 
     def __call__(self, table: Any, path: Path, unseen: Unseen) -> NDArray[Any]:
-        """Inputs of each row.
+        """Encode the rows of a table.
 
         Args:
             table: a ``pyarrow.Table`` with all the columns, in any order.
             path: the file, for messages.
-            unseen: a category that was not among those learned is an error, or has zeros for all of them.
+            unseen: treatment of a category that has not been learned: ``error`` refuses it, and ``zeros`` gives it
+                zeros for all categories of its column.
 
         Returns:
-            (N, F), float32 where that holds every column's type exactly, otherwise float64.
+            Inputs, (N, F), float32 if that holds the type of each column exactly, otherwise float64.
 
         Raises:
-            InputError: a value that is missing, unseen, or of another type; the message names column and row, from 0.
+            InputError: a value is missing, unseen or of another type; the message names column and row, from 0.
         """
         parts: list[NDArray[Any]] = []
         for name, categories in self.columns.items():
@@ -127,7 +128,7 @@ class TableEncoding:
     def _one_hot(
         self, column: Any, name: str, categories: Sequence[str], path: Path, unseen: Unseen
     ) -> NDArray[np.float32]:
-        number = {category: i for i, category in enumerate(categories)}
+        number = {name: i for i, name in enumerate(categories)}
         values = as_strings(column, name, path)
         one_hot = np.zeros((len(values), len(categories)), np.float32)
         for row, value in enumerate(values):
@@ -135,9 +136,9 @@ class TableEncoding:
                 if name not in self.fill:
                     raise _is_missing(path, name, row)
                 value = str(self.fill[name])
-            place = number.get(value)
-            if place is not None:
-                one_hot[row, place] = 1
+            category = number.get(value)
+            if category is not None:
+                one_hot[row, category] = 1
             elif unseen == "error":
                 raise InputError(
                     f"{path}: column {name!r} holds {value!r} in row {row}, which no training row has; set unseen to "
@@ -146,12 +147,12 @@ class TableEncoding:
         return one_hot
 
     def state_dict(self) -> dict[str, Any]:
-        """Columns and what fills them."""
+        """Return the categories of the columns and the values that replace missing ones."""
         return {"columns": self.columns, "fill": self.fill}
 
 
 def sort_distinct(values: Iterable[str]) -> list[str]:
-    """Distinct values, as numbers where they all are, otherwise as text.
+    """Return the distinct values in order, by their numbers if all of them are numbers, otherwise by their text.
 
     Example:
         >>> sort_distinct(["10", "9", "10"]), sort_distinct(["b", "10", "9"])
@@ -166,9 +167,10 @@ def sort_distinct(values: Iterable[str]) -> list[str]:
 
 
 def _fill(values: Any, missing: Missing) -> float | str:
+    """Return the value that replaces a missing one."""
     if isinstance(values, list):
         counts = Counter(values)
-        return max(sort_distinct(values), key=counts.__getitem__)  # the first of several
+        return max(sort_distinct(values), key=counts.__getitem__)  # the first one if there are several
     if missing == "most_frequent":
         distinct, n_times = np.unique(values, return_counts=True)
         return float(distinct[n_times.argmax()])

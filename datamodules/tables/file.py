@@ -1,4 +1,4 @@
-"""Tables in CSV and Parquet files."""
+"""Reader of tables in CSV and Parquet files, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from datamodules.messages import as_list, quote_first, unreadable_file
 from lightning_dc.errors import InputError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_WHOLE_FILE = (1 << 31) - 1  # bytes of a CSV block; types are inferred from the first
+_MOST_BLOCK_BYTES = (1 << 31) - 1  # of a CSV file, whose types are inferred from the first block alone
 
 
 def is_table_file(path: Path) -> bool:
-    """Whether its ending is that of a table."""
+    """Tell whether a file has the ending of a table."""
     return path.suffix in (*_DELIMITERS, ".parquet")
 
 
 def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = None) -> Any:
     """Read a table.
 
-    Types of a CSV file's columns are inferred from all of its rows, so one word makes a column of numbers a column of
-    text. Empty fields and ``NA``, ``NaN``, ``null``, ``#N/A`` and their like are missing values, in text, too.
+    The type of a column of a CSV file is inferred from all of its rows, so that a single word turns a column of numbers
+    into a column of text. Empty fields and ``NA``, ``NaN``, ``null``, ``#N/A`` and the like are missing values, also in
+    columns of text.
 
     Args:
         path: a ``.csv``, ``.tsv`` or ``.parquet`` file, UTF-8.
-        as_text: names or patterns of columns of a CSV file that are text, whatever they look like: ``01`` stays so.
-        delimiter: between the fields of a line; None takes a comma, and in a ``.tsv`` file a tab.
+        as_text: names or patterns of columns of a CSV file that are read as text, whatever they look like, so that
+            ``01`` stays ``01``.
+        delimiter: character between the fields of a line; None is a comma, or a tab in a ``.tsv`` file.
 
     Returns:
         A ``pyarrow.Table``.
 
     Raises:
-        InputError: the file is missing, damaged or of another kind, has no rows, or two columns of one name.
+        InputError: the file is missing, damaged or of another kind, has no rows, or has two columns of one name.
     """
     if not is_table_file(path):
         raise InputError(f"{path}: must end in .csv, .tsv or .parquet; give a file of one of these kinds")
@@ -43,7 +45,7 @@ def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = 
         raise InputError(f"{path}: is no file; give the path of one")
     try:
         table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, as_text, delimiter)
-        names = table.column_names  # which may be no UTF-8
+        names = table.column_names  # fails if a name is not UTF-8
     except Exception as error:  # damaged files make the parsers fail in many ways
         raise unreadable_file(path, error) from error
     check_unique_columns(names, path)
@@ -53,10 +55,10 @@ def read_table(path: Path, as_text: Sequence[str] = (), delimiter: str | None = 
 
 
 def check_unique_columns(names: Sequence[str], path: Path) -> None:
-    """Check that no two columns have one name.
+    """Check that no two columns have the same name.
 
     Raises:
-        InputError: two have.
+        InputError: two columns have the same name.
     """
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
@@ -64,7 +66,7 @@ def check_unique_columns(names: Sequence[str], path: Path) -> None:
 
 
 def match_columns(patterns: str | Sequence[str], names: Sequence[str]) -> list[str]:
-    """Columns that a name or pattern (``gene_*``) matches, in the order of the table.
+    """Return the columns that a name or pattern (``gene_*``) matches, in the order of the table.
 
     Example:
         >>> match_columns(["gene_*", "age"], ["id", "age", "gene_a", "gene_b"])
@@ -76,8 +78,14 @@ def match_columns(patterns: str | Sequence[str], names: Sequence[str]) -> list[s
 def check_columns(argument: str, patterns: str | Sequence[str], names: Sequence[str], path: Path) -> None:
     """Check that each name or pattern matches a column.
 
+    Args:
+        argument: name of the argument that holds the names and patterns, for messages.
+        patterns: the names and patterns.
+        names: columns of the table.
+        path: its file, for messages.
+
     Raises:
-        InputError: one doesn't.
+        InputError: a name or pattern matches no column.
     """
     for pattern in as_list(patterns):
         if not any(_matches(name, pattern) for name in names):
@@ -85,24 +93,30 @@ def check_columns(argument: str, patterns: str | Sequence[str], names: Sequence[
 
 
 def require_column(argument: str, name: str | None, names: Sequence[str], path: Path) -> None:
-    """Check that a table has a column; None needs none.
+    """Check that a table has a column.
+
+    Args:
+        argument: name of the argument that names the column, for messages.
+        name: the column; None needs no column.
+        names: columns of the table.
+        path: its file, for messages.
 
     Raises:
-        InputError: it has not.
+        InputError: the table has no such column.
     """
     if name is not None and name not in names:
         raise InputError(f"{argument}={name!r} is no column of {path}, which has {quote_first(names)}")
 
 
 def as_strings(column: Any, name: str, path: Path) -> list[str | None]:
-    """Values of a column as text; None where missing, or empty.
+    """Return the values of a column as text; a missing or empty value is None.
 
     Raises:
-        InputError: it holds something that is neither text, number, truth value nor date.
+        InputError: the column holds something that is neither text, number, truth value nor date.
     """
     import pyarrow as pa
 
-    column = _decoded(column)
+    column = _decode(column)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         raise InputError(f"{path}: column {name!r} is no UTF-8 text; save the file as UTF-8, or leave the column out")
     try:
@@ -113,24 +127,24 @@ def as_strings(column: Any, name: str, path: Path) -> list[str | None]:
 
 
 def as_numbers(column: Any, name: str, path: Path, remedy: str) -> Any:
-    """Values of a column as numbers, NaN where missing.
+    """Return the values of a column as numbers, NaN where missing.
 
     Args:
         column: a column of a table.
         name: its name.
         path: the file, for messages.
-        remedy: what to do about text, for messages.
+        remedy: advice for a column of text, for messages.
 
     Returns:
-        A NumPy array, (N,): float32 where that holds the column's type exactly, otherwise float64.
+        A NumPy array, (N,): float32 if that holds the type of the column exactly, otherwise float64.
 
     Raises:
-        InputError: it holds text, dates or infinite values; the message names the row of the first, from 0.
+        InputError: the column holds text, dates or infinite values; the message names the first row, from 0, with one.
     """
     import numpy as np
     import pyarrow as pa
 
-    column = _decoded(column)
+    column = _decode(column)
     kind = column.type
     types = pa.types
     numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)
@@ -155,8 +169,8 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def _decoded(column: Any) -> Any:
-    """A column without chunks and dictionary."""
+def _decode(column: Any) -> Any:
+    """Return a column as one array without a dictionary."""
     import pyarrow as pa
 
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -164,7 +178,7 @@ def _decoded(column: Any) -> Any:
 
 
 def _first_text(column: Any) -> str:
-    """The first value that is no number, and its row."""
+    """Return a description of the first value that is not a number, with its row."""
     for row, value in enumerate(column.to_pylist()):
         try:
             if value is not None:
@@ -187,7 +201,7 @@ def _read_csv(path: Path, as_text: Sequence[str], delimiter: str | None) -> Any:
     parsing = csv.ParseOptions(
         delimiter=_DELIMITERS[path.suffix] if delimiter is None else delimiter, newlines_in_values=True
     )
-    block = min(path.stat().st_size + 1, _WHOLE_FILE)
+    block = min(path.stat().st_size + 1, _MOST_BLOCK_BYTES)
     types = {}
     if as_text:
         with csv.open_csv(path, parse_options=parsing) as file:
@@ -196,5 +210,5 @@ def _read_csv(path: Path, as_text: Sequence[str], delimiter: str | None) -> Any:
     options = {"parse_options": parsing, "convert_options": converting}
     try:
         return csv.read_csv(path, csv.ReadOptions(block_size=block), **options)
-    except pa.ArrowInvalid:  # without threads it tells the row
+    except pa.ArrowInvalid:  # read again, since without threads the error names the row
         return csv.read_csv(path, csv.ReadOptions(block_size=block, use_threads=False), **options)

@@ -1,4 +1,4 @@
-"""What the columns of a table are for."""
+"""Roles of the columns of a table, and what is read from them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
 
 Target = Literal["none", "class", "multilabel", "value", "survival"]
-_INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")  # others, such as 007, would not come out as they went in
+_INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")  # others, such as 007, would not be written as they were read
 _REMEDY = "name another column, or mend the value"
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Columns by what they are for.
+    """Roles of the columns of a table.
 
     Args:
-        columns: names or patterns of the inputs; None for all that have no other role.
-        drop: names or patterns of columns that are no inputs.
+        columns: names or patterns of the inputs; None for all columns that have no other role.
+        drop: names or patterns of columns that are not inputs.
         categorical: names or patterns of inputs that are categorical.
-        label: column of the classes, for evaluation.
-        target: kind of target.
-        target_columns: its columns; of ``survival`` time and event.
-        id_column: column of the ids.
+        label: column of the classes, for evaluation; None for no classes.
+        target: kind of the target.
+        target_columns: columns of the target; of ``survival`` the time and the event.
+        id_column: column of the ids; None for no ids.
     """
 
     columns: list[str] | None
@@ -45,24 +45,24 @@ class Roles:
 
     @property
     def text_columns(self) -> list[str]:
-        """Columns of classes and ids, which are text even where they look like numbers: ``01``."""
+        """Columns of classes and ids, which are text even if they look like numbers, such as ``01``."""
         classes = self.target_columns if self.target == "class" else []
         return [*classes, *(name for name in (self.label, self.id_column) if name is not None)]
 
     @property
     def reserved(self) -> list[str]:
-        """Columns that are no inputs."""
+        """Columns of targets, classes and ids, which are not inputs."""
         return [*self.target_columns, *(name for name in (self.label, self.id_column) if name is not None)]
 
 
 @dataclass(frozen=True)
 class TableSchema:
-    """Roles of the columns, the inputs' encoding, and the classes, as the training file has them.
+    """Roles of the columns, encoding of the inputs, and classes, as learned from the training file.
 
     Args:
-        roles: of the columns.
-        encoding: of the inputs.
-        classes: names of the label's classes.
+        roles: roles of the columns.
+        encoding: encoding of the inputs.
+        classes: names of the classes of the label.
         target_classes: names of the classes of a ``class`` target.
     """
 
@@ -73,11 +73,11 @@ class TableSchema:
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> TableSchema:
-        """From :meth:`state_dict`."""
+        """Return the schema whose :meth:`state_dict` is given."""
         return cls(Roles(**state["roles"]), TableEncoding(**state["encoding"]), state["classes"], state["targets"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Roles, encoding and classes, in primitives."""
+        """Return roles, encoding and classes as Python primitives."""
         return {
             "roles": asdict(self.roles),
             "encoding": self.encoding.state_dict(),
@@ -87,7 +87,7 @@ class TableSchema:
 
     @property
     def target_spec(self) -> TargetSpec | None:
-        """What the targets are; None without."""
+        """Description of the targets; None without targets."""
         if self.roles.target == "none":
             return None
         names = {"class": self.target_classes, "survival": ["time", "event"]}
@@ -95,10 +95,16 @@ class TableSchema:
 
 
 def read_classes(table: Any, column: str, path: Path, at_least: int = 1) -> list[str]:
-    """Distinct values of a column, in order.
+    """Read the names of the classes of a column, which are its distinct values in order.
+
+    Args:
+        table: a ``pyarrow.Table``.
+        column: name of the column.
+        path: file of the table, for messages.
+        at_least: number of classes that are needed.
 
     Raises:
-        InputError: there are fewer.
+        InputError: the column has fewer classes.
     """
     classes = sort_distinct(value for value in as_strings(table[column], column, path) if value is not None)
     if len(classes) < at_least:
@@ -107,10 +113,16 @@ def read_classes(table: Any, column: str, path: Path, at_least: int = 1) -> list
 
 
 def read_labels(table: Any, column: str | None, classes: Sequence[str], path: Path) -> NDArray[np.int64]:
-    """Number of each row's class, -1 where missing; classes that are not known yet have numbers behind the others.
+    """Read the class of each row as its number.
+
+    Args:
+        table: a ``pyarrow.Table``.
+        column: name of the column of the classes.
+        classes: names of the known classes. Other classes get the numbers after them.
+        path: file of the table, for messages.
 
     Returns:
-        (N,).
+        Classes, (N,), -1 where missing.
     """
     values = as_strings(table[column], str(column), path)
     new = [
@@ -121,13 +133,13 @@ def read_labels(table: Any, column: str | None, classes: Sequence[str], path: Pa
 
 
 def read_ids(table: Any, column: str | None, path: Path) -> NDArray[Any]:
-    """Ids of the rows, integers if all are written as such and otherwise strings.
+    """Read the ids of the rows.
 
     Returns:
-        (N,).
+        Ids, (N,): integers if all of them are written as integers, otherwise strings.
 
     Raises:
-        InputError: one is missing, or comes twice; the message names its rows, from 0.
+        InputError: an id is missing or comes twice; the message names its rows, from 0.
     """
     ids = as_strings(table[column], str(column), path)
     seen: dict[str, int] = {}
@@ -146,15 +158,15 @@ def read_ids(table: Any, column: str | None, path: Path) -> NDArray[Any]:
 
 
 def read_targets(table: Any, schema: TableSchema, path: Path) -> NDArray[Any] | None:
-    """Targets of the rows, as in :class:`~lightning_dc.batch.Batch`.
+    """Read the targets of the rows, as in :class:`~lightning_dc.batch.Batch`.
 
-    A time or an event that is missing makes both missing.
+    If either the time or the event of a row is missing, both are.
 
     Returns:
-        (N,) for classes, otherwise (N, T); None where all are missing.
+        Targets, (N,) for classes, otherwise (N, T); None if all of them are missing.
 
     Raises:
-        InputError: a value that is no target of the kind; the message names column and row, from 0.
+        InputError: a value cannot be a target of the kind; the message names column and row, from 0.
     """
     roles = schema.roles
     if roles.target == "class":
@@ -171,16 +183,17 @@ def read_targets(table: Any, schema: TableSchema, path: Path) -> NDArray[Any] | 
     for name, values in zip(roles.target_columns, columns, strict=True):
         binary = roles.target == "multilabel" or (roles.target == "survival" and name == roles.target_columns[1])
         if binary:
-            _refuse(~np.isin(values, (0, 1)) & ~np.isnan(values), values, name, path, "0 and 1 only")
+            _check_none(~np.isin(values, (0, 1)) & ~np.isnan(values), values, name, path, "0 and 1 only")
         elif roles.target == "survival":
-            _refuse(values < 0, values, name, path, "times from 0 on")
+            _check_none(values < 0, values, name, path, "times from 0 on")
     targets = np.stack(columns, axis=1)
     if roles.target == "survival":
         targets[np.isnan(targets).any(axis=1)] = np.nan
     return None if np.isnan(targets).all() else targets
 
 
-def _refuse(bad: NDArray[np.bool_], values: NDArray[Any], name: str, path: Path, wanted: str) -> None:
+def _check_none(bad: NDArray[np.bool_], values: NDArray[Any], name: str, path: Path, wanted: str) -> None:
+    """Check that no value of a column is marked as bad; the message names the first one."""
     if bad.any():
         row = int(bad.argmax())
         raise InputError(f"{path}: column {name!r} holds {values[row]:g} in row {row}; it must hold {wanted}")

@@ -1,4 +1,4 @@
-"""Tables."""
+"""DataModule of tables."""
 
 from __future__ import annotations
 
@@ -23,35 +23,37 @@ from lightning_dc.errors import InputError
 class TableDataModule(LearningDataModule[TableSchema]):
     """Rows of a CSV, TSV or Parquet file.
 
-    Numeric columns are inputs as they are, categorical ones one-hot. Categories, what is put for missing values and
-    the scaling are learned on the training rows and travel with the checkpoint, as do the roles of the columns: a file
-    that is predicted on has the same inputs, by name and in any order, and may lack labels, targets and ids. Messages
-    count rows from 0, without the header, as the clusters' index does.
+    Numeric columns are inputs as they are, and categorical columns become one-hot inputs. The categories, the values
+    that replace missing ones and the scaling are learned on the training rows and travel with the checkpoint, together
+    with the roles of the columns. A file to predict on needs the same inputs, by name and in any order, and may lack
+    labels, targets and ids. Messages count rows from 0, without the header, as the index of the clusters does.
 
     Args:
-        path: the file: ``.csv``, ``.tsv`` or ``.parquet``.
-        test_path: file of a test set.
+        path: the file, ``.csv``, ``.tsv`` or ``.parquet``.
+        test_path: file of a test set; None for none.
         columns: inputs, by name or pattern (``gene_*``); None takes all columns that have no other role.
-        drop: columns that are no inputs, by name or pattern.
-        categorical: inputs that are categorical, by name or pattern; text is refused in the others.
-        label: column of classes, numbers or text, for evaluation. A missing one is unknown.
-        target: what a supervised method learns: one of some classes (``class``), any of some labels (``multilabel``, 0
-            or 1), numbers (``value``), or a time and whether the event has happened by then (``survival``).
+        drop: columns that are not inputs, by name or pattern.
+        categorical: inputs that are categorical, by name or pattern; text is refused in all other inputs.
+        label: column of classes, numbers or text, for evaluation. A missing class is unknown.
+        target: kind of the target of a supervised method: one of several classes (``class``), any of several labels
+            (``multilabel``, 0 or 1), numbers (``value``), or a time and whether the event has happened by then
+            (``survival``).
         target_columns: columns of the target: one for ``class``, time and event for ``survival``, any number otherwise.
             Missing values are missing targets.
-        id_column: column of ids, integers or text, which are written beside the clusters; no two the same.
-        missing: refuse missing inputs (``error``), or put the ``mean``, ``median`` or ``most_frequent`` value of the
-            training rows; of a categorical column it is always the most frequent one.
-        unseen: a category that no training row has is an error, or has zeros for all categories of its column
-            (``zeros``).
-        delimiter: between the fields of a line; None takes a comma, and in a ``.tsv`` file a tab.
-        batch_size: rows in a training batch, over all processes.
-        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled as others are.
+        id_column: column of ids, integers or text, each only once, which are written beside the clusters.
+        missing: treatment of missing inputs: ``error`` refuses them, and ``mean``, ``median`` or ``most_frequent``
+            replaces them by that value of the training rows, which for a categorical column is always the most frequent
+            one.
+        unseen: treatment of a category that no training row has: ``error`` refuses it, and ``zeros`` gives it zeros for
+            all categories of its column.
+        delimiter: character between the fields of a line; None is a comma, or a tab in a ``.tsv`` file.
+        batch_size: number of rows in a training batch, over all processes.
+        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled like the others.
         val_fraction: share of the rows that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
 
     Raises:
-        InputError: an argument out of range, a file that can't be read, or columns and values that don't fit.
+        InputError: an argument is out of range, a file cannot be read, or columns or values do not fit.
     """
 
     learned_name = "table"
@@ -176,7 +178,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         )
 
     def _load_new(self, path: Path) -> Samples:
-        """Samples of a file that nothing is learned of; it may lack what is no input."""
+        """Return the samples of a file from which nothing is learned; it may lack columns that are not inputs."""
         schema = self.ensure_learned()
         learned, own = schema.roles, self.roles
         roles = replace(
@@ -214,7 +216,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         )
 
     def _check_training(self, samples: Samples, schema: TableSchema) -> None:
-        """Check what can be trained on; the base does so, too, but it can't name the columns."""
+        """Check that the samples can be trained on; the base class does so, too, but it cannot name the columns."""
         if schema.roles.target != "none" and samples.targets is None:
             names = quote_first(schema.roles.target_columns)
             raise InputError(f"{self.path}: {names} hold no target in any row; mend them")
@@ -232,7 +234,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
 
 
 def _inputs(roles: Roles, names: Sequence[str]) -> list[str]:
-    """Columns that are inputs by their name."""
+    """Return the columns that are inputs, by their roles and names."""
     chosen = list(names) if roles.columns is None else match_columns(roles.columns, names)
     others = {*roles.reserved, *match_columns(roles.drop, names)}
     return [name for name in chosen if name not in others]

@@ -1,4 +1,4 @@
-"""Files of invented samples in three groups that are easy to tell apart."""
+"""Files of invented samples, in three groups that are easy to tell apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLOURS = ("red", "green", "blue")
 
 
 def table_rows(n_rows: int = 60, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows with inputs of both kinds, and columns for every role."""
+    """Return rows with numeric and categorical inputs, and with columns for every role."""
     random = np.random.default_rng(seed)
     group = np.arange(n_rows) % 3
     place = random.normal(size=(n_rows, 2)) + 6 * group[:, None]
@@ -34,7 +34,7 @@ def table_rows(n_rows: int = 60, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None) -> Path:
-    """A CSV file, a TSV file or a Parquet file; None takes all columns."""
+    """Write a CSV, TSV or Parquet file; ``columns=None`` writes all columns."""
     names = list(rows[0]) if columns is None else list(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
@@ -56,7 +56,7 @@ def write_fake_table(folder: Path) -> Path:
 
 
 def texts(n_texts: int = 60, seed: int = 0) -> list[str]:
-    """Texts of words that belong to a group, and of common ones."""
+    """Return texts with words of their group and with common words."""
     random = np.random.default_rng(seed)
     return [
         " ".join(
@@ -76,7 +76,7 @@ def write_fake_texts(folder: Path, n_texts: int = 60, *, flat: bool = False, see
 
 
 def pictures(n_images: int = 30, seed: int = 0) -> np.ndarray:
-    """Images of 12 x 10 pixels, (N, 12, 10, 3), each group of a colour."""
+    """Return images of 12 x 10 pixels, (N, 12, 10, 3); each group has a colour."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 100, (n_images, 12, 10, 3), dtype=np.uint8)
     for i in range(n_images):
@@ -95,7 +95,7 @@ def write_fake_images(folder: Path, n_images: int = 30, *, flat: bool = False, s
 
 
 def counts(n_cells: int = 60, n_genes: int = 40, seed: int = 0) -> np.ndarray:
-    """Counts of cells, (N, G); a third of the genes belongs to each group."""
+    """Return counts of cells, (N, G); each group has genes with high counts."""
     random = np.random.default_rng(seed)
     rate = 0.3 + 3.0 * random.random(n_genes)
     rates = np.tile(rate, (n_cells, 1))
@@ -105,7 +105,7 @@ def counts(n_cells: int = 60, n_genes: int = 40, seed: int = 0) -> np.ndarray:
 
 
 def write_fake_cells(path: Path, n_cells: int = 60, n_genes: int = 40, seed: int = 0, **arguments: Any) -> Path:
-    """An AnnData file with sparse counts and a column ``kind``."""
+    """Write an AnnData file with sparse counts and a column ``kind``."""
     import anndata
     import pandas as pd
     from scipy.sparse import csr_matrix

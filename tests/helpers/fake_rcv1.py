@@ -15,12 +15,12 @@ ROOTS = ("CCAT", "ECAT", "GCAT", "MCAT")
 
 
 class FakeRCV1(NamedTuple):
-    """What the files hold.
+    """Content of the files.
 
     Attributes:
         folder: scikit-learn's ``data_home``.
         x: documents, (N, 90), float64, rows of length 1.
-        topics: (N, 9), 0 or 1.
+        topics: topics of each document, (N, 9), 0 or 1.
         ids: number of each document, (N,).
     """
 
@@ -31,7 +31,7 @@ class FakeRCV1(NamedTuple):
 
 
 def write_fake_rcv1(folder: Path, n_documents: int = 300) -> FakeRCV1:
-    """Each root has terms of its own; some documents have no root, or two of them."""
+    """Write documents, of which some have no root or two; each root has terms of its own."""
     random = np.random.default_rng(0)
     topics = (random.random((n_documents, len(NAMES))) < 0.3).astype(np.uint8)
     root = random.integers(0, 4, n_documents)

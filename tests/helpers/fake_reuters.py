@@ -15,7 +15,7 @@ def document(
     title: str | None = "TITLE",
     attributes: str = 'TOPICS="YES" LEWISSPLIT="TRAIN"',
 ) -> str:
-    """A document; None leaves the tag out."""
+    """Return a document; a part that is None is left out with its tag."""
     marked = "".join(f"<D>{topic}</D>" for topic in topics)
     text = "" if title is None else f"<TITLE>{title}</TITLE>\n"
     text += "" if body is None else f"<DATELINE>   LONDON, Feb 26 - </DATELINE><BODY>{body}\n Reuter\n&#3;</BODY>"
@@ -32,7 +32,7 @@ def write_sgml(path: Path, documents: list[str]) -> None:
 
 
 def write_fake_reuters(folder: Path, n_documents: int = 240) -> Path:
-    """Two files; each topic has words of its own, and the first topics are the most frequent."""
+    """Write two files; each topic has words of its own, and the first topics are the most frequent."""
     random = np.random.default_rng(0)
     documents = []
     for i in range(n_documents):

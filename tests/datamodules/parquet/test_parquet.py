@@ -84,9 +84,9 @@ def test_a_reader_does_not_hold_pages_of_all_columns(
     monkeypatch.setattr(datamodules.parquet.cache, "_NUMBERS", 36)
     table = frame().assign(large=2**40 + np.arange(N_SAMPLES))
     read: list[int] = []
-    tables = datamodules.parquet.cache._tables
+    tables = datamodules.parquet.cache._read_tables
     record = lambda *arguments: (read.append(len(arguments[-1])), tables(*arguments))[1]  # noqa: E731
-    monkeypatch.setattr(datamodules.parquet.cache, "_tables", record)
+    monkeypatch.setattr(datamodules.parquet.cache, "_read_tables", record)
     data = module(write(tmp_path / "x.parquet", table))
     np.testing.assert_array_equal(data.load().x[:], table[[*FEATURES, "large"]].to_numpy("f8"))
     assert max(read) == n_together
