@@ -76,7 +76,7 @@ def test_concordance_of_a_method_that_predicts_survival(tmp_path: Path) -> None:
     model.eval()
     for samples, loader in (("train", data.train_dataloader()), ("val", data.val_dataloader())):
         batch = loader.read(0, N_SAMPLES)
-        risk = model.predict_target(batch.x)[:, 0].detach().numpy()
+        risk = model.model.predict_task(model.model.encode(batch.x).features)[:, 0].detach().numpy()
         expected = concordance_index_censored(batch.targets[:, 1].numpy() == 1, batch.targets[:, 0].numpy(), risk)[0]
         assert float(all_of(samples, run)["concordance"]) == pytest.approx(expected, abs=1e-4)
         assert scalars(run)[f"final/{samples}_survival_concordance"][-1].value == pytest.approx(expected, abs=1e-4)
@@ -125,4 +125,4 @@ def test_the_checkpoint_of_a_supervised_method_rebuilds_its_model(lightning_dc_c
     lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick), "--data.target=survival")
     path = RUN.parents[1] / "deeptype_synthetic/version_0/checkpoints/last.ckpt"
     model = DeepType.load_from_checkpoint(path, weights_only=True)
-    assert model.target_spec == TargetSpec("survival", ["time", "event"])
+    assert model.task_scores.spec == TargetSpec("survival", ["time", "event"])

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_dc.reports.run_summary import _write_terms
-from lightning_dc.reports.top_terms import TopTerm
+from lightning_dc.reports.top_terms import TopTerm, write_terms
 from tests.conftest import CommandLine
 from tests.helpers.command_line import DIGITS, RUN
 
@@ -34,7 +33,7 @@ def test_the_table_names_files_that_exist(lightning_dc_cli: CommandLine) -> None
 
 def test_terms_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "terms.csv"
-    _write_terms(path, [TopTerm(0, 1, 'a "b", ü', 0.5, 0.25)])
+    write_terms(path, [TopTerm(0, 1, 'a "b", ü', 0.5, 0.25)])
     before = path.read_bytes()
     assert before.decode() == 'cluster,rank,term,mean,mean_of_rest\r\n0,1,"a ""b"", ü",0.5,0.25\r\n'
 
@@ -43,6 +42,6 @@ def test_terms_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        _write_terms(path, [])
+        write_terms(path, [])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
