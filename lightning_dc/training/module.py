@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -32,6 +33,7 @@ from lightning_dc.training.checkpoint import (
     check_weights,
     read_checkpoint,
 )
+from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
 from lightning_dc.training.hyperparameters import describe_arguments
 from lightning_dc.training.optimization import Settings, build_optimizer, set_rates, settings_of
@@ -128,6 +130,8 @@ class ClusteringModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Agree on the seed and start with the first phase; a checkpoint, restored later, says otherwise."""
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
+            self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
             self.final, self.final_sinks, self.keeps_final_tables = None, [], False
