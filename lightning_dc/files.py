@@ -57,9 +57,9 @@ def whole_file(path: Path) -> Iterator[Any]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+            yield file  # some writers close it
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException:

@@ -24,6 +24,7 @@ from lightning_dc.cli.flags import (
     phases_with_a_loss_weight,
     run_name,
     split_configs,
+    trusted_packages,
     value_of,
     with_nulls_of_settings,
 )
@@ -32,6 +33,7 @@ from lightning_dc.files import check_writable_folder
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
+from lightning_dc.training.trust import CheckpointGuard
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")
 _DESCRIPTION = """Deep clustering with PyTorch Lightning.
@@ -39,6 +41,7 @@ Beside the subcommands below there is `lightning-dc select`, which fits a model 
 clusters and other settings (lightning-dc select --help)."""
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
+_TRUST = "trust"
 
 
 class OneLineParser(LightningArgumentParser):
@@ -129,6 +132,12 @@ class ClusteringCLI(LightningCLI):
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
+        parser.add_argument(
+            f"--{_TRUST}",
+            type=str | list[str] | None,
+            help="packages whose classes a checkpoint may build, such as your own; those that you name elsewhere are "
+            "trusted, too",
+        )
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
             parser.add_lightning_class_args(OutcomeTables, "outcomes")
@@ -156,18 +165,24 @@ class ClusteringCLI(LightningCLI):
         if path is None or path in ("best", "last", "hpc"):
             return
         named = self.config[subcommand].get("model")
-        class_path = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"].get("_class_path")
+        class_path = self._hyper_parameters(Path(path)).get("_class_path")
         if class_path is not None and _is_same_class(named.class_path, class_path):
             self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
 
     def _with_checkpoint(self, path: Path) -> list[str]:
         """Arguments with the model of a checkpoint between configuration files and flags."""
-        hparams = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
+        hparams = self._hyper_parameters(path)
         class_path = hparams.get("_class_path")
         init_args = {key: value for key, value in hparams.items() if key not in _LINKED and not key.startswith("_")}
         configs, flags = split_configs(self._args[1:])
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
+
+    def _hyper_parameters(self, path: Path) -> dict[str, Any]:
+        """Return the hyperparameters of a checkpoint, after a check that building from them is safe."""
+        hyper_parameters: dict[str, Any] = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
+        CheckpointGuard(ClusteringModule, trusted_packages(self._args[1:]), _CKPT_PATH).check(hyper_parameters)
+        return hyper_parameters
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]

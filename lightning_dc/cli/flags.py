@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from lightning_dc.configs import find_config
 from lightning_dc.methods import KMeansConfig, RefreshConfig
@@ -107,3 +111,40 @@ def run_name(args: Sequence[str]) -> str:
     configs, _ = split_configs(args)
     files = [Path(value) for value in configs[1::2] if value.endswith((".yaml", ".yml"))]
     return files[-1].stem if files else "run"
+
+
+def trusted_packages(args: Sequence[str]) -> set[str]:
+    """Return the packages that a user trusts: those of ``--trust``, and those whose classes the user names.
+
+    Args:
+        args: arguments of a subcommand; configuration files among them are read.
+
+    Example:
+        >>> sorted(trusted_packages(["--model=own.Method", "--trust", "[mine, yours]", "--data.path", "x.csv"]))
+        ['mine', 'own', 'yours']
+    """
+    configs, flags = split_configs(args)
+    named = [value for flag in ("--model", "--data") if (value := value_of(flag, flags)) is not None]
+    named += _listed(yaml.safe_load(value_of("--trust", flags) or "[]"))
+    for value in configs[1::2]:
+        text = Path(value).read_text() if value.endswith((".yaml", ".yml")) and Path(value).is_file() else value
+        with contextlib.suppress(yaml.YAMLError):  # which the parser reports
+            described = yaml.safe_load(text)
+            named += _listed(described.get("trust")) if isinstance(described, Mapping) else []
+            named += _class_paths(described)
+    return {name.partition(".")[0] for name in named}
+
+
+def _listed(names: Any) -> list[str]:
+    return [names] if isinstance(names, str) else list(map(str, names or ()))
+
+
+def _class_paths(described: Any) -> list[str]:
+    """Return all class paths in a configuration, at any depth."""
+    if isinstance(described, list):
+        return [path for item in described for path in _class_paths(item)]
+    if not isinstance(described, Mapping):
+        return []
+    own = described.get("class_path")
+    inner = [path for value in described.values() for path in _class_paths(value)]
+    return [own, *inner] if isinstance(own, str) else inner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +41,7 @@ from lightning_dc.training.phase import Phase
 from lightning_dc.training.sink import Sink
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
+from lightning_dc.training.trust import INSTANTIATOR, CheckpointGuard
 
 
 class ClusteringModule(pl.LightningModule):
@@ -304,11 +305,46 @@ class ClusteringModule(pl.LightningModule):
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # weights_only is always true, and trust is new
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool = True,
+        trust: Collection[str] = (),
+        **kwargs: Any,
+    ) -> Self:
+        """Rebuild a method from a checkpoint, without executing foreign code.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: device of the weights, as in ``torch.load``.
+            hparams_file: as in Lightning.
+            strict: as in Lightning.
+            weights_only: must be true: a checkpoint is never unpickled.
+            trust: names of packages whose classes may be imported and built, beside those of lightning_dc, torch.optim,
+                torch.nn and the package of this class.
+            kwargs: arguments of the constructor to change.
+
+        Raises:
+            InputError: the file cannot be read, or would build something that is not trusted.
+        """
+        if weights_only is not True:
+            raise InputError(f"weights_only={weights_only} would execute code of the checkpoint; leave it out")
+        checkpoint = read_checkpoint(checkpoint_path, "checkpoint_path")
+        own = () if cls.__module__.startswith("lightning.") else (cls.__module__,)
+        CheckpointGuard(ClusteringModule, {*trust, *own}, "checkpoint_path").check(checkpoint["hyper_parameters"])
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, weights_only=True, **kwargs
+        )
+
     def _describe(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Keep the constructor's arguments as hyperparameters, in primitives, with what rebuilds the method."""
         described = describe_arguments(type(self), args, kwargs)
         described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        described["_instantiator"] = INSTANTIATOR
         self.save_hyperparameters(described)
 
     def init_network(self, path: str | Path) -> None:
