@@ -29,7 +29,7 @@ def predict(writer: PredictionWriter, data: Any, *others: pl.Callback) -> DEC:
         trainer.predict(model, data, return_predictions=False)
     else:
         trainer.predict(model, datamodule=data, return_predictions=False)
-    assert writer._batches == []
+    assert writer._waiting == []
     return model
 
 
