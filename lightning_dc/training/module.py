@@ -105,7 +105,7 @@ class ClusteringModule(pl.LightningModule):
         self._settings: Settings = []
         self._save_arguments(*arguments)
 
-    # ---- hooks for methods -------------------------------------------------------------------------------------------
+    # ---- hooks for methods -----------------------------------------------------------------------------------------
 
     @property
     def importance(self) -> Tensor | None:
