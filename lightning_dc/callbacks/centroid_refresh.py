@@ -86,7 +86,7 @@ class CentroidRefresh(Refresh):
     def _run_exact(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Return centroids, (K, D), and a table of earlier against new assignments, (K, K), if there are earlier ones."""
+        """Return centroids, (K, D), and a table of earlier against new assignments, (K, K), or None without earlier."""
         n_clusters = module.model.head.n_clusters
         result = kmeans(
             embed_owned(module, loader),

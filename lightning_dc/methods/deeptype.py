@@ -69,8 +69,8 @@ class DeepType(ClusteringModule):
         n_clusters: number of clusters K.
         encoder: class or function that builds the encoder from ``input_shape``; it must begin with a linear layer.
         representation: layers of the encoder whose concatenated outputs are clustered: names, or
-            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output, as the
-            authors do.
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output, which
+            the authors use.
         norm: norm of the input layer's weights: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
         proximal: whether the norm's proximal operator is applied after each step, instead of adding its gradient.
         gamma: exponent with which an input's penalty falls with its evidence; None penalises all inputs alike. The unit

@@ -1,4 +1,4 @@
-"""Predictions to a file."""
+"""Writing of predictions to a file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from lightning_dc.training import clustering_module
 
 
 class PredictionWriter(Callback):
-    """Writes index, cluster, confidence, soft assignments and embedding of every sample, in the order of the index.
+    """Callback that writes the predictions of every sample to a file, in the order of the index.
 
-    A hard head, that of k-means, has neither confidence nor soft assignments. One process writes batches as they come;
-    those of several processes are gathered in memory first, and so are those of a loader of one's own.
+    The columns are index, cluster, confidence, soft assignments and embedding; a hard head, such as that of k-means,
+    has neither confidence nor soft assignments. A single process writes batches as they come. Batches of several
+    processes, or of a user's own loader, are gathered in memory first.
 
     Args:
         path: file to write, ``.parquet`` or ``.npz``.
-        overwrite: replace an existing file.
+        overwrite: whether an existing file is replaced.
 
     Raises:
-        InputError: another ending, a file that exists, or a folder that can't be written.
+        InputError: the file has another ending or exists, or its folder cannot be written.
     """
 
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:
@@ -41,8 +42,8 @@ class PredictionWriter(Callback):
         self._n_written = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write, self._batches = None, []  # of a run that has failed
-        if world()[1] == 1 and isinstance(trainer.predict_dataloaders, SampleLoader):  # which come in order
+        self._write, self._batches = None, []  # forget those of a run that has failed
+        if world()[1] == 1 and isinstance(trainer.predict_dataloaders, SampleLoader):  # batches come in order
             self._write = self._open.enter_context(self._stream(trainer, pl_module))
 
     def on_predict_batch_end(
@@ -71,7 +72,7 @@ class PredictionWriter(Callback):
         self._open.__exit__(type(exception), exception, exception.__traceback__)
 
     def _write_gathered(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Batches of all processes, or of a loader of unknown order."""
+        """Write the batches of all processes, or of a loader whose order is unknown."""
         parts: list[Any] = [self._batches]
         if world()[1] > 1:
             parts = [None] * world()[1]
@@ -88,7 +89,7 @@ class PredictionWriter(Callback):
     def _stream(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> Iterator[Callable[[Tensor, Tensor, Tensor], None]]:
-        """A function that writes index, embeddings and soft assignments of some samples."""
+        """Open the file, and yield a function that writes index, embeddings and soft assignments of some samples."""
         loader = trainer.predict_dataloaders
         ids = loader.ids if isinstance(loader, SampleLoader) else None
         self._n_written = 0
