@@ -136,7 +136,7 @@ class Memory(Logger):
         self.rows.append(dict(metrics))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Of no interest here."""
+        """Ignore the hyperparameters."""
 
 
 def logged(logger: Memory, name: str) -> list[float]:
