@@ -1,4 +1,4 @@
-"""The README tells the truth: its Python blocks run, and the commands it shows exist."""
+"""Tests that the Python blocks of the README run, and that its commands exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments of the command line before they are parsed."""
+"""Changes to arguments of the command line before they are parsed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_dc.configs import find_config
 from lightning_dc.methods import KMeansConfig, RefreshConfig
 from lightning_dc.training import PhaseConfig
 
-_OF_SETTINGS = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
+_SETTING = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
 _LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
 _NULLS = ("null", "Null", "NULL", "~")
 _OPTIONAL = {
@@ -27,7 +27,11 @@ _OPTIONAL = {
 
 
 def with_shipped_configs(args: Sequence[str]) -> list[str]:
-    """Replace bare names of shipped configurations by their paths."""
+    """Replace names of shipped configurations by their paths.
+
+    Raises:
+        InputError: a configuration is neither a file nor a shipped configuration.
+    """
     resolved: list[str] = []
     for arg in args:
         name, equals, value = arg.partition("=")
@@ -41,9 +45,9 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
 
 
 def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
-    """Write a null for an optional argument of a phase, of k-means or of refreshes as a mapping.
+    """Write a null for an optional setting of a phase, of k-means or of refreshes as a mapping.
 
-    jsonargparse (4.53) hands a value to the parser of the inner argument as text, and the text of None is no null.
+    jsonargparse (4.53) passes a value to the parser of the inner argument as text, and the text of None is not a null.
 
     Example:
         >>> with_nulls_of_settings(["fit", "--model.pretraining.lr_schedule", "null", "--model.joint.dropout=null"])
@@ -51,7 +55,7 @@ def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
     """
     joined: list[str] = []
     for arg in args:
-        if arg in _NULLS and joined and _OF_SETTINGS.fullmatch(joined[-1]):
+        if arg in _NULLS and joined and _SETTING.fullmatch(joined[-1]):
             joined[-1] += f"={arg}"
         else:
             joined.append(arg)
@@ -59,15 +63,16 @@ def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
 
 
 def _as_mapping(arg: str) -> str:
+    """Return an argument that sets an optional setting to null as a mapping, and any other argument unchanged."""
     name, _, value = arg.partition("=")
-    found = _OF_SETTINGS.fullmatch(name)
+    found = _SETTING.fullmatch(name)
     if found is None or value not in _NULLS or found["argument"] not in _OPTIONAL:
         return arg
     return f"--model.{found['settings']}={{{found['argument']}: null}}"
 
 
 def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Configuration files, and everything else."""
+    """Split arguments into those of configuration files and all others."""
     configs: list[str] = []
     flags: list[str] = []
     rest = iter(args)
@@ -80,7 +85,7 @@ def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def value_of(name: str, flags: Sequence[str]) -> str | None:
-    """Value of a flag, the last if it is given twice."""
+    """Return the value of a flag, the last one if it is given twice; None if it is not given."""
     value = None
     for flag, following in zip(flags, [*flags[1:], ""], strict=False):
         if flag == name:
@@ -91,7 +96,7 @@ def value_of(name: str, flags: Sequence[str]) -> str | None:
 
 
 def phases_with_a_loss_weight(flags: Sequence[str]) -> list[str]:
-    """Arguments of the model of which a flag sets the weight of a single loss term.
+    """Return the phases in which a flag sets the weight of a single loss term.
 
     Example:
         >>> phases_with_a_loss_weight(["--model.joint.loss_weights.task=2", "--model.clustering.loss_weights={kl: 1}"])
@@ -102,7 +107,7 @@ def phases_with_a_loss_weight(flags: Sequence[str]) -> list[str]:
 
 
 def run_name(args: Sequence[str]) -> str:
-    """Return the name of a run: that of its last configuration file, or ``run`` without one.
+    """Return the name of a run: the name of its last configuration file, or ``run`` without one.
 
     Example:
         >>> run_name(["fit", "--config", "configs/dec_digits.yaml", "--config", "mine.yaml"])

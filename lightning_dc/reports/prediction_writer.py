@@ -1,4 +1,4 @@
-"""Predictions to a file."""
+"""Writing of predictions to a file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ _Outputs = dict[str, Tensor]
 
 
 class PredictionWriter(Callback):
-    """Writes index, cluster, confidence, soft assignments and embedding of every sample, in the order of the index.
+    """Callback that writes the predictions of every sample to a file, in the order of the index.
 
-    A hard head, that of k-means, has neither confidence nor soft assignments. The first process writes batches as they
-    come, a batch of each process at a time; those of a loader of a user's own are gathered in memory first.
+    The columns are index, cluster, confidence, soft assignments and embedding; a hard head, such as that of k-means,
+    has neither confidence nor soft assignments. The first process writes batches as they come, one of each process at a
+    time. Batches of a user's own loader are gathered in memory first.
 
     Args:
         path: file to write, ``.parquet`` or ``.npz``.
-        overwrite: replace an existing file.
+        overwrite: whether an existing file is replaced.
 
     Raises:
-        InputError: another ending, a file that exists, or a folder that can't be written.
+        InputError: the file has another ending or exists, or its folder cannot be written.
     """
 
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:

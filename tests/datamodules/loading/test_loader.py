@@ -1,4 +1,4 @@
-"""Order, shards and resumption of the loader."""
+"""Tests of the loader: order, shards and resumption."""
 
 from __future__ import annotations
 
