@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule, clustering_module, record
+from lightning_dc.training import ClusteringModule, check_finite_parameters, clustering_module, record
 
 
 class LossLogger(Callback):
@@ -54,15 +54,14 @@ class LossLogger(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._sums:  # check before a checkpoint replaces a good one
             self._check_finite(clustering_module(pl_module), self._means())
+        check_finite_parameters(clustering_module(pl_module))
 
     def _log(self, module: ClusteringModule) -> None:
         means = self._means()
         self._check_finite(module, means)
         values = {f"train/{name}": value for name, value in means.items()}
         values |= {f"weight/{name}": weight for name, weight in module.phase.loss_weights(module.progress).items()}
-        optimizer = module.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        values["train/lr"] = optimizer.param_groups[0]["lr"]
+        values["train/lr"] = module.optimizer.param_groups[0]["lr"]
         values["phase"] = float(module.state.phase_index)
         record(module, values)
         module.log("train/loss", means["loss"], on_step=True, on_epoch=False, logger=False)

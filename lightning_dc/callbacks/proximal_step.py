@@ -87,9 +87,7 @@ class ProximalStep(Callback):
 
 def _learning_rate(module: ClusteringModule, weight: torch.Tensor) -> float:
     """Return the learning rate of the parameter group that has a weight."""
-    optimizer = module.optimizers(use_pl_optimizer=False)
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    for group in optimizer.param_groups:
+    for group in module.optimizer.param_groups:
         if any(parameter is weight for parameter in group["params"]):
             return float(group["lr"])
     raise AssertionError("a phase that trains the encoder has its input layer in the optimizer")

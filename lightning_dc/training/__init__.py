@@ -1,6 +1,7 @@
 """Training: a module with phases, the quantities of a step, and passes over the training set."""
 
 from lightning_dc.training.checkpoint import read_checkpoint
+from lightning_dc.training.finite import check_finite_embeddings, check_finite_parameters
 from lightning_dc.training.full_pass import (
     LARGE_TABLE,
     assign_all,
@@ -32,6 +33,8 @@ __all__ = [
     "TargetDistribution",
     "TrainingStep",
     "assign_all",
+    "check_finite_embeddings",
+    "check_finite_parameters",
     "clustering_module",
     "embed_batch",
     "embed_chunks",

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_dc.batch import Batch, SampleLoader
-from lightning_dc.distributed import CHUNK_SIZE, owned_chunks, owned_rows, sum_, world
+from lightning_dc.distributed import CHUNK_SIZE, broadcast_, owned_chunks, owned_rows, sum_, world
 from lightning_dc.functional import assignment_entropy, soft_frequencies
+from lightning_dc.training.finite import check_finite_embeddings
 from lightning_dc.training.loader import training_loader
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.sink import GuardedSink, Sink
@@ -32,6 +33,7 @@ def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
 
     These are the rows of :func:`~lightning_dc.distributed.owned_rows`, in their order.
     """
+    _share_buffers(module)
     table = _zero_table(module, len(owned_rows(loader.n_samples)), module.model.head.latent_dim)
     start = 0
     for _, batch in read_owned(module, loader):
@@ -51,6 +53,7 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
     Returns:
         Row numbers of their samples, (n,), and embeddings, (n, D).
     """
+    _share_buffers(module)
     rank, world_size = world()
     rows = [slice(c * CHUNK_SIZE, min((c + 1) * CHUNK_SIZE, loader.n_samples)) for c in chunks]
     numbers = torch.cat([torch.arange(part.start, part.stop) for part in rows])
@@ -113,6 +116,7 @@ def assign_all(
             sink, or none does. A sink that fails on some process is not called there again, and all processes raise
             once the pass is over, so that none waits for another.
     """
+    _share_buffers(module)
     kept = {name for name, is_kept in (("q", keep_q), ("z", keep_z), ("output", keep_output)) if is_kept}
     rows_of_columns, n_chunks = _Tables(loader.n_samples), -(-loader.n_samples // CHUNK_SIZE)
     sums_of_chunks = _Tables(n_chunks)
@@ -131,9 +135,10 @@ def assign_all(
     columns = rows_of_columns.gather()
     if guard is not None:
         guard.end(module.device)
+    check_finite_embeddings(module, int(total[-1]), loader.n_samples)
     return FullAssignment(
-        frequencies=total[:-1],
-        entropy=total[-1] / loader.n_samples,
+        frequencies=total[:-2],
+        entropy=total[-2] / loader.n_samples,
         labels=columns["labels"],
         **{name: columns.get(name) for name in ("y", "q", "z", "targets", "output")},
     )
@@ -187,7 +192,8 @@ def _assign_chunk(module: ClusteringModule, batch: Batch, n_rows: int, kept: set
     targets = _widened(batch.targets)
     columns = {"labels": q.argmax(1).to(torch.int32), "y": batch.y, "targets": targets, "output": output}
     columns |= {name: value for name, value in (("q", q), ("z", z)) if name in kept}
-    sums = torch.cat([soft_frequencies(q), (assignment_entropy(q) * len(q)).reshape(1)])[None]
+    n_lost = (~z.isfinite().all(1)).sum().double()
+    sums = torch.cat([soft_frequencies(q), torch.stack([assignment_entropy(q).double() * len(q), n_lost])])[None]
     own = {name: None if value is None else value[:n_rows] for name, value in columns.items()}
     return _Chunk(q[:n_rows], z[:n_rows], sums[:n_rows], own)
 
@@ -228,6 +234,12 @@ def _read(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Batch:
     """Read a range of samples to the device, in the precision of the run."""
     batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
     return module.trainer.precision_plugin.convert_input(batch)  # type: ignore[no-any-return]
+
+
+def _share_buffers(module: ClusteringModule) -> None:
+    """Give all processes the buffers of the first one, which a checkpoint keeps: statistics of batch norm differ."""
+    for buffer in module.model.buffers():
+        broadcast_(buffer)
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.batch import Batch, DataDescription, Preprocessor, as_batch
-from lightning_dc.distributed import world
+from lightning_dc.distributed import act_alone, world
 from lightning_dc.errors import InputError
 from lightning_dc.losses import LossTerm
-from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement, TaskScores
+from lightning_dc.metrics import TaskScores
 from lightning_dc.model import ClusteringModel
 from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Progress
@@ -35,9 +35,11 @@ from lightning_dc.training.checkpoint import (
 )
 from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
+from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.hyperparameters import describe_arguments
-from lightning_dc.training.optimization import Settings, build_optimizer, set_rates, settings_of
+from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
+from lightning_dc.training.progress import repair_progress
 from lightning_dc.training.sink import Sink
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
@@ -103,11 +105,11 @@ class ClusteringModule(pl.LightningModule):
         self.final: FullAssignment | None = None
         self.final_sinks: list[Sink] = []
         self.keeps_final_tables = False
-        self.agreement = ClusterAgreement()
-        self.assignment_statistics = AssignmentStatistics(model.head.n_clusters)
-        self.task_scores = task_scores
+        self.evaluation = Evaluation(model.head.n_clusters, task_scores)
         self._preprocessing: dict[str, Any] = {}
         self._settings: Settings = []
+        self._unreached: list[nn.Parameter] = []  # by the losses of a phase
+        self._unreached_in = -1
         self._save_arguments(*arguments)
 
     # ---- hooks for methods -----------------------------------------------------------------------------------------
@@ -130,18 +132,24 @@ class ClusteringModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
+        act_alone(self.trainer.world_size == 1)
+        self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
             self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
             self.final, self.final_sinks, self.keeps_final_tables = None, [], False
+            self._unreached, self._unreached_in = [], -1
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))
             check_refreshed(self.phases, self.loss_terms, provided, type(self).__name__)
             for phase in self.phases:  # an error in the optimizer of a late phase must show before training
                 build_optimizer(phase, self.model, self.loss_terms)
         self._hand_over_preprocessing()
+
+    def teardown(self, stage: str) -> None:
+        act_alone(False)
 
     def on_fit_start(self) -> None:
         self.state.move_to(self.device)  # a checkpoint is restored on the CPU
@@ -198,11 +206,19 @@ class ClusteringModule(pl.LightningModule):
         self._settings = settings_of(optimizer)
         return optimizer
 
-    def set_rates(self) -> None:
-        """Set learning rate and momentum to the values of the phase's schedules at this step."""
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Optimizer of the current phase."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
-        set_rates(optimizer, self._settings, self.phase, self.progress)
+        return optimizer
+
+    def on_train_start(self) -> None:
+        restore_settings(self.optimizer, self._settings)
+
+    def set_rates(self) -> None:
+        """Set learning rate and momentum to the values of the phase's schedules at this step."""
+        set_rates(self.optimizer, self._settings, self.phase, self.progress)
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
@@ -250,8 +266,24 @@ class ClusteringModule(pl.LightningModule):
             loss = loss + weight * term
         # DDP waits for a gradient of every parameter, and without any term the loss must still have a graph.
         if world_size > 1 or not terms:
-            loss = loss + 0.0 * sum(parameter.flatten()[0] for parameter in self.parameters())
+            loss = self._reach_all_parameters(loss)
         return {"loss": loss, **terms}
+
+    def _reach_all_parameters(self, loss: Tensor) -> Tensor:
+        """Add a zero that depends on the parameters that the loss does not reach, for which DDP would wait."""
+        if self._unreached_in != self.state.phase_index:
+            parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            gradients = [None] * len(parameters)
+            if loss.requires_grad:
+                gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)  # type: ignore[assignment]
+            self._unreached = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is None]
+            self._unreached_in = self.state.phase_index
+        return loss + 0.0 * sum(parameter.flatten()[:1].sum() for parameter in self._unreached)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.phase.trainable:  # as on one process, where these parameters have no gradient, and so no weight decay
+            for parameter in self._unreached:
+                parameter.grad = None
 
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
@@ -272,37 +304,16 @@ class ClusteringModule(pl.LightningModule):
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._update_metrics(batch)
+        self.evaluation.update(self.model, as_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
+        self.log_dict({f"val/{name}": value for name, value in self.evaluation.take().items()})
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self._update_metrics(batch)
+        self.evaluation.update(self.model, as_batch(batch))
 
     def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
-
-    def _update_metrics(self, batch: Any) -> None:
-        batch = as_batch(batch)
-        encoded = self.model.encode(batch.x)
-        q = self.model.head(encoded.z.to(self.model.wide_dtype))
-        self.assignment_statistics.update(q)
-        if batch.y is not None:
-            self.agreement.update(q.argmax(1), batch.y)
-        if self.task_scores is not None and batch.targets is not None:
-            self.task_scores.update(self.model.predict_task(encoded.features), batch.targets)
-
-    def _log_metrics(self, prefix: str) -> None:
-        metrics = self.assignment_statistics.compute()
-        if self.agreement.is_labelled:
-            metrics |= self.agreement.compute()
-        if self.task_scores is not None and self.task_scores.is_supervised:
-            metrics |= self.task_scores.compute()
-        self.log_dict({f"{prefix}/{name}": value for name, value in metrics.items()})
-        for metric in (self.assignment_statistics, self.agreement, self.task_scores):
-            if metric is not None:
-                metric.reset()
+        self.log_dict({f"test/{name}": value for name, value in self.evaluation.take().items()})
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
@@ -361,6 +372,7 @@ class ClusteringModule(pl.LightningModule):
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        repair_progress(checkpoint, self.trainer.num_training_batches)
         own = {"phases": [phase.name for phase in self.phases], "state": self.state.to_dict()}
         checkpoint[CHECKPOINT_KEY] = self._identity() | own
         datamodule = self._datamodule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,22 +53,31 @@ def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, L
 
 
 def settings_of(optimizer: torch.optim.Optimizer) -> Settings:
-    """Return the settings of each parameter group, such as learning rate and betas."""
-    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    """Return the settings of each parameter group, such as learning rate and betas.
+
+    Arguments of the optimizer's constructor are settings; what else is in a group, such as a count of steps, is state.
+    """
+    arguments = inspect.signature(type(optimizer)).parameters.keys() - {"params"}
+    return [{name: group[name] for name in arguments & group.keys()} for group in optimizer.param_groups]
+
+
+def restore_settings(optimizer: torch.optim.Optimizer, settings: Settings) -> None:
+    """Replace the settings that a checkpoint has brought by those of this run."""
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, settings: Settings, phase: Phase, progress: Progress) -> None:
-    """Set learning rate and momentum by the schedules of the phase, and all other settings to those of this run.
+    """Set learning rate and momentum to the values of the phase's schedules.
 
     Args:
         optimizer: optimizer of the phase.
-        settings: settings of each parameter group in this run, which replace those of a checkpoint that it resumes.
+        settings: settings that this run has given it.
         phase: the phase.
         progress: position in the phase.
     """
     schedules = {"lr": phase.config.lr_schedule, "momentum": phase.config.momentum_schedule}
     for group, own in zip(optimizer.param_groups, settings, strict=True):
-        group.update(own)
         for name, schedule in schedules.items():
             if schedule is not None:
                 group[name] = own[name] * schedule(progress)

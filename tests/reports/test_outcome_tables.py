@@ -125,4 +125,4 @@ def test_the_checkpoint_of_a_supervised_method_rebuilds_its_model(lightning_dc_c
     lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick), "--data.target=survival")
     path = RUN.parents[1] / "deeptype_synthetic/version_0/checkpoints/last.ckpt"
     model = DeepType.load_from_checkpoint(path, weights_only=True)
-    assert model.task_scores.spec == TargetSpec("survival", ["time", "event"])
+    assert model.evaluation.task_scores.spec == TargetSpec("survival", ["time", "event"])
