@@ -54,7 +54,7 @@ class LossLogger(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._sums:  # check before a checkpoint replaces a good one
             self._check_finite(clustering_module(pl_module), self._means())
-        check_finite_parameters(clustering_module(pl_module))
+        check_finite_parameters(trainer, pl_module, clustering_module(pl_module).phase.name)
 
     def _log(self, module: ClusteringModule) -> None:
         means = self._means()

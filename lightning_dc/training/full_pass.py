@@ -135,7 +135,7 @@ def assign_all(
     columns = rows_of_columns.gather()
     if guard is not None:
         guard.end(module.device)
-    check_finite_embeddings(module, int(total[-1]), loader.n_samples)
+    check_finite_embeddings(module.trainer, int(total[-1]), loader.n_samples)
     return FullAssignment(
         frequencies=total[:-2],
         entropy=total[-2] / loader.n_samples,

@@ -36,6 +36,7 @@ from lightning_dc.training.checkpoint import (
 from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
 from lightning_dc.training.evaluation import Evaluation
+from lightning_dc.training.finite import check_finite_embeddings
 from lightning_dc.training.hyperparameters import describe_arguments
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
@@ -239,6 +240,7 @@ class ClusteringModule(pl.LightningModule):
         """
         batch = as_batch(batch)
         z = self.embed(batch.x)
+        check_finite_embeddings(self.trainer, int((~z.isfinite().all(1)).sum()), len(z))
         return {"index": batch.index, "z": z, "q": self.model.head(z)}
 
     # ---- training --------------------------------------------------------------------------------------------------
