@@ -45,7 +45,7 @@ def test_a_last_step_that_explodes_replaces_no_checkpoint(tmp_path: Path, step: 
 def test_embeddings_that_are_not_finite_are_refused_at_a_refresh(tmp_path: Path) -> None:
     huge = functools.partial(torch.optim.SGD, lr=1e30)
     model = dec(clustering=PhaseConfig(max_steps=6, loss_weights={"kl": 1.0}, optimizer=huge))
-    with pytest.raises(InputError, match="not finite|is nan|no finite"):
+    with pytest.raises(InputError, match=r"not finite|is nan|no finite"):
         trainer(tmp_path).fit(model, Blobs())
 
 
