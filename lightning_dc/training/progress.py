@@ -25,14 +25,19 @@ def repair_progress(checkpoint: dict[str, Any], n_batches: float) -> None:
     n_ready = batch["current"]["ready"]
     if not 0 < n_ready < n_batches:
         return
+    n_over = _epochs_that_are_over(loop)
     for state in _STATES:
-        counts = epoch[state]
-        if counts["processed"] > counts["completed"]:  # the epoch was cut short
-            counts["processed"] = counts["completed"]
-        if counts["ready"] == counts["completed"]:  # the epoch has not been counted as begun
-            counts["ready"] = counts["started"] = counts["completed"] + 1
+        epoch[state].update(ready=n_over + 1, started=n_over + 1, processed=n_over, completed=n_over)
     if batch["current"]["completed"] == n_ready:  # saved after the epoch's end, not after the batch
         for state in _STATES:
             batch[state]["completed"] -= 1
         loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
     batch["is_last_batch"] = False
+
+
+def _epochs_that_are_over(loop: dict[str, Any]) -> int:
+    """Return the number of the present epoch, from 0, which a loader of this project knows best."""
+    loaders = loop.get("combined_loader") or [{}]
+    counts = loop["epoch_progress"]["current"]
+    number: int = loaders[0].get("epoch", counts["completed"]) if isinstance(loaders[0], dict) else counts["completed"]
+    return number

@@ -286,7 +286,14 @@ METHODS = {
 
 
 def fit(
-    path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tolerance: float, name: str
+    path: Path,
+    world_size: int,
+    precision: str,
+    kill: Kill | None,
+    ckpt_path: Path | None,
+    tolerance: float,
+    name: str,
+    max_steps: int,
 ) -> None:
     pl.seed_everything(3, verbose=False)
     if name == "mini_batch":  # ten chunks
@@ -299,6 +306,7 @@ def fit(
     sink = Sink()
     trainer = pl.Trainer(
         max_epochs=-1,
+        max_steps=max_steps,
         accelerator="cpu",
         devices=world_size,
         strategy=DDPStrategy(process_group_backend="gloo") if world_size > 1 else "auto",
@@ -311,6 +319,9 @@ def fit(
         callbacks=[sink] if kill is None else [sink, kill],
     )
     trainer.fit(method, data(batch_size=batch_size), ckpt_path=ckpt_path)
+    if max_steps > 0:  # saved as ModelCheckpoint does at the end of a fit
+        trainer.save_checkpoint(path.with_suffix(".ckpt"))
+        return
     weights = torch.cat([parameter.detach().flatten() for parameter in method.parameters()])
     weights_of_all = [weights.clone() for _ in range(world_size)]
     if world_size > 1:
@@ -337,6 +348,7 @@ def run(
     resume: str | None = None,
     tolerance: float = 0.0,
     method: str = "dec",
+    max_steps: int = -1,
 ) -> None:
     """Run a scenario in ``world_size`` forked processes."""
     with socket.socket() as probe:
@@ -361,7 +373,7 @@ def run(
                 kind = KillLast if kill is not None and kill[0] == "checkpoint" else Kill
                 killer = None if kill is None else kind(*kill, folder / f"{name}.ckpt")
                 ckpt_path = None if resume is None else folder / f"{resume}.ckpt"
-                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance, method)
+                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance, method, max_steps)
                 os._exit(0)
             except BaseException as error:
                 sys.stderr.write(f"{name}, rank {rank}: {error!r}\n")
@@ -393,6 +405,17 @@ def main(folder: Path) -> None:
     run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
     run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")
     run(folder, "from_2_to_1", 1, resume="mid_epoch_2_killed")
+    for world_size in (1, 2):
+        twice = f"twice_{world_size}"  # at the last batch of an epoch, and then within the next one
+        resumed = f"last_batch_{world_size}_killed"
+        run(folder, f"{twice}_killed", world_size, kill=("step", 69), resume=resumed)
+        run(folder, twice, world_size, resume=f"{twice}_killed")
+        run(folder, f"max_steps_{world_size}_killed", world_size, max_steps=55)
+        run(folder, f"max_steps_{world_size}", world_size, resume=f"max_steps_{world_size}_killed")
+    for method in ("dec", "dcn"):
+        name, step = f"{method}_resumed_float64", 59 if method == "dec" else 17
+        run(folder, f"{name}_killed", 1, precision="64-true", kill=("step", step), method=method)
+        run(folder, name, 1, precision="64-true", resume=f"{name}_killed", method=method)
 
 
 if __name__ == "__main__":

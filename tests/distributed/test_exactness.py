@@ -106,3 +106,20 @@ def test_the_stop_on_label_change_comes_at_the_same_step_everywhere(results: Res
 
 def test_training_has_moved_the_weights(results: Results) -> None:
     assert not torch.equal(results["whole_1"]["weights"], results["tolerance_1"]["weights"])
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("stop", ["twice", "max_steps"])
+def test_runs_that_go_on_within_an_epoch_are_bitwise_the_same(results: Results, stop: str, world_size: int) -> None:
+    """Resumed from a checkpoint of a resumed run, and from one of a fit that ``max_steps`` has stopped in an epoch."""
+    whole, resumed = results[f"whole_{world_size}"], results[f"{stop}_{world_size}"]
+    assert resumed["steps"] == whole["steps"]
+    assert torch.equal(resumed["weights"], whole["weights"])
+    assert torch.equal(resumed["labels"], whole["labels"])
+
+
+@pytest.mark.parametrize(("method", "whole"), [("dec", "float64_1"), ("dcn", "dcn_float64_1")])
+def test_runs_in_float64_resume_with_the_same_bits(results: Results, method: str, whole: str) -> None:
+    resumed = results[f"{method}_resumed_float64"]
+    assert resumed["weights"].dtype == torch.float64
+    assert torch.equal(resumed["weights"], results[whole]["weights"])
