@@ -48,7 +48,10 @@ class RunPicture(Report):
             self._labels = assignments.labels
 
     def write(self, module: ClusteringModule, final: FullAssignment, collected: Any, folder: Path | None) -> None:
-        assert self._z is not None and self._labels is not None and final.z is not None and folder is not None
+        assert self._z is not None
+        assert self._labels is not None
+        assert final.z is not None
+        assert folder is not None
         figure = Figure(figsize=(12.0, 4.0), layout="constrained")
         panels = figure.subplot_mosaic([["before", "after", "accuracy"], ["before", "after", "changes"]])
         draw_clusters(panels["before"], "before clustering: autoencoder, then k-means", self._z, self._labels)
