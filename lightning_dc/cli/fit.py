@@ -28,8 +28,8 @@ from lightning_dc.cli.flags import (
     with_nulls_of_settings,
 )
 from lightning_dc.errors import InputError
+from lightning_dc.files import check_writable_folder
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
-from lightning_dc.reports.files import check_writable_folder
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
 

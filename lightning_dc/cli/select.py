@@ -19,7 +19,7 @@ import yaml
 
 from lightning_dc.cli.choice import Scores, Setting, choose, selection_shares, summarize
 from lightning_dc.errors import InputError
-from lightning_dc.reports.files import whole_csv
+from lightning_dc.files import whole_csv
 from lightning_dc.reports.run_folder import Run, read_run
 
 _FORMATS = ("", ".4f", ".4f", ".3g", ".2g", ".1f", "")  # a loss may be tiny

@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
+from lightning_dc.files import check_ending, whole_csv
 from lightning_dc.functional import standardized_differences
 from lightning_dc.reports.figures import draw_clusters, draw_inputs
-from lightning_dc.reports.files import check_ending, whole_csv
 from lightning_dc.reports.input_statistics import InputStatistics, input_statistics
 from lightning_dc.reports.report import Report
 from lightning_dc.training import ClusteringModule, FullAssignment, embed_batch, record_figure, training_loader

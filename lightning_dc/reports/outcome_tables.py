@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
-from lightning_dc.reports.files import check_ending, whole_csv
+from lightning_dc.files import check_ending, whole_csv
 from lightning_dc.reports.outcomes import OutcomeTable, outcome_tables
 from lightning_dc.reports.report import Report
 from lightning_dc.reports.survival import check_lifelines, concordance, kaplan_meier_figure

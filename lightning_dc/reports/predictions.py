@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_dc.errors import InputError
-from lightning_dc.reports.files import check_ending, check_writable_folder, whole_file
+from lightning_dc.files import check_ending, check_writable_folder, whole_file
 
 _ROW_GROUP = 1 << 17  # rows that are written at a time
 _COPIED_BYTES = 1 << 20  # at a time

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lightning_dc.distributed import failing_together
 from lightning_dc.errors import InputError
+from lightning_dc.files import check_ending
 from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.reports.closing_table import Rows, fold, print_table, rows_of_terms
-from lightning_dc.reports.files import check_ending
 from lightning_dc.reports.predictions import prediction_stream, write_predictions
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.reports.report import Report

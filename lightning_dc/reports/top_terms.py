@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
-from lightning_dc.reports.files import whole_csv
+from lightning_dc.files import whole_csv
 from lightning_dc.reports.input_statistics import input_statistics
 
 

@@ -47,18 +47,17 @@ def check_phases(
         InputError: a phase names a part or loss that is not there, a loss reads what is not there, an added loss has no
             weight, or nothing would train.
     """
-    weighted = {name for phase in phases for name in phase.config.loss_weights}
-    unweighted = sorted(set(extra) - weighted)
-    if unweighted:
-        raise InputError(
-            f"extra_losses names {unweighted[0]!r}, but no phase gives it a weight; add it to the loss_weights of one"
-        )
     kept = tuple(phase for phase in phases if not phase.is_empty)
     for phase in kept:
         _check_weights(phase, losses)
         _check_parts(phase, model, method)
         for name in phase.config.loss_weights:
             _check_quantities(name, losses[name], model, method)
+    unweighted = sorted(set(extra) - {name for phase in phases for name in phase.config.loss_weights})
+    if unweighted:
+        raise InputError(
+            f"extra_losses names {unweighted[0]!r}, but no phase gives it a weight; add it to the loss_weights of one"
+        )
     if not kept:
         raise InputError("every phase has length 0, so there is nothing to train; set max_epochs of one of them")
     return kept

@@ -74,9 +74,11 @@ def describe_arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]
 def _describe_object(value: Any, name: str) -> dict[str, Any]:
     """Describe an object whose class keeps its constructor arguments as attributes of the same names."""
     try:
-        arguments = inspect.signature(type(value)).parameters
+        parameters = inspect.signature(type(value)).parameters.values()
     except (TypeError, ValueError):  # a class written in C
         raise _not_described(value, name) from None
+    # A module without a constructor of its own has the *args and **kwargs of nn.Module.
+    arguments = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     if type(value).__module__ == "builtins" or not all(hasattr(value, argument) for argument in arguments):
         raise _not_described(value, name)
     init_args = {argument: as_config(getattr(value, argument), f"{name}.{argument}") for argument in arguments}

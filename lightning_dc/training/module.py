@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -32,6 +33,7 @@ from lightning_dc.training.checkpoint import (
     check_weights,
     read_checkpoint,
 )
+from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
 from lightning_dc.training.hyperparameters import describe_arguments
 from lightning_dc.training.optimization import Settings, build_optimizer, set_rates, settings_of
@@ -58,6 +60,7 @@ class ClusteringModule(pl.LightningModule):
 
     Attributes:
         phases: phases of the run, in order.
+        loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
         final: assignments of the training set by the final model, once a fit has ended; None before, and where training
             has ended before there were clusters.
@@ -91,7 +94,8 @@ class ClusteringModule(pl.LightningModule):
         terms = join_losses(losses, extra_losses)
         self.phases = check_phases(phases, model, terms, extra_losses or (), type(self).__name__)
         self.model = model
-        self.losses = nn.ModuleDict(terms)
+        self.losses = nn.ModuleDict(terms)  # which trains and saves their parameters
+        self.loss_terms = terms
         self.augmentation = augmentation
         self.method_callbacks = list(callbacks)
         self.state = RunState(seed=torch.initial_seed())
@@ -126,6 +130,8 @@ class ClusteringModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Agree on the seed and start with the first phase; a checkpoint, restored later, says otherwise."""
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
+            self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
             self.final, self.final_sinks, self.keeps_final_tables = None, [], False
@@ -138,11 +144,6 @@ class ClusteringModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.state.move_to(self.device)  # what a checkpoint has restored
-
-    @property
-    def loss_terms(self) -> dict[str, LossTerm]:
-        """Loss terms by name."""
-        return dict(self.losses.items())  # type: ignore[arg-type]  # ModuleDict forgets the type
 
     @property
     def data_description(self) -> DataDescription:
@@ -180,8 +181,7 @@ class ClusteringModule(pl.LightningModule):
     @property
     def quantities_read(self) -> set[str]:
         """Names of the quantities that the loss terms of the current phase read."""
-        terms = self.loss_terms
-        return {read for name in self.phase.config.loss_weights for read in terms[name].quantities}
+        return {read for name in self.phase.config.loss_weights for read in self.loss_terms[name].quantities}
 
     def begin_next_phase(self) -> None:
         """End the current phase at this step: the next one gets a fresh optimizer; after the last the trainer stops."""
@@ -241,7 +241,8 @@ class ClusteringModule(pl.LightningModule):
         terms: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch.x.device)
         for name, weight in self.phase.loss_weights(self.progress).items():
-            term: Tensor = self.losses[name](**step.read(self.loss_terms[name].quantities))
+            loss_term = self.loss_terms[name]
+            term: Tensor = loss_term(**step.read(loss_term.quantities))
             if term.ndim:  # one value for each sample: DDP's mean over ranks then is the mean over the global batch
                 term = term.sum() * (world_size / batch.size)
             terms[name] = term.detach()

@@ -136,3 +136,35 @@ def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine
     lightning_dc_cli("fit", *data, *common, f"--ckpt_path={checkpoint}", "--model.joint.loss_weights.task=2")
     model = yaml.safe_load(Path("runs/run/version_1/config.yaml").read_text())["model"]["init_args"]
     assert model["joint"]["loss_weights"] == {"task": 2.0, "distance": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--model.refresh.tolerance=0.5",), (None, 5, 0.5, 2)),
+        (("--model.refresh.every_n_steps=7",), (7, 5, 0.001, 2)),  # steps beat epochs
+        (("--model.refresh.every_n_epochs=null",), (None, None, 0.001, 2)),
+    ],
+)
+def test_a_flag_for_refreshes_keeps_the_other_defaults_of_the_method(
+    lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], expected: tuple[Any, ...]
+) -> None:
+    refresh = printed(lightning_dc_cli, capsys, *DEEPTYPE, *flags)["refresh"]
+    assert tuple(refresh[key] for key in ("every_n_steps", "every_n_epochs", "tolerance", "patience")) == expected
+
+
+def test_a_run_is_named_after_its_last_configuration(
+    lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text("model: {init_args: {n_clusters: 9}}")
+    for flags, name in (
+        (("--config", "dec_digits"), "dec_digits"),
+        (("--config=dec_digits", "--config=mine.yaml"), "mine"),
+        (("--config=dec_digits", "--trainer.logger.init_args.name=other"), "other"),
+        (IDEC[1:], "run"),
+    ):
+        with pytest.raises(SystemExit):
+            lightning_dc_cli("fit", *flags, "--print_config")
+        logger = yaml.safe_load(capsys.readouterr().out)["trainer"]["logger"]
+        assert logger["init_args"]["name"] == name
+        assert logger["class_path"].endswith("TensorBoardLogger")

@@ -29,6 +29,7 @@ from lightning_dc import (
     ClusteringModule,
     DeepType,
     KMeansConfig,
+    LayerFeatures,
     MLPAutoencoder,
     MLPEncoder,
     PhaseConfig,
@@ -41,6 +42,8 @@ from lightning_dc.callbacks import centroid_refresh
 from lightning_dc.schedules import Exponential, OneCycle
 from lightning_dc.training import assign_all, full_pass, training_loader
 from lightning_dc.training import sink as sinks
+from tests.extending.softmax_head import SoftmaxHead
+from tests.extending.unit_norm import UnitNorm
 
 STEPS_PER_EPOCH = 16  # 1003 samples in batches of 64: the last batch is smaller, and odd
 KILLS = {
@@ -211,6 +214,23 @@ def ae_kmeans() -> AEKMeans:
     )
 
 
+def own_parts() -> DEC:
+    """A user's own head without centroids, and loss; two layers are clustered."""
+    adam = functools.partial(torch.optim.Adam, lr=1e-2)
+    return DEC(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
+        representation=["activation_1", LayerFeatures("linear_2")],
+        head=SoftmaxHead,
+        augmentation=RandomAffine(),
+        pretraining=PhaseConfig(max_epochs=1, loss_weights={"reconstruction": 1.0}, dropout=0.1),
+        clustering=PhaseConfig(max_epochs=3, loss_weights={"kl": 1.0, "unit_norm": 0.1}, optimizer=adam, dropout=0.1),
+        refresh=RefreshConfig(every_n_steps=5, tolerance=0.0),
+        extra_losses={"unit_norm": UnitNorm(2.0)},
+    )
+
+
 class Method(NamedTuple):
     """A method beside DEC: how to build it, its data, where it is killed, and steps of the whole run.
 
@@ -253,6 +273,12 @@ METHODS = {
         idec,
         RandomImages,
         {"mid_epoch": ("step", 10), "at_a_refresh": ("step", 12), "at_a_phase_boundary": ("checkpoint", 7)},
+        28,
+    ),
+    "own_parts": Method(
+        own_parts,
+        RandomImages,
+        {"mid_epoch": ("step", 10), "at_a_refresh": ("checkpoint", 12), "at_a_phase_boundary": ("step", 7)},
         28,
     ),
     "ae_kmeans": Method(ae_kmeans, RandomImages, {"mid_epoch": ("step", 10), "before_k_means": ("checkpoint", 14)}, 15),

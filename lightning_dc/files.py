@@ -48,17 +48,44 @@ def check_writable_folder(folder: Path, argument: str) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Any]:
-    """A binary file under another name that takes its own when all is written; its folder is made."""
+    """Open a binary file that takes its name when all is written and on the disk; its folder is made.
+
+    The file is written beside its place, on the same file system, so that a kill, a full disk or a crash of the machine
+    leaves either the file that was there before or the new one. Its mode follows the umask.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        os.chmod(name, 0o644)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
+    _sync_folder(path.parent)
+
+
+def _umask() -> int:
+    """Return the umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems cannot
+        pass
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -1,0 +1,21 @@
+"""Losses that read what DEC does not have."""
+
+from torch import Tensor
+
+from lightning_dc import LossTerm
+
+
+class ReadsNothingThereIs(LossTerm):
+    """Reads a quantity that no method has."""
+
+    def forward(self, z: Tensor, neighbours: Tensor) -> Tensor:
+        """Return something."""
+        return (z - neighbours).square().sum(1)
+
+
+class ReadsTheTask(LossTerm):
+    """Reads the output of a supervised task."""
+
+    def forward(self, output: Tensor) -> Tensor:
+        """Return something."""
+        return output.square().sum(1)
