@@ -91,5 +91,7 @@ def _sync_folder(folder: Path) -> None:
 @contextmanager
 def whole_csv(path: Path) -> Iterator[Any]:
     """A text file for a CSV writer, as :func:`whole_file`."""
-    with whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         yield text
+        text.detach()  # flushed, but not closed: the file is still to be synced
