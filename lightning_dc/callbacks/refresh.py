@@ -35,7 +35,7 @@ class Refresh(Callback, ABC):
         if every_n_steps is not None and every_n_epochs is not None:
             raise InputError(
                 f"every_n_steps={every_n_steps} and every_n_epochs={every_n_epochs} are both set; "
-                "to refresh by steps add refresh_every_n_epochs=null"
+                "give one of them, and None for the other"
             )
         for name, value in (("every_n_steps", every_n_steps), ("every_n_epochs", every_n_epochs)):
             if value is not None and value < 1:

@@ -53,14 +53,15 @@ def write_world(folder: Path, document: str) -> None:
         write_table(folder / "articles.parquet", articles)
         write_fake_texts(folder / "notes")
         write_fake_images(folder / "scans")
-        write_fake_cells(folder / "cells.h5ad")
+        write_fake_cells(folder / "cells.h5ad", n_genes=2100)  # of which 2,000 are kept
         np.save(folder / "embeddings.npy", random.normal(size=(90, 6)).astype(np.float32))
         np.save(folder / "labels.npy", np.arange(90) % 3)
         write_fake_mnist(folder / "data/mnist")
         write_fake_reuters(folder / "data/reuters21578")
         write_fake_rcv1(folder / "data/rcv1")
     if document in ("data.md", "supervised.md"):
-        write_table(folder / "patients.csv", patients(90, 0))
+        outcomes = ("months", "event") if document == "supervised.md" else ()
+        write_table(folder / "patients.csv", patients(90, 0), [*_ROLES, "diagnosis", "date_visit", *outcomes])
     if document in ("data.md", "extending.md", "scaling.md"):
         cells = random.normal(size=(90, 7)) + 5 * (np.arange(90)[:, None] % 3)
         np.save(folder / "cells.npy", cells.astype(np.float32))
