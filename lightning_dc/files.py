@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writing of files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -20,21 +20,25 @@ def check_ending(path: str | Path, argument: str, endings: Sequence[str] = _ENDI
 
     Args:
         path: the file.
-        argument: what error messages call it.
-        endings: those that it may have; by default those of files of predictions.
+        argument: name of the argument in error messages.
+        endings: allowed endings; the default is those of files of predictions.
 
     Raises:
-        InputError: another ending.
+        InputError: the file has another ending.
     """
     if Path(path).suffix not in endings:
         raise InputError(f"{argument}={str(path)!r} must end in {' or '.join(endings)}")
 
 
 def check_writable_folder(folder: Path, argument: str) -> None:
-    """Create a folder where needed, and check that files can be written there.
+    """Create a folder if needed, and check that files can be written there.
+
+    Args:
+        folder: the folder.
+        argument: name of the argument in error messages.
 
     Raises:
-        InputError: they can't.
+        InputError: the folder cannot be created, or no file can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,18 +52,18 @@ def check_writable_folder(folder: Path, argument: str) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Any]:
-    """Open a binary file that takes its name when all is written and on the disk; its folder is made.
+    """Open a binary file for writing under a temporary name, and give it its own name when all is on the disk.
 
-    The file is written beside its place, on the same file system, so that a kill, a full disk or a crash of the machine
-    leaves either the file that was there before or the new one. Its mode follows the umask.
+    The folder is created if needed. The file is written beside its place, on the same file system, so that a kill, a full
+    disk or a crash of the machine leaves either the file that was there before or the new one. Its mode follows the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+            yield file  # some writers close it
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
     except BaseException:
@@ -90,8 +94,6 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def whole_csv(path: Path) -> Iterator[Any]:
-    """A text file for a CSV writer, as :func:`whole_file`."""
-    with whole_file(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    """Open a text file for a CSV writer as :func:`whole_file` does."""
+    with whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         yield text
-        text.detach()  # flushed, but not closed: the file is still to be synced

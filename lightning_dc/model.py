@@ -1,4 +1,4 @@
-"""The model that is trained, applied and exported; it knows nothing of training."""
+"""The model that is trained, applied and exported; its code does not depend on training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lightning_dc.heads import ClusteringHead, TaskHead
 
 
 class ClusteringModel(nn.Module):
-    """A network, the representation that is read from it, a clustering head, and perhaps the head of a supervised task.
+    """Network with the representation that is read from it, a clustering head, and optionally a supervised task head.
 
     Args:
-        network: encoder, with a decoder where a loss or a phase needs one.
+        network: encoder, with a decoder if a loss or a phase needs one.
         head: clustering head.
-        representation: reads from layers of the network what is clustered; None takes the network's output.
+        representation: layers of the network that are read for clustering; None takes the network's output.
         task_head: maps the network's output to predictions of a supervised task; None for no task.
 
     Raises:
@@ -101,7 +101,7 @@ class ClusteringModel(nn.Module):
         return self.task_head
 
     def parts(self) -> dict[str, nn.Module]:
-        """Return the parts that a phase can train: ``encoder``, ``head``, and ``decoder`` and ``task`` if there."""
+        """Return the parts that a phase can train: ``encoder``, ``head`` and, if present, ``decoder`` and ``task``."""
         parts: dict[str, nn.Module] = {"encoder": self.network.encoder, "head": self.head}
         if isinstance(self.network, Autoencoder):
             parts["decoder"] = self.network.decoder

@@ -1,4 +1,4 @@
-"""Imports run in one direction."""
+"""Tests that imports run in one direction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODULES = {
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Modules that a file imports, at any depth of the code."""
+    """Return the modules that a file imports, at any depth of the code."""
     tree = ast.parse(path.read_text())
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -55,7 +55,7 @@ MODULES = {module_of(path): path for path in [*FILES, *DATA_FILES]}
 
 
 def imported_files(path: Path) -> set[str]:
-    """Modules of this project that a file imports, where a package stands for the files that define the names."""
+    """Return the modules of this project that a file imports; names of a package count as their files."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("lightning_dc", "datamodules"):
@@ -64,7 +64,7 @@ def imported_files(path: Path) -> set[str]:
 
 
 def origin(module: str, name: str) -> str:
-    """Module that defines a name which may be imported from a package."""
+    """Return the module that defines a name which may be imported from a package."""
     if f"{module}.{name}" in MODULES:
         return f"{module}.{name}"
     package = MODULES.get(module)
@@ -112,7 +112,7 @@ def test_every_package_has_a_layer() -> None:
 
 @pytest.mark.parametrize("path", [*FILES, *DATA_FILES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    """``lightning-dc --help`` must not pay for them."""
+    """``lightning-dc --help`` must not import them."""
     top_level = {
         alias.name.split(".")[0]
         for node in ast.parse(path.read_text()).body
@@ -147,7 +147,7 @@ def test_the_model_and_all_below_it_do_not_know_lightning(path: Path) -> None:
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
-    """Imports for types and those within functions count, too; packages are seen through to the files behind names."""
+    """Imports for types and within functions count, too; a name from a package counts as the file that defines it."""
     graph = {module_of(path): imported_files(path) for path in [*FILES, *DATA_FILES]}
     while True:
         leaves = {module for module, imports in graph.items() if not imports & graph.keys()}

@@ -1,4 +1,4 @@
-"""Embeddings from layers that the user names."""
+"""Representations from layers that the user names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Pooling = Literal["average", "max"]
 
 @dataclass(frozen=True)
 class LayerFeatures:
-    """Output of one layer as features.
+    """Choice of a layer whose output gives features.
 
     Args:
         layer: name of a submodule of the network's ``encoder``, as in ``named_modules``.
         pool: ``average`` or ``max`` over the positions of an output of shape (B, C, ...); None flattens it.
 
     Raises:
-        InputError: another kind of pooling.
+        InputError: the kind of pooling is unknown.
     """
 
     layer: str
@@ -38,7 +38,11 @@ class LayerFeatures:
             )
 
     def read(self, output: Tensor) -> Tensor:
-        """Return the features of a layer's output, (B, ...) to (B, width)."""
+        """Return the features of a layer's output, (B, ...) to (B, width).
+
+        Raises:
+            InputError: the output has no positions to pool over.
+        """
         if self.pool is None:
             return output.flatten(1)
         if output.ndim < 3:
@@ -54,8 +58,8 @@ class Encoded(NamedTuple):
     """Outputs of a network for a batch.
 
     Attributes:
-        features: output of the encoder, (B, E): what the decoder and the task head read.
-        z: representation, (B, D): what is clustered.
+        features: output of the encoder, (B, E), which the decoder and the task head read.
+        z: representation, (B, D), which is clustered.
     """
 
     features: Tensor
@@ -65,7 +69,7 @@ class Encoded(NamedTuple):
 class Representation:
     """Representation of samples: outputs of layers of a network, flattened or pooled, and concatenated.
 
-    Layers that are not named still run, up to the encoder's output.
+    All layers of the encoder run, including those that are not named.
 
     Args:
         network: any encoder.
@@ -76,7 +80,7 @@ class Representation:
         width: width of the representation, D.
 
     Raises:
-        InputError: there is no such layer, one is named twice, none is named, or one cannot be pooled.
+        InputError: a layer does not exist, is named twice or cannot be pooled, or no layer is named.
 
     Example:
         >>> from lightning_dc.encoders import MLPEncoder

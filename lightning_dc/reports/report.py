@@ -14,10 +14,10 @@ from lightning_dc.training import ClusteringModule, FullAssignment, clustering_m
 
 
 class Report(Callback, ABC):
-    """Base class of files, tables and figures at the end of a fit.
+    """Base class of callbacks that write files, tables and figures at the end of a fit.
 
-    A report reads the final assignment of the training set, which is made once for all reports. It is left out where
-    training has ended before there were clusters, and in a ``fast_dev_run``.
+    A report reads the final assignment of the training set, which is computed once for all reports. There is no report
+    if training has ended before there were clusters, or in a ``fast_dev_run``.
     """
 
     def applies(self, module: ClusteringModule) -> bool:
@@ -41,7 +41,7 @@ class Report(Callback, ABC):
             module: the trained method.
             final: assignments of the training set by the final model.
             collected: result of :meth:`collect`.
-            folder: folder of the run; None where its loggers have none.
+            folder: folder of the run; None if its loggers have no folder.
         """
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -50,7 +50,7 @@ class Report(Callback, ABC):
             return
         final = final_assignment(module)
         collected = self.collect(module, final)
-        folder = trainer.log_dir  # on every process: it is a broadcast
+        folder = trainer.log_dir  # read it on every process: it is a broadcast
         with failing_together(module.device):
             if trainer.is_global_zero:
                 self.write(module, final, collected, None if folder is None else Path(folder))

@@ -1,4 +1,4 @@
-"""Clusters in a file and figures in a table, at the end of a fit."""
+"""File of the clusters and closing table at the end of a fit."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from lightning_dc.training import ClusteringModule, FullAssignment, clustering_m
 
 
 class RunSummary(Report):
-    """Writes the clusters of the final model to a file, and prints a table of the run.
+    """Report that writes the clusters of the final model to a file, and prints a table of the run.
 
-    The final embeddings can be clustered again by other algorithms: their labels become columns of the file, named
-    ``cluster_`` and the algorithm, and their scores follow those of the model. They are of the training samples alone:
-    ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps centroids of a last k-means.
+    The final embeddings can be clustered again by other algorithms. Their labels become columns of the file, named
+    ``cluster_`` and the algorithm, and their scores follow those of the model. Such labels exist only for the training
+    samples: ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps the centroids of a last k-means.
 
-    Where the inputs are terms of texts, the top terms of a cluster, those with the largest difference between the mean
-    in the cluster and in the rest, are in the table and in ``terms.csv``.
+    If the inputs are terms of texts, the table and ``terms.csv`` have the top terms of each cluster: those with the
+    largest difference between the mean in the cluster and the mean in all other samples.
 
     Args:
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
-        recluster: algorithms to cluster the final embeddings by: ``kmeans``, ``gaussian_mixture``, ``agglomerative``,
-            ``hdbscan``, ``spectral``. Of more than 10,000 samples agglomerative and spectral clustering see as many,
-            HDBSCAN of more than 100,000; the others follow their nearest neighbours. They need all embeddings and soft
-            assignments in memory; without them, the clusters are written in pieces.
-        embedding: write the embeddings, too.
-        n_terms: most terms of a cluster; 0 leaves them out.
+        recluster: algorithms that cluster the final embeddings again: ``kmeans``, ``gaussian_mixture``,
+            ``agglomerative``, ``hdbscan``, ``spectral``. Agglomerative and spectral clustering use at most 10,000
+            samples, HDBSCAN at most 100,000; all others join the cluster of their nearest neighbour. The algorithms
+            need all embeddings and soft assignments in memory; without them, the clusters are written in pieces.
+        embedding: whether the embeddings are written, too.
+        n_terms: largest number of terms of a cluster; 0 leaves them out.
 
     Raises:
-        InputError: another ending, an unknown algorithm, a number below 0, or names that are not one a feature.
+        InputError: the file has another ending, an algorithm is unknown, ``n_terms`` is negative, or the number of
+            feature names is not that of the features.
     """
 
     def __init__(
@@ -72,13 +73,13 @@ class RunSummary(Report):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
         names, n_inputs = module.data_description.feature_names, math.prod(module.model.input_shape)
-        if names is not None and len(names) != n_inputs:  # now, not after the run
+        if names is not None and len(names) != n_inputs:  # checked here, before the run is made in vain
             raise InputError(f"feature_names has {len(names)} names, but a sample has {n_inputs} features")
-        folder = trainer.log_dir  # on every process: it is a broadcast
+        folder = trainer.log_dir  # read it on every process: it is a broadcast
         self._path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
         self._append = None
         module.final_sinks.append(lambda rows, q, z: self._write_rows(module, rows, q, z))
-        module.keeps_final_tables |= len(self.recluster) > 0  # other algorithms take the embeddings as a whole
+        module.keeps_final_tables |= len(self.recluster) > 0  # other algorithms need all embeddings
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
@@ -108,11 +109,11 @@ class RunSummary(Report):
         path = folder / self.file_name
         rows: Rows = [(name.upper(), f"{score:.4f}") for name, score in final.scores().items()]
         columns, rows_again = self._cluster_again(module, final)
-        if columns:  # once more, with these columns: the file is there already if another algorithm fails
+        if columns:  # the file exists already, in case an algorithm fails; write it again with these columns
             self._write_whole(module, path, final, columns)
         if collected:
             write_terms(folder / "terms.csv", collected)
-        print_table(rows + rows_again + rows_of_terms(collected) + self._rows(module, final, path))
+        print_table(rows + rows_again + rows_of_terms(collected) + self._rows_of_run(module, final, path))
 
     def _write_rows(self, module: ClusteringModule, rows: slice, q: Tensor, z: Tensor) -> None:
         """Append rows of the final assignment to the file, on the process that has a path."""
@@ -128,6 +129,7 @@ class RunSummary(Report):
     def _write_whole(
         self, module: ClusteringModule, path: Path, final: FullAssignment, columns: Mapping[str, Tensor]
     ) -> None:
+        """Write the whole file with further columns."""
         assert final.q is not None
         loader, is_soft = training_loader(module), module.model.head.is_soft
         z = final.z if self.embedding else None
@@ -144,10 +146,10 @@ class RunSummary(Report):
             start = time.perf_counter()
             try:
                 labels = recluster(final.z, n_clusters, algorithm, seed=module.state.seed % (1 << 32))
-            except Exception as error:  # the run itself has gone well: its table must come
+            except Exception as error:  # the run itself has succeeded, so its table must still be printed
                 rows.append((f"again: {algorithm}", f"failed: {type(error).__name__}: {error}"[:100]))
                 continue
-            if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # a cluster keeps its number
+            if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # number clusters as the model does
                 table = contingency_table(own, labels, n_clusters, n_clusters)
                 labels = match_clusters(table).argsort()[labels]
             scores = final.scores(labels)
@@ -164,8 +166,8 @@ class RunSummary(Report):
         return columns, rows
 
     @staticmethod
-    def _rows(module: ClusteringModule, final: FullAssignment, path: Path) -> Rows:
-        """Return rows of the table about the run."""
+    def _rows_of_run(module: ClusteringModule, final: FullAssignment, path: Path) -> Rows:
+        """Return the rows of the table that describe the run."""
         rows: Rows = []
         state, head = module.state, module.model.head
         if head.is_soft:

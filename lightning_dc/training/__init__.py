@@ -1,4 +1,4 @@
-"""What a fit is: a module with phases, the quantities of a step, and passes over the training set."""
+"""Training: a module with phases, the quantities of a step, and passes over the training set."""
 
 from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.full_pass import (

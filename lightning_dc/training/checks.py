@@ -17,7 +17,7 @@ def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTe
     """Return the loss terms of a method and those that the user adds.
 
     Raises:
-        InputError: a name is taken, or something is no loss term.
+        InputError: a name is taken, or an added object is not a loss term.
     """
     extra = dict(extra_losses or {})
     taken = sorted(losses.keys() & extra.keys())
@@ -44,8 +44,8 @@ def check_phases(
         method: name of the method, for messages.
 
     Raises:
-        InputError: a phase names a part or loss that is not there, a loss reads what is not there, an added loss has no
-            weight, or nothing would train.
+        InputError: a phase names a part or loss that the method does not have, a loss reads a quantity that it does not
+            have, an added loss has no weight, or no phase has a step.
     """
     kept = tuple(phase for phase in phases if not phase.is_empty)
     for phase in kept:
@@ -73,7 +73,7 @@ def check_refreshed(phases: Iterable[Phase], losses: Losses, provided: frozenset
         method: name of the method, for messages.
 
     Raises:
-        InputError: one is not provided.
+        InputError: no callback provides a quantity that a loss reads.
     """
     quantities = TrainingStep.quantities()
     for phase in phases:

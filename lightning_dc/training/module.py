@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,38 +41,39 @@ from lightning_dc.training.phase import Phase
 from lightning_dc.training.sink import Sink
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
+from lightning_dc.training.trust import INSTANTIATOR, CheckpointGuard
 
 
 class ClusteringModule(pl.LightningModule):
     """Base class of clustering methods: a model and loss terms, trained through phases.
 
-    A method derives from it and makes one call of ``super().__init__`` with its parts. The arguments of the method's
-    own constructor are kept as hyperparameters, so that a checkpoint alone rebuilds the method.
+    A method derives from this class and calls ``super().__init__`` once with its parts. The arguments of the method's
+    own constructor are kept as hyperparameters, so that a checkpoint alone is enough to rebuild the method.
 
     Args:
         model: network and heads.
-        losses: loss terms of the method by name; phases weight them.
+        losses: loss terms of the method by name; the phases give them weights.
         phases: all phases of the method, in order; those without a step are left out.
         callbacks: callbacks of the method, in the order in which they act.
         augmentation: random transform of training batches; None for none.
-        extra_losses: loss terms that the user adds, by name; some phase must weight each.
+        extra_losses: loss terms that the user adds, by name; at least one phase must give each of them a weight.
         task_scores: scores of the supervised task in validation and test; None without a task.
 
     Attributes:
         phases: phases of the run, in order.
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
-        final: assignments of the training set by the final model, once a fit has ended; None before, and where training
-            has ended before there were clusters.
-        final_sinks: functions that the rows of the final assignment are handed to, piece by piece.
-        keeps_final_tables: the final assignment keeps q and z even if they are large.
+        final: assignments of the training set by the final model; None before a fit has ended, and if training has
+            ended before there were clusters.
+        final_sinks: functions that receive the rows of the final assignment piece by piece.
+        keeps_final_tables: True if the final assignment keeps q and z even if they are large.
 
     Raises:
-        InputError: parts that do not fit each other.
+        InputError: the parts do not fit each other.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note the arguments of the most derived constructor, which are the hyperparameters."""
+        """Keep the arguments of the most derived constructor, which become the hyperparameters."""
         module = super().__new__(cls)
         vars(module)["_arguments"] = (args, kwargs)
         return module
@@ -107,28 +108,28 @@ class ClusteringModule(pl.LightningModule):
         self.task_scores = task_scores
         self._preprocessing: dict[str, Any] = {}
         self._settings: Settings = []
-        self._describe(*arguments)
+        self._save_arguments(*arguments)
 
-    # ---- what a method may override --------------------------------------------------------------------------------
+    # ---- hooks for methods -----------------------------------------------------------------------------------------
 
     @property
     def importance(self) -> Tensor | None:
-        """Importance of each input, (F,), at least 0, and 0 if it is dropped; None for a method that weighs none."""
+        """Importance of each input, (F,), at least 0 and 0 for a dropped input; None if the method weighs no inputs."""
         return None
 
     def summary_rows(self) -> list[tuple[str, str]]:
-        """Return what a method adds to the table at the end of a run: names and values."""
+        """Return the rows that the method adds to the table at the end of a run: names and values."""
         return []
 
     # ---- setup -----------------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the method's callbacks, without those that the trainer has already."""
+        """Return the method's callbacks, without those that the trainer already has."""
         attached = self.trainer.callbacks  # type: ignore[attr-defined]
         return [callback for callback in self.method_callbacks if callback not in attached]
 
     def setup(self, stage: str) -> None:
-        """Agree on the seed and start with the first phase; a checkpoint, restored later, says otherwise."""
+        """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
             self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
@@ -138,16 +139,16 @@ class ClusteringModule(pl.LightningModule):
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))
             check_refreshed(self.phases, self.loss_terms, provided, type(self).__name__)
-            for phase in self.phases:  # a slip in the optimizer of a late phase must not wait for it
+            for phase in self.phases:  # an error in the optimizer of a late phase must show before training
                 build_optimizer(phase, self.model, self.loss_terms)
         self._hand_over_preprocessing()
 
     def on_fit_start(self) -> None:
-        self.state.move_to(self.device)  # what a checkpoint has restored
+        self.state.move_to(self.device)  # a checkpoint is restored on the CPU
 
     @property
     def data_description(self) -> DataDescription:
-        """Description of the run's data by its DataModule."""
+        """Description of the run's data, as its DataModule gives it."""
         return DataDescription.of(self._datamodule())
 
     @property
@@ -184,7 +185,7 @@ class ClusteringModule(pl.LightningModule):
         return {read for name in self.phase.config.loss_weights for read in self.loss_terms[name].quantities}
 
     def begin_next_phase(self) -> None:
-        """End the current phase at this step: the next one gets a fresh optimizer; after the last the trainer stops."""
+        """Begin the next phase at this step with a new optimizer; after the last phase, stop the trainer."""
         self.state.phase_index += 1
         self.state.phase_start_step = self.global_step
         if self.phases_over:
@@ -237,7 +238,7 @@ class ClusteringModule(pl.LightningModule):
         micro_batch = batch_idx % self.trainer.accumulate_grad_batches
         # For random modules of a user's encoder; the draws of this package have generators of their own.
         self._seed_default_generators(mix_seed(self.state.seed, self.global_step, rank, micro_batch))
-        step = self._step(batch, micro_batch)
+        step = self._make_step(batch, micro_batch)
         terms: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch.x.device)
         for name, weight in self.phase.loss_weights(self.progress).items():
@@ -247,11 +248,12 @@ class ClusteringModule(pl.LightningModule):
                 term = term.sum() * (world_size / batch.size)
             terms[name] = term.detach()
             loss = loss + weight * term
+        # DDP waits for a gradient of every parameter, and without any term the loss must still have a graph.
         if world_size > 1 or not terms:
             loss = loss + 0.0 * sum(parameter.flatten()[0] for parameter in self.parameters())
         return {"loss": loss, **terms}
 
-    def _step(self, batch: Batch, micro_batch: int) -> TrainingStep:
+    def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
         kind = TrainingStep if self.phase.layer is None else LayerStep
         return kind(self.model, batch, self.phase, self.state, random, self.augmentation)
@@ -259,7 +261,7 @@ class ClusteringModule(pl.LightningModule):
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.state.seed)
         datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor):  # for other data, in the same process
+        if isinstance(datamodule, Preprocessor):  # for other data later in this process
             self._preprocessing = datamodule.preprocessing_state()
 
     def _seed_default_generators(self, seed: int) -> None:
@@ -270,18 +272,18 @@ class ClusteringModule(pl.LightningModule):
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self._update_metrics(batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self._update_metrics(batch)
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")
 
-    def _evaluate(self, batch: Any) -> None:
+    def _update_metrics(self, batch: Any) -> None:
         batch = as_batch(batch)
         encoded = self.model.encode(batch.x)
         q = self.model.head(encoded.z.to(self.model.wide_dtype))
@@ -304,24 +306,55 @@ class ClusteringModule(pl.LightningModule):
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
-    def _describe(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Keep the constructor's arguments as hyperparameters, in primitives, with what rebuilds the method."""
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # weights_only is always true, and trust is new
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        strict: bool | None = None,
+        weights_only: bool = True,
+        trust: Collection[str] = (),
+        **kwargs: Any,
+    ) -> Self:
+        """Rebuild a method from a checkpoint, without executing foreign code.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: device of the weights, as in ``torch.load``.
+            strict: as in Lightning.
+            weights_only: must be true: a checkpoint is never unpickled.
+            trust: names of packages whose classes may be imported and built, beside those of lightning_dc, torch.optim,
+                torch.nn and the package of this class.
+            kwargs: arguments of the constructor to change.
+
+        Raises:
+            InputError: the file cannot be read, or would build something that is not trusted.
+        """
+        if weights_only is not True:
+            raise InputError(f"weights_only={weights_only} would execute code of the checkpoint; leave it out")
+        checkpoint = read_checkpoint(checkpoint_path, "checkpoint_path")
+        own = () if cls.__module__.startswith("lightning.") else (cls.__module__,)
+        CheckpointGuard(ClusteringModule, {*trust, *own}, "checkpoint_path").check(checkpoint["hyper_parameters"])
+        return super().load_from_checkpoint(checkpoint_path, map_location, None, strict, weights_only=True, **kwargs)
+
+    def _save_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Save the constructor's arguments as hyperparameters, in primitives, with the import path of the class."""
         described = describe_arguments(type(self), args, kwargs)
         described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        described["_instantiator"] = INSTANTIATOR
         self.save_hyperparameters(described)
 
     def init_network(self, path: str | Path) -> None:
-        """Start from the network of a checkpoint, whatever method has trained it, and scale data as it is used to.
+        """Start from the network of a checkpoint of any method, and preprocess data as that network was trained.
 
         Args:
             path: a checkpoint of lightning_dc.
 
         Raises:
-            InputError: it cannot be read, or holds another network.
+            InputError: the checkpoint cannot be read, or it holds another network.
         """
         checkpoint = read_checkpoint(path, "init_from")
-        weights, own = (_of_network(tensors.items()) for tensors in (checkpoint["state_dict"], self.state_dict()))
+        weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
         self._preprocessing = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
@@ -350,11 +383,12 @@ class ClusteringModule(pl.LightningModule):
         self._hand_over_preprocessing()
 
     def _identity(self) -> dict[str, Any]:
+        """Return the entries that must agree between a checkpoint and the run that loads it."""
         shape, n_clusters = list(self.model.input_shape), self.model.head.n_clusters
         return {"method": type(self).__name__, "input_shape": shape, "n_clusters": n_clusters}
 
     def _hand_over_preprocessing(self) -> None:
-        """New data are preprocessed as the training data were."""
+        """Make the DataModule preprocess new data as the training data were preprocessed."""
         datamodule = self._datamodule()
         if isinstance(datamodule, Preprocessor) and self._preprocessing:
             datamodule.load_preprocessing_state(self._preprocessing)
@@ -364,15 +398,15 @@ class ClusteringModule(pl.LightningModule):
 
 
 def clustering_module(module: pl.LightningModule) -> ClusteringModule:
-    """Return the module that a callback is called with as a :class:`ClusteringModule`.
+    """Return the module that Lightning gives to a callback, typed as a :class:`ClusteringModule`.
 
     Raises:
-        TypeError: it is another kind of module.
+        TypeError: the module is of another class.
     """
     if not isinstance(module, ClusteringModule):
         raise TypeError(f"the callbacks of lightning_dc drive a ClusteringModule, got {type(module).__name__}")
     return module
 
 
-def _of_network(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+def _network_weights(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     return {name: value for name, value in tensors if name.startswith("model.network.")}

@@ -1,4 +1,4 @@
-"""Optimizer of a phase, and its rates."""
+"""The optimizer of a phase, and its learning rate and momentum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_dc.schedules import Progress
 from lightning_dc.training.phase import Phase
 
 Settings = Sequence[Mapping[str, Any]]
-"""Settings of each group of an optimizer, by name."""
+"""Settings of each parameter group of an optimizer, by name."""
 
 
 def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, LossTerm]) -> torch.optim.Optimizer:
@@ -25,10 +25,10 @@ def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, L
     Args:
         phase: the phase.
         model: the model, parts of which the phase trains.
-        losses: all loss terms by name; parameters of those that the phase weights are trained.
+        losses: all loss terms by name; the parameters of those that the phase weights are trained, too.
 
     Raises:
-        InputError: the optimizer refuses its arguments, or has no momentum to schedule.
+        InputError: the optimizer rejects its arguments, or a momentum is scheduled that it does not have.
     """
     if not phase.trainable:  # Lightning counts the steps of an optimizer, so there must be one
         return torch.optim.SGD([*model.parameters()], lr=0.0)
@@ -52,16 +52,16 @@ def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, L
 
 
 def settings_of(optimizer: torch.optim.Optimizer) -> Settings:
-    """Return the settings of each group, such as learning rate and betas."""
+    """Return the settings of each parameter group, such as learning rate and betas."""
     return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, settings: Settings, phase: Phase, progress: Progress) -> None:
-    """Set learning rate and momentum to the values of the phase's schedules; the other settings are those of the run.
+    """Set learning rate and momentum by the schedules of the phase, and all other settings to those of this run.
 
     Args:
         optimizer: optimizer of the phase.
-        settings: settings that this run has given it, not those of a checkpoint that it resumes from.
+        settings: settings of each parameter group in this run, which replace those of a checkpoint that it resumes.
         phase: the phase.
         progress: position in the phase.
     """

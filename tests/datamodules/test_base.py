@@ -1,4 +1,4 @@
-"""What every DataModule shares: checks, splits, scaling, state."""
+"""Tests of the base class of DataModules: checks, splits, scaling, state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def features(n_samples: int = N_SAMPLES, offset: float = 0.0) -> np.ndarray:
 
 
 class Given(ClusteringDataModule):
-    """Samples that a test gives."""
+    """DataModule of samples that a test gives."""
 
     def __init__(self, samples: Any, test_samples: Any = None, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -43,7 +43,7 @@ class Given(ClusteringDataModule):
 
 
 def given(x: Any = None, y: Any = None, test: Any = None, **arguments: Any) -> Given:
-    """A DataModule that is set up."""
+    """Return a DataModule that is set up."""
     data = Given(Samples(features() if x is None else x, y), test, **arguments)
     data.setup("fit")
     return data
@@ -209,7 +209,7 @@ def test_input_shape_is_that_of_a_sample_and_loads_once() -> None:
 
 
 def rows(loader: BatchLoader) -> list[int]:
-    """Places in the source, by the first feature."""
+    """Return the row numbers in the source, which are the first feature."""
     return everything(loader)[:, 0].astype(int).tolist()
 
 

@@ -1,6 +1,6 @@
-"""Fits that are killed, resumed and spread over processes, each in forked processes of its own.
+"""Scenarios of fits that are killed, resumed and spread over processes, each in forked processes of its own.
 
-Usage: python exactness_scenarios.py FOLDER: writes one result a scenario, NAME.pt, into FOLDER.
+Usage: python exactness_scenarios.py FOLDER: writes the result of each scenario, NAME.pt, into FOLDER.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ KILLS = {
     "last_batch_at_a_phase_boundary": ("step", 48),
     "epoch_end_at_a_phase_boundary": ("epoch", 48),
     "mid_epoch_layerwise": ("step", 9),
-    "after_a_refresh": ("checkpoint", 55),  # as ModelCheckpoint saves: after all other callbacks of the step
+    "after_a_refresh": ("checkpoint", 55),  # like ModelCheckpoint, which saves after all other callbacks of the step
     "after_a_phase_switch": ("checkpoint", 48),
 }
 
 
 class RandomImages(ClusteringDataModule):
-    """1003 images of 4 x 5 pixels around five centres."""
+    """DataModule of 1003 images of 4 x 5 pixels around five centres."""
 
     def load(self) -> Samples:
         generator = torch.Generator().manual_seed(0)
@@ -70,7 +70,7 @@ class RandomImages(ClusteringDataModule):
 
 
 class Kill(pl.Callback):
-    """Saves a checkpoint and ends the process as a kill would."""
+    """Callback that saves a checkpoint and ends the process as a kill would."""
 
     def __init__(self, when: str, step: int, path: Path) -> None:
         self.when, self.step, self.path = when, step, path
@@ -89,14 +89,14 @@ class Kill(pl.Callback):
 
 
 class KillLast(Kill, Checkpoint):
-    """Lightning calls it after all other callbacks, as it calls ModelCheckpoint."""
+    """Callback that Lightning calls after all others, as it calls ModelCheckpoint."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         self._kill(trainer, "checkpoint")
 
 
 class Sink(pl.Callback):
-    """Keeps assignments and embeddings of the trained model, as a table and piece by piece."""
+    """Callback that keeps assignments and embeddings of the trained model, as a table and piece by piece."""
 
     def __init__(self) -> None:
         self.is_whole = False
@@ -155,7 +155,7 @@ def dcn() -> DCN:
 
 
 class Survivors(RandomImages):
-    """Their risk depends on the centre, which half of the pixels don't show; a tenth of the times is missing."""
+    """Images whose risk depends on the centre, which half of the pixels do not show; some times are missing."""
 
     @property
     def target_spec(self) -> TargetSpec:
@@ -232,7 +232,7 @@ def own_parts() -> DEC:
 
 
 class Method(NamedTuple):
-    """A method beside DEC: how to build it, its data, where it is killed, and steps of the whole run.
+    """Scenario of a method other than DEC: model, data, step of the kill, and steps of the whole run.
 
     An epoch has seven batches, the last of one sample: none for the second process.
     """
@@ -244,7 +244,7 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "dcn": Method(  # killed as ModelCheckpoint saves: what a step does to the centroids is part of the step
+    "dcn": Method(  # killed when ModelCheckpoint saves, since the update of the centroids is part of the step
         dcn,
         RandomImages,
         {
@@ -338,7 +338,7 @@ def run(
     tolerance: float = 0.0,
     method: str = "dec",
 ) -> None:
-    """One scenario in ``world_size`` forked processes."""
+    """Run a scenario in ``world_size`` forked processes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

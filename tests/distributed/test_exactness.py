@@ -1,4 +1,4 @@
-"""The same run killed and resumed, and on one process and two, is the same run."""
+"""Tests that a run gives the same results if it is killed and resumed, and on one process and two."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_other_methods_killed_and_resumed_are_bitwise_the_same(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_other_methods_on_two_processes_equal_one_in_float64(results: Results, method: str) -> None:
-    """DeepType with risk sets of the global batch, missing times, and weights that are exactly zero."""
+    """DeepType has risk sets of the global batch, missing times, and weights that are exactly zero."""
     one, two = results[f"{method}_float64_1"], results[f"{method}_float64_2"]
     assert one["weights"].dtype == torch.float64
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-8 if method == "deeptype" else 1e-12)

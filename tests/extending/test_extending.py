@@ -88,7 +88,7 @@ data: {init_args: {batch_size: 200}}
     z = np.stack([table["z_0"].to_numpy(), table["z_1"].to_numpy()], 1)
     expected = ((np.linalg.norm(z, axis=1) - 0.5) ** 2).mean()
     assert scalars(RUN)["train/unit_norm"][-1].value == pytest.approx(expected, rel=1e-5)
-    loaded = DEC.load_from_checkpoint(CHECKPOINT, weights_only=True)
+    loaded = DEC.load_from_checkpoint(CHECKPOINT, trust=["tests"])
     assert loaded.losses["unit_norm"].length == 0.5
 
 
@@ -100,7 +100,7 @@ model:
 """
     printed = fit(lightning_dc_cli, own)
     assert "cluster sizes" in printed
-    loaded = DEC.load_from_checkpoint(CHECKPOINT, weights_only=True)
+    loaded = DEC.load_from_checkpoint(CHECKPOINT, trust=["tests"])
     assert loaded.model.head.temperature == 2.0
     table = parquet.read_table(RUN / "clusters.parquet")
     z = torch.tensor(np.stack([table["z_0"].to_numpy(), table["z_1"].to_numpy()], 1))

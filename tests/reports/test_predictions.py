@@ -1,4 +1,4 @@
-"""Files of predictions, read by pyarrow and numpy."""
+"""Tests of files of predictions, which are read by pyarrow and numpy."""
 
 from __future__ import annotations
 

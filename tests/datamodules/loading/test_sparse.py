@@ -1,4 +1,4 @@
-"""Sparse samples against the same samples in a dense array."""
+"""Tests of sparse samples against the same samples in a dense array."""
 
 from __future__ import annotations
 
