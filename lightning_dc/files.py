@@ -54,8 +54,9 @@ def check_writable_folder(folder: Path, argument: str) -> None:
 def whole_file(path: Path) -> Iterator[Any]:
     """Open a binary file for writing under a temporary name, and give it its own name when all is on the disk.
 
-    The folder is created if needed. The file is written beside its place, on the same file system, so that a kill, a full
-    disk or a crash of the machine leaves either the file that was there before or the new one. Its mode follows the umask.
+    The folder is created if needed. The file is written beside its place, on the same file system, so that a kill, a
+    full disk or a crash of the machine leaves either the file that was there before or the new one. Its mode follows
+    the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
