@@ -28,6 +28,7 @@ from lightning_dc.cli.flags import (
     value_of,
     with_nulls_of_settings,
 )
+from lightning_dc.cli.stop_signal import StopSignal
 from lightning_dc.errors import InputError
 from lightning_dc.files import check_writable_folder
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
@@ -239,6 +240,8 @@ class ClusteringCLI(LightningCLI):
             callbacks.append(
                 ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
             )
+        if self.subcommand == "fit":
+            callbacks.append(StopSignal())
         return super().instantiate_trainer(**{**kwargs, "callbacks": callbacks})
 
 
