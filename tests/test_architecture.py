@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,12 @@ def test_datamodules_know_only_the_lowest_layers(path: Path) -> None:
     allowed = {"errors", "batch", "distributed", "randomness"}
     others = {module.split(".")[1] for module in imported_modules(path) if module.startswith("lightning_dc.")}
     assert others <= allowed
+
+
+def test_contributing_tells_the_order() -> None:
+    told = re.search(r"```text\n(errors.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    assert told is not None
+    assert [set(re.findall(r"\w+", layer)) for layer in told[1].split("<")] == LAYERS[:-1]
 
 
 def test_every_package_has_a_layer() -> None:

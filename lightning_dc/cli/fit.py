@@ -240,7 +240,8 @@ class ClusteringCLI(LightningCLI):
             callbacks.append(
                 ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
             )
-        if self.subcommand == "fit":
+        # Lightning refuses callbacks of the type Checkpoint, which StopSignal has, where checkpoints are switched off.
+        if self.subcommand == "fit" and trainer.get("enable_checkpointing") is not False:
             callbacks.append(StopSignal())
         return super().instantiate_trainer(**{**kwargs, "callbacks": callbacks})
 
