@@ -20,7 +20,7 @@ class ClusteringModel(nn.Module):
         task_head: maps the network's output to predictions of a supervised task; None for no task.
 
     Raises:
-        InputError: the head expects embeddings of another width.
+        InputError: the representation reads from another network, or the head expects embeddings of another width.
 
     Example:
         >>> from lightning_dc.encoders import MLPAutoencoder
@@ -43,6 +43,8 @@ class ClusteringModel(nn.Module):
         self.head = head
         self.representation = Representation(network, None) if representation is None else representation
         self.task_head = task_head
+        if self.representation.network is not network:
+            raise InputError("representation reads from another network than that of the model; give it the same one")
         if head.latent_dim != self.representation.width:
             raise InputError(
                 f"latent_dim={head.latent_dim} of {type(head).__name__} differs from the {self.representation.width} "

@@ -28,10 +28,6 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "lightning_dc").rglob("*.py"))
 DATA_FILES = sorted((ROOT / "datamodules").rglob("*.py"))
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in FILES + DATA_FILES
-}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -127,19 +123,6 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
     assert not top_level & heavy
 
 
-WITHOUT_LIGHTNING = {
-    "errors",
-    "batch",
-    "distributed",
-    "randomness",
-    "functional",
-    "kmeans",
-    "encoders",
-    "heads",
-    "losses",
-}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_model_and_all_below_it_do_not_know_lightning(path: Path) -> None:
     if LEVEL.get(layer_of(path), LEVEL["model"]) <= LEVEL["model"]:
@@ -155,3 +138,8 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
             break
         graph = {module: imports for module, imports in graph.items() if module not in leaves}
     assert not graph, f"in circles, or above them: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("path", [*FILES, *DATA_FILES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400

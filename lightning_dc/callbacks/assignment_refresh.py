@@ -65,9 +65,16 @@ class AssignmentRefresh(Refresh):
         keep_q = self.needs_q(module)
         full = assign_all(module, loader, keep_q=keep_q)
         dead = (torch.bincount(full.labels, minlength=n_clusters) == 0).nonzero()[:, 0]
-        if len(dead) > 0 and self.repair_empty and isinstance(module.model.head, CentroidHead):
-            _move_empty_centroids(module, module.model.head, dead)
-            full = assign_all(module, loader, keep_q=keep_q)
+        if len(dead) > 0 and self.repair_empty:
+            if isinstance(module.model.head, CentroidHead):
+                outcome = _move_empty_centroids(module, module.model.head, dead)
+                full = assign_all(module, loader, keep_q=keep_q)
+            else:
+                outcome = (
+                    f"{type(module.model.head).__name__} has no centroid to move; a balance loss may bring it back"
+                )
+            clusters = ", ".join(map(str, dead.tolist()))
+            rank_zero_info(f"Step {module.global_step}: no sample is left in cluster {clusters}; {outcome}")
         self.on_refresh(module, full)
         before = module.state.assignments
         changed = None
@@ -78,8 +85,8 @@ class AssignmentRefresh(Refresh):
         record(module, _scalars(full, changed, n_clusters) | {"clusters/died": float(len(dead))})
 
 
-def _move_empty_centroids(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> None:
-    """Move the centroids of dead clusters to the samples that are farthest from their centroids, and report it."""
+def _move_empty_centroids(module: ClusteringModule, head: CentroidHead, dead: Tensor) -> str:
+    """Move the centroids of dead clusters to the samples that are farthest from their centroids; return the outcome."""
     loader = training_loader(module)
     n_total: int | None = loader.n_samples
     if loader.n_samples * head.latent_dim > LARGE_TABLE:  # look only at a part of the samples
@@ -94,12 +101,9 @@ def _move_empty_centroids(module: ClusteringModule, head: CentroidHead, dead: Te
     moved = (repaired[dead] != centroids[dead]).any(1)
     head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
     broadcast_(head.centroids.data)
-    outcome = "moved to the samples that are farthest from their centroids"
-    if not bool(moved.all()):
-        outcome = "there are not enough samples off their centroids to move it to; the embedding may have collapsed"
-    rank_zero_info(
-        f"Step {module.global_step}: no sample is left in cluster {', '.join(map(str, dead.tolist()))}; {outcome}"
-    )
+    if bool(moved.all()):
+        return "moved to the samples that are farthest from their centroids"
+    return "there are not enough samples off their centroids to move it to; the embedding may have collapsed"
 
 
 def _scalars(full: FullAssignment, changed: float | None, n_clusters: int) -> dict[str, float]:

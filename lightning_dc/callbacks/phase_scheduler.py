@@ -51,9 +51,7 @@ class PhaseScheduler(Callback):
         self._begin_next_phase_if_over(clustering_module(pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = clustering_module(pl_module)
-        if module.state.assignments is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            final_assignment(module)
+        final_assignment(clustering_module(pl_module))
 
     def _begin_next_phase_if_over(self, module: ClusteringModule) -> None:
         """Add the elapsed seconds to the current phase, and begin the next one if it is over."""

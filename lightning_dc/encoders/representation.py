@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -91,41 +92,54 @@ class Representation:
     def __init__(self, network: Encoder, layers: Sequence[str | LayerFeatures] | None) -> None:
         self.network = network
         self.width = network.latent_dim
-        self._layers: list[tuple[nn.Module, LayerFeatures]] = []
+        self._layers: list[LayerFeatures] = []
         if layers is None:
             return
-        named = [LayerFeatures(layer) if isinstance(layer, str) else layer for layer in layers]
-        names = [layer.layer for layer in named]
-        known = {name: module for name, module in network.encoder.named_modules() if name}
-        if len(names) == 0 or len(set(names)) < len(names) or not set(names) <= known.keys():
+        self._layers = [LayerFeatures(layer) if isinstance(layer, str) else layer for layer in layers]
+        names = [layer.layer for layer in self._layers]
+        known = [name for name, _ in network.encoder.named_modules() if name]
+        if len(names) == 0 or len(set(names)) < len(names) or not set(names) <= set(known):
             raise InputError(
                 f"representation={names} must name different layers of {type(network).__name__}: {', '.join(known)}"
             )
-        self._layers = [(known[layer.layer], layer) for layer in named]
-        example = torch.zeros(1, *network.input_shape)
-        parameter = next(network.parameters(), example)
-        with torch.no_grad():
-            self.width = self(example.to(parameter)).z.shape[1]
+        self.width = self._probe_width()
 
     def __call__(self, x: Tensor, corrupt: Corruption | None = None) -> Encoded:
         """Encode samples, (B, *input_shape).
 
         Args:
             x: samples.
-            corrupt: noise on hidden activations; None for none.
+            corrupt: noise on hidden activations; None for none. A layer is read as it is, and corrupted for the next.
         """
         if not self._layers:
             features = self.network.encode(x, corrupt)
             return Encoded(features, features)
-        outputs: dict[nn.Module, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
 
-        def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
-            outputs[module] = output
+        def keep(name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+            outputs[name] = output
 
-        hooks = [module.register_forward_hook(keep) for module, _ in self._layers]
+        names = [layer.layer for layer in self._layers]
+        hooks = [
+            self.network.encoder.get_submodule(name).register_forward_hook(functools.partial(keep, name))
+            for name in names
+        ]
         try:
             features = self.network.encode(x, corrupt)
         finally:
             for hook in hooks:
                 hook.remove()
-        return Encoded(features, torch.cat([layer.read(outputs[module]) for module, layer in self._layers], dim=1))
+        return Encoded(features, torch.cat([layer.read(outputs[layer.layer]) for layer in self._layers], dim=1))
+
+    def _probe_width(self) -> int:
+        """Return the width for one sample of zeros, in evaluation mode; the network stays as it is."""
+        flags = {module: module.training for module in self.network.modules()}
+        example = torch.zeros(1, *self.network.input_shape)
+        parameter = next(self.network.parameters(), example)
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                return self(example.to(parameter)).z.shape[1]
+        finally:
+            for module, flag in flags.items():
+                module.training = flag

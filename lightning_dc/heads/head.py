@@ -36,7 +36,10 @@ class ClusteringHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
-        """Return soft assignments of embeddings, (B, D) to (B, K); rows sum to 1, float32 at least."""
+        """Return soft assignments of embeddings, (B, D) to (B, K); rows sum to 1, float32 at least.
+
+        ``z`` is float32 at least, even if the weights of the head are narrower, as in a run in bfloat16.
+        """
 
 
 HeadFactory = Callable[[int, int], ClusteringHead]

@@ -65,7 +65,7 @@ class AEKMeans(ClusteringModule):
             losses={"reconstruction": Reconstruction()},
             phases=[*pretraining_phases(network, layerwise, pretraining), last],
             callbacks=[
-                CentroidRefresh(kmeans.n_init, *kmeans.interval, kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
                 AssignmentRefresh(),
                 PhaseScheduler(),

@@ -72,13 +72,14 @@ class DCN(ClusteringModule):
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0, "kmeans": 1.0}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_epochs=10),
+        refresh: RefreshConfig = RefreshConfig(),
         initial_count: int = 100,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         parts = clustering.parts(AUTOENCODER)
         if "head" in parts:
             raise InputError("trainable of DCN's clustering names head, but its centroids follow the samples; leave it")
+        interval = refresh.interval_or((None, 10))
         network = autoencoder(input_shape)
         features = Representation(network, representation)
         super().__init__(
@@ -90,9 +91,9 @@ class DCN(ClusteringModule):
             ],
             callbacks=[
                 CountedCentroidUpdate(initial_count),
-                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(refresh.interval), kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),
-                AssignmentRefresh(*refresh.interval),
+                AssignmentRefresh(*interval),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
             ],

@@ -13,12 +13,15 @@ from lightning_dc.callbacks import (
     TargetDistributionRefresh,
 )
 from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder, Representation
+from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead, HeadFactory, StudentTHead
 from lightning_dc.losses import KLTarget, LossTerm, Reconstruction
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING, pretraining_phases
 from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
+
+_EVERY_140_STEPS = (140, None)
 
 
 class DEC(ClusteringModule):
@@ -75,10 +78,12 @@ class DEC(ClusteringModule):
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"kl": 1.0}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_steps=140),
+        refresh: RefreshConfig = RefreshConfig(),
         keep_p_table: bool | None = None,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
+        if head is not None and nu != 1.0:
+            raise InputError(f"nu={nu} is that of StudentTHead, but head is given; leave one of them out")
         network = autoencoder(input_shape)
         features = Representation(network, representation)
         width = features.width
@@ -94,9 +99,9 @@ class DEC(ClusteringModule):
                 Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=has_centroids),
             ],
             callbacks=[
-                CentroidRefresh(kmeans.n_init, *kmeans.interval, kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
-                TargetDistributionRefresh(*refresh.interval, keep_table=keep_p_table),
+                TargetDistributionRefresh(*refresh.interval_or(_EVERY_140_STEPS), keep_table=keep_p_table),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
             ],

@@ -111,7 +111,7 @@ class DeepType(ClusteringModule):
         pretraining: PhaseConfig = PhaseConfig(max_epochs=10, loss_weights={"task": 1.0, "sparsity": 1.0}),
         joint: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 0.2}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_epochs=5, patience=2),
+        refresh: RefreshConfig = RefreshConfig(patience=2),
         feature_groups: Sequence[Sequence[int]] | None = None,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
@@ -120,6 +120,7 @@ class DeepType(ClusteringModule):
                 "target_spec is None, but DeepType learns a target; give a DataModule with one, such as "
                 "SyntheticDataModule(target='class')"
             )
+        interval = refresh.interval_or((None, 5))
         network = encoder(input_shape)
         features = Representation(network, representation)
         head = NearestCentroidHead(n_clusters, features.width)
@@ -139,9 +140,9 @@ class DeepType(ClusteringModule):
             ],
             callbacks=[
                 ProximalStep(bound=bound),
-                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(refresh.interval), kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),
-                AssignmentRefresh(*refresh.interval),
+                AssignmentRefresh(*interval),
                 *([] if gamma is None else [EvidenceRefresh(gamma)]),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),

@@ -72,7 +72,8 @@ class FeatureTable(Report):
     def collect(self, module: ClusteringModule, final: FullAssignment) -> InputStatistics:
         """Return sums of the inputs over each cluster."""
         n_inputs, n_clusters = math.prod(module.model.input_shape), module.model.head.n_clusters
-        return input_statistics(training_loader(module), final.labels, n_clusters, n_inputs).cpu()
+        labels = final.labels.to(module.device)  # on which processes add up their sums
+        return input_statistics(training_loader(module), labels, n_clusters, n_inputs).cpu()
 
     def write(
         self, module: ClusteringModule, final: FullAssignment, collected: InputStatistics, folder: Path | None

@@ -68,7 +68,8 @@ class PredictionWriter(Callback):
                 self._append(part)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        parts = _of_all_processes(_joined(self._waiting)) if self._waiting else []
+        is_ordered = isinstance(trainer.predict_dataloaders, SampleLoader)
+        parts = [] if is_ordered else [part for part in _of_all_processes(_joined(self._waiting)) if part]
         with failing_together(pl_module.device):
             if parts:
                 together = _joined(parts)
@@ -113,4 +114,6 @@ def _of_all_processes(outputs: _Outputs) -> list[_Outputs]:
 
 
 def _joined(parts: list[_Outputs]) -> _Outputs:
+    if not parts:  # a process without a batch
+        return {}
     return {name: torch.cat([part[name] for part in parts]) for name in ("index", "z", "q")}

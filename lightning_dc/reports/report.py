@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.distributed import failing_together
-from lightning_dc.training import ClusteringModule, FullAssignment, clustering_module, final_assignment
+from lightning_dc.training import ClusteringModule, FinalReader, FullAssignment, clustering_module, final_assignment
 
 
-class Report(Callback, ABC):
+class Report(FinalReader, ABC):
     """Base class of callbacks that write files, tables and figures at the end of a fit.
 
     A report reads the final assignment of the training set, which is computed once for all reports. There is no report
@@ -46,9 +45,9 @@ class Report(Callback, ABC):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        if module.state.assignments is None or trainer.fast_dev_run or not self.applies(module):  # type: ignore[attr-defined]
+        final = final_assignment(module) if self.applies(module) else None
+        if final is None:
             return
-        final = final_assignment(module)
         collected = self.collect(module, final)
         folder = trainer.log_dir  # read it on every process: it is a broadcast
         with failing_together(module.device):

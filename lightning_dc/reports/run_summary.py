@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,15 @@ from lightning_dc.reports.predictions import prediction_stream, write_prediction
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.reports.report import Report
 from lightning_dc.reports.top_terms import TopTerm, top_terms, write_terms
-from lightning_dc.training import ClusteringModule, FullAssignment, clustering_module, record, training_loader
+from lightning_dc.training import (
+    ClusteringModule,
+    FullAssignment,
+    clustering_module,
+    final_assignment,
+    record,
+    training_loader,
+)
+from lightning_dc.training.sink import Sink
 
 
 class RunSummary(Report):
@@ -66,6 +75,7 @@ class RunSummary(Report):
             raise InputError(f"summary.n_terms={n_terms} must not be negative")
         self.n_terms = n_terms
 
+        self.needs_tables = len(self.recluster) > 0  # other algorithms need all embeddings
         self._path: Path | None = None
         self._open = ExitStack()
         self._append: Callable[..., None] | None = None
@@ -78,12 +88,14 @@ class RunSummary(Report):
         folder = trainer.log_dir  # read it on every process: it is a broadcast
         self._path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
         self._append = None
-        module.final_sinks.append(lambda rows, q, z: self._write_rows(module, rows, q, z))
-        module.keeps_final_tables |= len(self.recluster) > 0  # other algorithms need all embeddings
+
+    def sink(self, module: ClusteringModule) -> Sink:
+        """Return a function that writes rows to the file of clusters."""
+        return functools.partial(self._write_rows, module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        if trainer.is_global_zero and (module.state.assignments is None or trainer.fast_dev_run):  # type: ignore[attr-defined]
+        if final_assignment(module) is None and trainer.is_global_zero:
             print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
         super().on_train_end(trainer, pl_module)
 
@@ -94,12 +106,13 @@ class RunSummary(Report):
         """Close the file of clusters, log the scores, and return the top terms of texts."""
         with failing_together(module.device):
             self._open.close()
+        self._append = None
         record(module, {f"final/{name}": score for name, score in final.scores().items()})
         data = module.data_description
         if data.feature_names is None or self.n_terms == 0 or not data.has_terms:
             return []
         loader, n_clusters = training_loader(module), module.model.head.n_clusters
-        return top_terms(loader, final.labels, n_clusters, data.feature_names, self.n_terms)
+        return top_terms(loader, final.labels.to(module.device), n_clusters, data.feature_names, self.n_terms)
 
     def write(
         self, module: ClusteringModule, final: FullAssignment, collected: list[TopTerm], folder: Path | None

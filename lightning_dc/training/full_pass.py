@@ -13,7 +13,6 @@ from lightning_dc.batch import Batch, SampleLoader
 from lightning_dc.distributed import CHUNK_SIZE, broadcast_, owned_chunks, owned_rows, sum_, world
 from lightning_dc.functional import assignment_entropy, soft_frequencies
 from lightning_dc.training.finite import check_finite_embeddings
-from lightning_dc.training.loader import training_loader
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.sink import GuardedSink, Sink
 from lightning_dc.training.state import FullAssignment
@@ -142,33 +141,6 @@ def assign_all(
         labels=columns["labels"],
         **{name: columns.get(name) for name in ("y", "q", "z", "targets", "output")},
     )
-
-
-def final_assignment(module: ClusteringModule) -> FullAssignment:
-    """Assign the training set with the final model, or return the assignment that an earlier call has made.
-
-    All processes must call this function, since they share the work.
-    Soft assignments and embeddings are kept as ``module.final`` if each has at most ``LARGE_TABLE`` numbers, or if
-    ``module.keeps_final_tables`` says so. Functions in ``module.final_sinks`` get all of them piece by piece.
-    """
-    if module.final is None:
-        loader, head, sinks = training_loader(module), module.model.head, module.final_sinks
-        widest = max(head.n_clusters, head.latent_dim)
-        keep = module.keeps_final_tables or loader.n_samples * widest <= LARGE_TABLE
-
-        def hand_over(rows: slice, q: Tensor, z: Tensor) -> None:
-            for sink in sinks:
-                sink(rows, q, z)
-
-        module.final = assign_all(
-            module,
-            loader,
-            keep_q=keep,
-            keep_z=keep,
-            keep_output=module.model.task_head is not None,
-            sink=hand_over if sinks else None,
-        )
-    return module.final
 
 
 class _Chunk(NamedTuple):

@@ -59,17 +59,37 @@ def as_config(value: Any, name: str = "value") -> Any:
 def describe_arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Describe the arguments of a constructor, defaults included, in the form that the command line reads.
 
+    Arguments that a constructor takes as ``*args`` and ``**kwargs`` are those of the next constructor in the order of
+    the base classes.
+
     Args:
         cls: the class.
         args: positional arguments.
         kwargs: arguments by name.
 
     Raises:
-        InputError: an argument cannot be described.
+        InputError: one cannot be described.
     """
-    bound = inspect.signature(cls).bind(*args, **kwargs)
-    bound.apply_defaults()
-    return {name: as_config(value, f"{cls.__name__}.{name}") for name, value in bound.arguments.items()}
+    arguments: dict[str, Any] = {}
+    is_first = True
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        signature = inspect.signature(vars(base)["__init__"])
+        bound = signature.bind_partial(None, *args, **kwargs)
+        if is_first:
+            bound.apply_defaults()
+        is_first, args, kwargs = False, (), {}
+        for parameter in list(signature.parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                args = bound.arguments.get(parameter.name, ())
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                kwargs = bound.arguments.get(parameter.name, {})
+            elif parameter.name in bound.arguments:
+                arguments[parameter.name] = bound.arguments[parameter.name]
+        if not args and not kwargs:
+            break
+    return {name: as_config(value, f"{cls.__name__}.{name}") for name, value in arguments.items()}
 
 
 def _describe_object(value: Any, name: str) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -37,17 +37,15 @@ from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
-from lightning_dc.training.hyperparameters import describe_arguments
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
 from lightning_dc.training.progress import repair_progress
-from lightning_dc.training.sink import Sink
+from lightning_dc.training.rebuildable import RebuildableModule
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
-from lightning_dc.training.trust import INSTANTIATOR, CheckpointGuard
 
 
-class ClusteringModule(pl.LightningModule):
+class ClusteringModule(RebuildableModule):
     """Base class of clustering methods: a model and loss terms, trained through phases.
 
     A method derives from this class and calls ``super().__init__`` once with its parts. The arguments of the method's
@@ -66,20 +64,16 @@ class ClusteringModule(pl.LightningModule):
         phases: phases of the run, in order.
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
-        final: assignments of the training set by the final model; None before a fit has ended, and if training has
-            ended before there were clusters.
-        final_sinks: functions that receive the rows of the final assignment piece by piece.
-        keeps_final_tables: True if the final assignment keeps q and z even if they are large.
+        final: assignments of the training set by the final model, in main memory; None before a fit has ended, if
+            training has ended before there were clusters, after a ``fast_dev_run``, and in the process that has started
+            a fit by ``ddp_spawn``.
 
     Raises:
         InputError: the parts do not fit each other.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Keep the arguments of the most derived constructor, which become the hyperparameters."""
-        module = super().__new__(cls)
-        vars(module)["_arguments"] = (args, kwargs)
-        return module
+    step_class: ClassVar[type[TrainingStep]] = TrainingStep
+    """Quantities that losses can read; a method with further ones has a subclass of ``TrainingStep``."""
 
     def __init__(
         self,
@@ -96,7 +90,9 @@ class ClusteringModule(pl.LightningModule):
         if augmentation is not None:
             augmentation.check(model.input_shape)
         terms = join_losses(losses, extra_losses)
-        self.phases = check_phases(phases, model, terms, extra_losses or (), type(self).__name__)
+        self.phases = check_phases(
+            phases, model, terms, extra_losses or (), self.step_class.quantities(), type(self).__name__
+        )
         self.model = model
         self.losses = nn.ModuleDict(terms)  # which trains and saves their parameters
         self.loss_terms = terms
@@ -104,14 +100,12 @@ class ClusteringModule(pl.LightningModule):
         self.method_callbacks = list(callbacks)
         self.state = RunState(seed=torch.initial_seed())
         self.final: FullAssignment | None = None
-        self.final_sinks: list[Sink] = []
-        self.keeps_final_tables = False
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
         self._preprocessing: dict[str, Any] = {}
         self._settings: Settings = []
         self._unreached: list[nn.Parameter] = []  # by the losses of a phase
         self._unreached_in = -1
-        self._save_arguments(*arguments)
+        self.save_arguments(arguments)
 
     # ---- hooks for methods -----------------------------------------------------------------------------------------
 
@@ -140,11 +134,11 @@ class ClusteringModule(pl.LightningModule):
             self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
-            self.final, self.final_sinks, self.keeps_final_tables = None, [], False
+            self.final = None
             self._unreached, self._unreached_in = [], -1
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))
-            check_refreshed(self.phases, self.loss_terms, provided, type(self).__name__)
+            check_refreshed(self.phases, self.loss_terms, provided, self.step_class.quantities(), type(self).__name__)
             for phase in self.phases:  # an error in the optimizer of a late phase must show before training
                 build_optimizer(phase, self.model, self.loss_terms)
         self._hand_over_preprocessing()
@@ -289,7 +283,7 @@ class ClusteringModule(pl.LightningModule):
 
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
-        kind = TrainingStep if self.phase.layer is None else LayerStep
+        kind = self.step_class if self.phase.layer is None else LayerStep
         return kind(self.model, batch, self.phase, self.state, random, self.augmentation)
 
     def on_fit_end(self) -> None:
@@ -318,44 +312,6 @@ class ClusteringModule(pl.LightningModule):
         self.log_dict({f"test/{name}": value for name, value in self.evaluation.take().items()})
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
-
-    @classmethod
-    def load_from_checkpoint(  # type: ignore[override]  # weights_only is always true, and trust is new
-        cls,
-        checkpoint_path: str | Path,
-        map_location: Any = None,
-        strict: bool | None = None,
-        weights_only: bool = True,
-        trust: Collection[str] = (),
-        **kwargs: Any,
-    ) -> Self:
-        """Rebuild a method from a checkpoint, without executing foreign code.
-
-        Args:
-            checkpoint_path: the file.
-            map_location: device of the weights, as in ``torch.load``.
-            strict: as in Lightning.
-            weights_only: must be true: a checkpoint is never unpickled.
-            trust: names of packages whose classes may be imported and built, beside those of lightning_dc, torch.optim,
-                torch.nn and the package of this class.
-            kwargs: arguments of the constructor to change.
-
-        Raises:
-            InputError: the file cannot be read, or would build something that is not trusted.
-        """
-        if weights_only is not True:
-            raise InputError(f"weights_only={weights_only} would execute code of the checkpoint; leave it out")
-        checkpoint = read_checkpoint(checkpoint_path, "checkpoint_path")
-        own = () if cls.__module__.startswith("lightning.") else (cls.__module__,)
-        CheckpointGuard(ClusteringModule, {*trust, *own}, "checkpoint_path").check(checkpoint["hyper_parameters"])
-        return super().load_from_checkpoint(checkpoint_path, map_location, None, strict, weights_only=True, **kwargs)
-
-    def _save_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Save the constructor's arguments as hyperparameters, in primitives, with the import path of the class."""
-        described = describe_arguments(type(self), args, kwargs)
-        described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        described["_instantiator"] = INSTANTIATOR
-        self.save_hyperparameters(described)
 
     def init_network(self, path: str | Path) -> None:
         """Start from the network of a checkpoint of any method, and preprocess data as that network was trained.
@@ -387,7 +343,7 @@ class ClusteringModule(pl.LightningModule):
             raise InputError("ckpt_path names a checkpoint that lightning_dc has not written; give one of its own")
         check_same(saved, self._identity())
         check_weights(checkpoint["state_dict"], self.state_dict(), "ckpt_path")
-        self.state = RunState.from_dict(saved["state"])
+        self.state, self.final = RunState.from_dict(saved["state"]), None
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             check_same_phases(saved["phases"], [phase.name for phase in self.phases])
             if not self.phases_over and checkpoint.get("optimizer_states"):

@@ -75,6 +75,10 @@ class FullAssignment(NamedTuple):
     targets: Tensor | None
     output: Tensor | None
 
+    def cpu(self) -> FullAssignment:
+        """Return the tables in main memory."""
+        return FullAssignment(*(None if table is None else table.cpu() for table in self))  # type: ignore[arg-type]
+
     def scores(self, labels: Tensor | None = None) -> dict[str, float]:
         """Return ACC, NMI and ARI; empty without a single known class.
 

@@ -176,6 +176,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     [
         ("DCN", "--model.clustering.trainable=[head]", "trainable of DCN's clustering names head"),
         ("DCN", "--model.refresh.every_n_steps=0", "every_n_steps=0 between two refreshes must be at least 1"),
+        ("DCN", "--model.refresh={every_n_steps: 5, every_n_epochs: 1}", "to refresh by steps add every_n_epochs=null"),
         ("DCN", "--model.clustering.loss_weights={kl: 1.0}", "name ['kl']; choose from reconstruction, kmeans"),
         ("IDEC", "--model.clustering.loss_weights={kmeans: 1.0}", "name ['kmeans']; choose from reconstruction, kl"),
         ("AEKMeans", "--model.n_clusters=201", "n_clusters=201 is more than the 200 samples"),

@@ -141,9 +141,9 @@ def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--model.refresh.tolerance=0.5",), (None, 5, 0.5, 2)),
-        (("--model.refresh.every_n_steps=7",), (7, 5, 0.001, 2)),  # steps beat epochs
-        (("--model.refresh.every_n_epochs=null",), (None, None, 0.001, 2)),
+        (("--model.refresh.tolerance=0.5",), (None, None, 0.5, 2)),  # neither is set: every 5 epochs
+        (("--model.refresh.every_n_steps=7",), (7, None, 0.001, 2)),
+        (("--model.refresh.every_n_epochs=3", "--model.refresh.patience=1"), (None, 3, 0.001, 1)),
     ],
 )
 def test_a_flag_for_refreshes_keeps_the_other_defaults_of_the_method(

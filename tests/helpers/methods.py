@@ -63,7 +63,7 @@ def dcn(**kwargs: Any) -> DCN:
         "pretraining": PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=SLOW),
         "clustering": PhaseConfig(max_epochs=4, loss_weights=DCN_WEIGHTS, optimizer=SLOW),
         "kmeans": KMeansConfig(n_init=3),
-        "refresh": RefreshConfig(every_n_epochs=10, tolerance=0.0),
+        "refresh": RefreshConfig(tolerance=0.0),
     }
     return DCN(**{**defaults, **kwargs})
 

@@ -186,16 +186,19 @@ def test_training_of_the_head_is_refused() -> None:
         dcn(clustering=clustering)
 
 
-def test_steps_between_refreshes_beat_epochs(tmp_path: Path) -> None:
-    """Like ``max_steps`` of a phase, ``every_n_steps`` takes precedence, for k-means and for assignments."""
-    ends = []
-    for every_n_epochs in (None, 10):
-        model = dcn(refresh=REFRESH(every_n_steps=5, every_n_epochs=every_n_epochs))
-        trainer(tmp_path).fit(model, Blobs())
-        assert model.state.assignments is not None
-        ends.append((model.state.assignments.step, weights(model)))
-    assert ends[0][0] == ends[1][0] == 8 + 15
-    assert torch.equal(ends[0][1], ends[1][1])
+def test_steps_and_epochs_between_refreshes_are_not_given_together() -> None:
+    with pytest.raises(
+        InputError, match=r"every_n_epochs=10 are both set; .* to refresh by steps add every_n_epochs=null"
+    ):
+        dcn(refresh=REFRESH(every_n_steps=5, every_n_epochs=10))
+
+
+@pytest.mark.parametrize(("arguments", "steps"), [({"every_n_steps": 5}, 8 + 15), ({"every_n_epochs": 1}, 8 + 12)])
+def test_the_last_refresh_comes_by_steps_or_by_epochs(tmp_path: Path, arguments: dict[str, int], steps: int) -> None:
+    model = dcn(refresh=REFRESH(**arguments))
+    trainer(tmp_path).fit(model, Blobs())
+    assert model.state.assignments is not None
+    assert model.state.assignments.step == steps
 
 
 def test_the_encoder_alone_can_be_trained(tmp_path: Path) -> None:

@@ -331,6 +331,13 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> N
         deeptype(**arguments)
 
 
+def test_steps_and_epochs_between_refreshes_are_not_given_together() -> None:
+    with pytest.raises(
+        InputError, match=r"every_n_steps=5 and every_n_epochs=1 are both set; .* add every_n_epochs=null"
+    ):
+        RefreshConfig(every_n_steps=5, every_n_epochs=1)
+
+
 def test_data_without_targets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="reads targets, but the batches have none"):
         trainer(tmp_path).fit(deeptype(), SyntheticDataModule(100, 6, 3, 3))
