@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import lightning_dc
 from lightning_dc import (
     DCN,
     DEC,
@@ -26,6 +28,7 @@ from lightning_dc import (
 from lightning_dc.encoders import Representation
 from lightning_dc.heads import TaskHead
 from tests.helpers.methods import Blobs, dec, trainer
+from tests.helpers.processes import run_command
 
 X = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
 
@@ -157,3 +160,17 @@ def test_layers_that_are_replaced_are_read_where_they_are() -> None:
     model = ClusteringModel(network, StudentTHead(3, 8), Representation(network, ["linear_1"]))
     network.encoder.linear_1 = nn.Linear(6, 8)
     torch.testing.assert_close(model.embed(X), network.encoder.linear_1(X))
+
+
+def test_the_model_comes_without_lightning() -> None:
+    code = "import sys, lightning_dc.model; from lightning_dc import StudentTHead; print(sorted(sys.modules))"
+    printed = run_command([sys.executable, "-c", code])
+    assert "lightning_dc.model" in printed
+    assert "'lightning'" not in printed
+
+
+def test_all_public_names_are_there() -> None:
+    names = {name: getattr(lightning_dc, name) for name in lightning_dc.__all__}
+    assert names["DEC"] is DEC
+    with pytest.raises(AttributeError, match="no attribute 'DEX'"):
+        lightning_dc.DEX  # noqa: B018

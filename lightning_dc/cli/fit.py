@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
+import lightning_dc.methods  # noqa: F401 - the same for methods
 from lightning_dc.batch import DataDescription, Preprocessor, TargetSpec
 from lightning_dc.cli.flags import (
     phases_with_a_loss_weight,

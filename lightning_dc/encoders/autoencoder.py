@@ -16,12 +16,12 @@ class LayerReconstruction(NamedTuple):
     """Input and output of one layer of a stack of autoencoders.
 
     Attributes:
-        target: clean input of the layer, (B, width), without a gradient.
-        reconstruction: output of the layer and its mirror for the corrupted input, (B, width).
+        x: clean input of the layer, (B, width), without a gradient.
+        x_hat: output of the layer and its mirror for the corrupted input, (B, width).
     """
 
-    target: Tensor
-    reconstruction: Tensor
+    x: Tensor
+    x_hat: Tensor
 
 
 class Autoencoder(Encoder):

@@ -57,7 +57,7 @@ def write_predictions(
     Args:
         path: ``.parquet`` (columns ``index``, ``cluster``, ``confidence``, ``q_0`` ..., ``z_0`` ...) or ``.npz``
             (arrays ``index``, ``cluster``, ``confidence``, ``q``, ``z``).
-        index: place of each sample in its data, (N,).
+        index: row of each sample in its source, (N,).
         z: embeddings, (N, D); None leaves them out.
         q: soft assignments, (N, K).
         is_soft: True writes soft assignments and confidence; False, for a hard head, leaves them out.

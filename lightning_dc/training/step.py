@@ -144,12 +144,12 @@ class LayerStep(TrainingStep):
     @quantity()
     def x(self) -> Tensor:
         """Clean input of the layer, (B, width)."""
-        return self._layer.target
+        return self._layer.x
 
     @quantity(need=lambda model: as_autoencoder(model.network))
     def x_hat(self) -> Tensor:
         """Reconstruction of ``x`` by the layer and its mirror, same shape."""
-        return self._layer.reconstruction
+        return self._layer.x_hat
 
     @cached_property
     def _layer(self) -> LayerReconstruction:

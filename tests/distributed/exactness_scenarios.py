@@ -333,6 +333,7 @@ def fit(
             "ranks_agree": all(torch.equal(weights, other) for other in weights_of_all),
             "labels": method.state.assignments.labels,
             "frequencies": None if (p := method.state.target_distribution) is None else p.frequencies,
+            "final": None if method.final is None else method.final.z,
             "steps": trainer.global_step,
             "pieces_are_whole": sink.is_whole,
         }

@@ -67,6 +67,7 @@ def test_two_processes_equal_one_in_float64(results: Results) -> None:
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
     assert torch.equal(two["labels"], one["labels"])
     torch.testing.assert_close(two["frequencies"], one["frequencies"], rtol=0, atol=1e-9)
+    torch.testing.assert_close(two["final"], one["final"], rtol=0, atol=1e-9)
 
 
 def test_mini_batch_k_means_on_two_processes_equals_one(results: Results) -> None:
