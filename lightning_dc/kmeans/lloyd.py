@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import native
+from lightning_dc.kmeans.blocks import rows_at_a_time
 from lightning_dc.kmeans.nearest import assign_, own_distances
 from lightning_dc.kmeans.owned_samples import OwnedSamples, check_arguments, prepare
 from lightning_dc.kmeans.precision import full_precision
@@ -20,7 +21,7 @@ N_INIT = 20
 """Default number of restarts, the same as in DEC (https://arxiv.org/abs/1511.06335)."""
 
 _LABELS_TOGETHER = 1 << 28  # labels held at a time: 2 GiB, including those before an iteration
-_MOVE_ELEMENTS = 1 << 18  # float64 elements held at a time: 2 MiB, so that they fit into the cache
+_MOVE_ELEMENTS = 1 << 18  # float64 elements held at a time on a CPU: 2 MiB, so that they fit into the cache
 _EQUAL_INERTIA = 1e-10  # relative difference up to which inertias count as equal; then the first restart wins
 _REBUILD_EVERY = 50  # iterations after which sums are recomputed from the labels
 _LARGEST_DRIFT = 1e-9  # relative to norm + spread; a restart ends only if recomputed sums move no centroid further
@@ -341,7 +342,7 @@ def move_rows_(samples: OwnedSamples, before: Tensor, after: Tensor, totals: Ten
     x, weights = samples.x, samples.weights
     if native.is_native(x):
         return native.move_rows_(x, weights, before, after, totals)
-    n_rows = max(1, _MOVE_ELEMENTS // (x.shape[1] + 1))
+    n_rows = rows_at_a_time(x.device, x.shape[1] + 1, _MOVE_ELEMENTS)
     terms = torch.ones(min(len(x), n_rows), x.shape[1] + 1, dtype=torch.float64, device=x.device)
     n_moved = torch.zeros(len(before), dtype=torch.int64, device=x.device)
     for r, (old, new) in enumerate(zip(before, after, strict=True)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
+from lightning_dc.kmeans.blocks import Block, rows_at_a_time
 
 _EXPONENT_RANGE = {
     torch.float32: 40,
@@ -67,10 +68,40 @@ class OwnedSamples:
         Chunks of other processes are 0 until :meth:`sum_` adds them. Each sum is computed by one process in a fixed
         order, so that totals do not depend on the number of processes.
         """
-        sums = torch.zeros(len(values), self.n_chunks, dtype=torch.float64, device=values.device)
-        for number, rows in zip(self.chunk_numbers.tolist(), self.chunks, strict=True):
-            sums[:, number] = values[:, rows].sum(1, dtype=torch.float64)
+        return self.sums_of((len(values),), lambda rows: values[:, rows])
+
+    def sums_of(self, shape: tuple[int, ...], values: Callable[[slice], Tensor]) -> Tensor:
+        """Return sums like :meth:`per_chunk` of values that are computed block by block, (*shape, chunks), float64.
+
+        Args:
+            shape: shape of the values without their last dimension.
+            values: function of the rows of a block that returns their values, (*shape, rows).
+        """
+        sums = torch.zeros(*shape, self.n_chunks, dtype=torch.float64, device=self.x.device)
+        for block in self.blocks(math.prod(shape)):
+            sums[..., block.numbers] = block.by_chunk(values(block.rows), -1).sum(-1, dtype=torch.float64)
         return sums
+
+    def blocks(self, columns: int) -> Iterator[Block]:
+        """Yield blocks of this process's rows that consist of whole chunks of the same length.
+
+        On a CPU, a block is one chunk, which is small enough for the cache.
+
+        Args:
+            columns: number of intermediate elements of a row.
+        """
+        together = max(1, rows_at_a_time(self.x.device, columns, CHUNK_SIZE) // CHUNK_SIZE)
+        n_whole = len(self.x) // CHUNK_SIZE  # only the last chunk of the whole data may be shorter
+        firsts = [*range(0, n_whole, together), n_whole]
+        for first, last in zip(firsts, [*firsts[1:], len(self.chunks)], strict=True):
+            if first < last:
+                yield self._block(first, last)
+
+    def _block(self, first: int, last: int) -> Block:
+        numbers = self.chunk_numbers[first:last].tolist()
+        step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+        rows = slice(self.chunks[first].start, self.chunks[last - 1].stop)
+        return Block(rows, slice(numbers[0], numbers[-1] + 1, step), last - first)
 
     def restore(self, centroids: Tensor) -> Tensor:
         """Convert centroids, (..., K, D), from the units of ``x`` to those of the given data, in the dtype of ``x``."""
@@ -262,13 +293,15 @@ def _center(samples: OwnedSamples) -> Tensor:
     """
     x = samples.x
     sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        sums[number] = x[rows].mean(0) * float(rows.stop - rows.start)
-    mean: Tensor = samples.sum_(sums).sum(0) / samples.n_total
     spread = torch.zeros(samples.n_chunks, 2, dtype=torch.float64, device=x.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        few = x[rows][::_SPREAD_STRIDE]
-        spread[number, 0], spread[number, 1] = (few - mean).square().sum(), few.numel()
+    for block in samples.blocks(x.shape[1]):
+        rows = block.by_chunk(x[block.rows], 0)
+        sums[block.numbers] = rows.mean(1) * float(rows.shape[1])
+    mean: Tensor = samples.sum_(sums).sum(0) / samples.n_total
+    for block in samples.blocks(x.shape[1]):
+        few = block.by_chunk(x[block.rows], 0)[:, ::_SPREAD_STRIDE]
+        spread[block.numbers, 0] = (few - mean).square().flatten(1).sum(1)
+        spread[block.numbers, 1] = float(few[0].numel())
     squares, count = samples.sum_(spread).sum(0).tolist()
     if squares == 0.0:
         return mean.to(x.dtype).double()
@@ -285,8 +318,9 @@ def _variance(samples: OwnedSamples) -> float:
     if x.shape[1] == 0:
         return 0.0
     moments = torch.zeros(samples.n_chunks, x.shape[1] + 1, dtype=torch.float64, device=x.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        moments[number, :-1] = x[rows].mean(0) * float(rows.stop - rows.start)
-        moments[number, -1] = samples.norms[rows].square().sum(dtype=torch.float64)
+    for block in samples.blocks(x.shape[1]):
+        rows, norms = block.by_chunk(x[block.rows], 0), block.by_chunk(samples.norms[block.rows], 0)
+        moments[block.numbers, :-1] = rows.mean(1) * float(rows.shape[1])
+        moments[block.numbers, -1] = norms.square().sum(1, dtype=torch.float64)
     total = samples.sum_(moments).sum(0) / samples.n_total
     return max(0.0, float(total[-1] - total[:-1].square().sum())) / x.shape[1]
