@@ -93,9 +93,10 @@ def kmeans(
                 raise InputError(f"max_iter={max_iter} must be at least 0")
             _check_init(init, n_clusters, n_features)
 
-        samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check)
-        if isinstance(init, Tensor):
-            given = samples.project(init.detach()).view(-1, n_clusters, samples.x.shape[1])
+        starts = init.detach().to(torch.float64) if isinstance(init, Tensor) else None
+        samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check, points=starts)
+        if starts is not None:
+            given = samples.project(starts).view(-1, n_clusters, samples.x.shape[1])
             seeds = _at_unit_length(given, given) if spherical else given
         else:
             seeding = plusplus_seeds if init == "k-means++" else random_seeds

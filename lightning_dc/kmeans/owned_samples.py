@@ -17,6 +17,7 @@ _EXPONENT_RANGE = {
     torch.float32: 40,
     torch.float64: 400,
 }  # up to these exponents, sums of squares stay in range
+_LARGEST_EXPONENT = {torch.float32: 120, torch.float64: 1000}  # of a scale: it and its inverse are normal numbers
 _NEAR_ORIGIN = 4.0  # squared mean, in variances, up to which centring would gain too little precision for a copy
 _LEAST_WEIGHT = 1e-150  # largest weights from here to its inverse give sums that neither overflow nor vanish
 _SPREAD_STRIDE = 64  # the spread of the data is estimated from every 64th row
@@ -170,6 +171,7 @@ def prepare(
     *,
     spherical: bool,
     check: Callable[[int, int], None] | None = None,
+    points: Tensor | None = None,
 ) -> OwnedSamples:
     """Check this process's rows and bring them into a form in which distances keep their precision.
 
@@ -181,6 +183,8 @@ def prepare(
         n_total: number of rows on all processes; None if ``x`` holds all rows.
         spherical: scale the rows to unit length instead of centring them.
         check: function of N and D that makes further checks and raises an ``InputError`` if one fails.
+        points: centroids that the rows are compared with, (..., D), finite, in the units of ``x``. The scale allows for
+            them, too, since they may be much larger than the rows.
 
     Raises:
         InputError: ``x`` is not a matrix, values are not finite, the weights do not fit, ``x`` does not hold the rows
@@ -197,7 +201,7 @@ def prepare(
         weights = None if sample_weight is None else as_weights(sample_weight, x)
         if check is not None:
             check(len(x) if n_total is None else n_total, x.shape[1])
-        largest = _largest_magnitude(x)
+        largest = largest_magnitude(x)
         if not math.isfinite(largest):
             raise InputError(
                 "the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate"
@@ -208,7 +212,7 @@ def prepare(
         problem = error
     if shared:
         largest = _agreed_magnitude(largest, x, weights, n_total, problem)
-    scale = _power_of_two_scale(largest, x.dtype)
+    scale = power_of_two_scale(largest, x.dtype, 0.0 if points is None else largest_magnitude(points))
     x = (x if scale == 1.0 else x * scale).contiguous()
     total = len(x) if n_total is None else n_total
     center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
@@ -236,7 +240,7 @@ def _owned_chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor
     return local, torch.tensor([rows.start // CHUNK_SIZE for rows in owned], dtype=torch.int64)
 
 
-def _largest_magnitude(x: Tensor) -> float:
+def largest_magnitude(x: Tensor) -> float:
     """Return the largest absolute value on this process, which is not finite if any value is not finite."""
     if x.numel() == 0:
         return 0.0
@@ -267,9 +271,21 @@ def _agreed_magnitude(
     return float(of_all[1])
 
 
-def _power_of_two_scale(largest: float, dtype: torch.dtype) -> float:
-    exponent = math.frexp(largest)[1]
-    return 1.0 if largest == 0.0 or abs(exponent) <= _EXPONENT_RANGE[dtype] else math.ldexp(1.0, -exponent)
+def power_of_two_scale(largest: float, dtype: torch.dtype, largest_of_points: float = 0.0) -> float:
+    """Return a power of two by which data are multiplied so that sums of squares neither overflow nor vanish.
+
+    Args:
+        largest: largest absolute value of the data.
+        dtype: type of the data.
+        largest_of_points: largest absolute value of points that the data are compared with. If it is much larger, the
+            scale is only as small as these points need.
+    """
+    in_range, limit = _EXPONENT_RANGE[dtype], _LARGEST_EXPONENT[dtype]
+    exponent = math.frexp(largest or largest_of_points)[1]
+    shift = 0 if abs(exponent) <= in_range else -exponent
+    if largest_of_points > 0.0:
+        shift = min(shift, in_range - math.frexp(largest_of_points)[1])
+    return math.ldexp(1.0, max(-limit, min(limit, shift)))  # subnormal data need less than their inverse
 
 
 def _unit_rows(samples: OwnedSamples) -> Tensor:
