@@ -13,7 +13,13 @@ from lightning_dc.errors import InputError
 from lightning_dc.kmeans import native
 from lightning_dc.kmeans.blocks import rows_at_a_time
 from lightning_dc.kmeans.nearest import assign_, own_distances
-from lightning_dc.kmeans.owned_samples import OwnedSamples, check_arguments, prepare
+from lightning_dc.kmeans.owned_samples import (
+    OwnedSamples,
+    check_arguments,
+    largest_magnitude,
+    power_of_two_scale,
+    prepare,
+)
 from lightning_dc.kmeans.precision import full_precision
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
@@ -97,6 +103,7 @@ def kmeans(
         samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check, points=starts)
         if starts is not None:
             given = samples.project(starts).view(-1, n_clusters, samples.x.shape[1])
+            given = given * power_of_two_scale(largest_magnitude(given), given.dtype) if spherical else given
             seeds = _at_unit_length(given, given) if spherical else given
         else:
             seeding = plusplus_seeds if init == "k-means++" else random_seeds

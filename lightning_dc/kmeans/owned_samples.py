@@ -120,15 +120,15 @@ def as_float(x: Tensor) -> Tensor:
         InputError: ``x`` is not a matrix, or holds complex numbers.
     """
     if x.ndim != 2:
-        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
+        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}. Reshape your data first")
     if x.is_complex():
-        raise InputError(f"x of k-means holds {x.dtype}; give real numbers")
+        raise InputError(f"Complex data not supported: x of k-means holds {x.dtype}; give real numbers")
     wide = not x.is_floating_point() and x.dtype.itemsize >= 4
     return x.detach().to(torch.float64 if wide else torch.promote_types(x.dtype, torch.float32))
 
 
-def as_weights(weights: Tensor, x: Tensor) -> Tensor:
-    """Convert the weights of samples, (N,), to float64 on the device of the samples ``x``, (N, D).
+def as_weights(weights: Tensor, n_samples: int, device: torch.device) -> Tensor:
+    """Convert the weights of samples, (N,), to float64 on the device of the samples.
 
     Raises:
         InputError: the weights are not one finite number of at least 0 for each sample.
@@ -139,9 +139,9 @@ def as_weights(weights: Tensor, x: Tensor) -> Tensor:
         raise InputError(f"sample_weight of k-means holds no numbers ({error}); give one weight a sample") from error
     if weights.is_complex():
         raise InputError(f"sample_weight of k-means holds {weights.dtype}; give real numbers")
-    if weights.shape != (len(x),):
-        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({len(x)},)")
-    weights = weights.to(x.device, torch.float64).contiguous()
+    if weights.shape != (n_samples,):
+        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({n_samples},)")
+    weights = weights.to(device, torch.float64).contiguous()
     if not bool(((weights >= 0) & (weights < math.inf)).all()):
         raise InputError("sample_weight holds negative, infinite or NaN values; give finite weights of at least 0")
     largest = float(weights.max()) if len(weights) > 0 else 0.0
@@ -198,14 +198,12 @@ def prepare(
     try:
         x = as_float(x)
         chunks, numbers = _owned_chunks(len(x), n_total)
-        weights = None if sample_weight is None else as_weights(sample_weight, x)
+        weights = None if sample_weight is None else as_weights(sample_weight, len(x), x.device)
         if check is not None:
             check(len(x) if n_total is None else n_total, x.shape[1])
         largest = largest_magnitude(x)
         if not math.isfinite(largest):
-            raise InputError(
-                "the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate"
-            )
+            raise not_finite_error()
     except InputError as error:
         if not shared:
             raise
@@ -218,7 +216,7 @@ def prepare(
     center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
     samples = OwnedSamples(x, x.new_zeros(0), weights, chunks, numbers, total, shared, center, scale, 0.0)
     if spherical:
-        x = _unit_rows(samples)
+        x, scale = unit_rows(x, samples.sum_), 1.0
     else:
         center = _center(samples)
         if bool((center != 0).any()):
@@ -238,6 +236,11 @@ def _owned_chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor
         raise InputError(f"x has {n_rows} rows; of n_total={n_total} this process owns those of owned_rows({n_total})")
     local = [slice(i * CHUNK_SIZE, i * CHUNK_SIZE + rows.stop - rows.start) for i, rows in enumerate(owned)]
     return local, torch.tensor([rows.start // CHUNK_SIZE for rows in owned], dtype=torch.int64)
+
+
+def not_finite_error() -> InputError:
+    """Return the error for data with NaN or infinite values."""
+    return InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
 
 
 def largest_magnitude(x: Tensor) -> float:
@@ -288,16 +291,34 @@ def power_of_two_scale(largest: float, dtype: torch.dtype, largest_of_points: fl
     return math.ldexp(1.0, max(-limit, min(limit, shift)))  # subnormal data need less than their inverse
 
 
-def _unit_rows(samples: OwnedSamples) -> Tensor:
-    """Return the rows, scaled to unit length."""
-    norms = torch.linalg.vector_norm(samples.x, dim=1, keepdim=True)
-    n_zero = samples.sum_((norms == 0).sum())
-    if int(n_zero) > 0:
+def unit_rows(x: Tensor, of_all: Callable[[Tensor], Tensor] = lambda n_zero: n_zero) -> Tensor:
+    """Return rows, (n, D), scaled to unit length; a row may be as small as floating-point numbers can be.
+
+    Args:
+        x: rows, (n, D).
+        of_all: function that sums the number of rows that are zero over processes.
+
+    Raises:
+        InputError: a row is zero.
+    """
+    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if bool((norms < math.sqrt(torch.finfo(x.dtype).tiny) * math.sqrt(x.shape[1])).any()):
+        x = _with_exponents_near_zero(x)
+        norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    n_zero = int(of_all((norms == 0).sum()))
+    if n_zero > 0:
         raise InputError(
-            f"{int(n_zero)} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
+            f"{n_zero} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
         )
-    directions: Tensor = samples.x / norms
+    directions: Tensor = x / norms
     return directions
+
+
+def _with_exponents_near_zero(x: Tensor) -> Tensor:
+    """Multiply each row by a power of two so that its largest absolute value is between 1/2 and 1."""
+    exponents = -torch.frexp(torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True)).exponent
+    half = exponents // 2  # the whole power may be too large to be a number
+    return torch.ldexp(torch.ldexp(x, half), exponents - half)
 
 
 def _center(samples: OwnedSamples) -> Tensor:
