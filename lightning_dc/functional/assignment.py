@@ -24,7 +24,7 @@ def squared_distances(z: Tensor, centroids: Tensor) -> Tensor:
         Squared distances, (B, K).
     """
     n_rows = max(1, _DIFFERENCES // max(1, centroids.numel()))
-    if len(z) <= n_rows:
+    if torch.compiler.is_compiling() or len(z) <= n_rows:  # an exported model takes batches of any size
         return _sums_of_squares(z, centroids)
     blocks = torch.split(z, n_rows)
     if not torch.is_grad_enabled():
