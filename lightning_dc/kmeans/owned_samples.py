@@ -120,7 +120,10 @@ def as_float(x: Tensor) -> Tensor:
         InputError: ``x`` is not a matrix, or holds complex numbers.
     """
     if x.ndim != 2:
-        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}. Reshape your data first")
+        remedy = (
+            "flatten it first" if x.ndim > 2 else "Reshape your data: x[:, None] has one feature, x[None] one sample"
+        )
+        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; {remedy}")
     if x.is_complex():
         raise InputError(f"Complex data not supported: x of k-means holds {x.dtype}; give real numbers")
     wide = not x.is_floating_point() and x.dtype.itemsize >= 4
