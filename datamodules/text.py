@@ -13,8 +13,11 @@ from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.tables.file import as_strings, is_table_file, read_table, require_column
+from datamodules.tables.columns import require_column
+from datamodules.tables.dialect import CsvFormat
+from datamodules.tables.file import is_table_file, read_table
 from datamodules.tables.schema import read_classes, read_ids, read_labels
+from datamodules.tables.values import as_strings
 from datamodules.tfidf import TfIdf
 from lightning_dc.errors import InputError
 
@@ -35,7 +38,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
         id_column: column of a table with the ids, which are written beside the clusters. The ids of a folder are the
             paths of its files.
         n_words: number of features F. If the texts have fewer words, the other columns are zeros.
-        encoding: encoding of the files in a folder.
+        encoding: encoding of the files in a folder, or of a CSV or TSV file.
         empty: treatment of a text that is white space alone or is missing in a table: ``error`` refuses it, ``zeros``
             gives it a row of zeros.
         batch_size: number of texts in a training batch, over all processes.
@@ -68,10 +71,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
             raise InputError(f"n_words={n_words} must be at least 1")
         if empty not in ("error", "zeros"):
             raise InputError(f"empty={empty!r} is unknown; choose from error, zeros")
-        try:
-            "".encode(encoding)
-        except LookupError as error:
-            raise InputError(f"encoding={encoding!r} is unknown; utf-8 and latin-1 are common") from error
+        self.format = CsvFormat(encoding=encoding)
         self.path = Path(path).expanduser()
         self.text_column = text_column
         self.label = label
@@ -126,7 +126,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
 
     def _read_table(self) -> _Texts:
         text_columns = [name for name in (self.text_column, self.label, self.id_column) if name is not None]
-        table = read_table(self.path, text_columns)
+        table = read_table(self.path, text_columns, self.format)
         names = table.column_names
         require_column("text_column", self.text_column, names, self.path)
         if self.learned is None:  # new texts need no labels

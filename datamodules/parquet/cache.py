@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from datamodules.loading.file_rows import FileRows
 from datamodules.messages import unreadable_file
-from datamodules.tables.file import check_unique_columns
+from datamodules.tables.columns import check_unique_columns
 from lightning_dc.errors import InputError
 
 _ROWS = 1 << 16  # limit of the rows that are converted at a time

@@ -11,7 +11,7 @@ from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
 from datamodules.messages import unreadable_file
 from datamodules.parquet.cache import ParquetCache
-from datamodules.tables.file import check_columns, match_columns, require_column
+from datamodules.tables.columns import check_columns, match_columns, require_column
 from lightning_dc.errors import InputError
 
 
