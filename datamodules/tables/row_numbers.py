@@ -45,8 +45,9 @@ def warn_of_identifiers(columns: Mapping[str, NDArray[Any]], categories: Mapping
         categories: number of categories of each categorical input, if it has another one in every row.
         path: the file, for messages.
     """
-    up = [name for name, values in columns.items() if counts_up(values)]
-    distinct = [name for name, values in columns.items() if name not in up and all_differ(values)]
+    with np.errstate(over="ignore"):  # of values near the largest float
+        up = [name for name, values in columns.items() if counts_up(values)]
+        distinct = [name for name, values in columns.items() if name not in up and all_differ(values)]
     distinct += categories
     parts = [f"{quote_first(names)} {what}" for names, what in ((up, _UP), (distinct, _DISTINCT)) if names]
     if parts:
@@ -66,7 +67,7 @@ def counts_up(values: NDArray[Any]) -> bool:
         >>> counts_up(np.arange(5, 25)), counts_up(np.arange(0, 40, 2))
         (True, False)
     """
-    return len(values) >= _ENOUGH_ROWS and values[1] - values[0] == 1 and bool((np.diff(values) == 1).all())
+    return len(values) >= _ENOUGH_ROWS and bool(values[1] - values[0] == 1 and (np.diff(values) == 1).all())
 
 
 def all_differ(values: NDArray[Any]) -> bool:
