@@ -24,8 +24,8 @@ def learn_scaling(name: ScalingName, x: Rows) -> Scaling:
         x: samples, all values finite.
 
     Raises:
-        InputError: all samples are the same, or their squares exceed float64; or, with ``standard``, a feature is constant, or the samples are sparse,
-            since their zeros would become other numbers.
+        InputError: all samples are the same, or their squares exceed float64; or, with ``standard``, a feature is
+            constant, or the samples are sparse, since their zeros would become other numbers.
 
     Example:
         >>> from datamodules.loading.tensor_rows import TensorRows

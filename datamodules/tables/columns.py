@@ -68,6 +68,11 @@ def require_column(argument: str, name: str | None, names: Sequence[str], path: 
         raise InputError(f"{argument}={name!r} is no column of {path}, which has {quote_first(names)}")
 
 
+def is_element(name: str) -> bool:
+    """Tell whether a column has the name of an input that a column of lists becomes, such as ``embedding[0]``."""
+    return _ELEMENT.fullmatch(name) is not None
+
+
 def _matches(name: str, pattern: str) -> bool:
     """Tell whether a pattern matches a column; the name of a column of lists matches each input of it."""
     element = _ELEMENT.fullmatch(name)

@@ -37,13 +37,16 @@ def row_number_columns(names: Sequence[str], metadata: Mapping[bytes, bytes] | N
     return [name for name in names if name in index or _ROW_NUMBERS.fullmatch(name)]
 
 
-def warn_of_identifiers(columns: Mapping[str, NDArray[Any]], categories: Mapping[str, int], path: Path) -> None:
+def warn_of_identifiers(
+    columns: Mapping[str, NDArray[Any]], categories: Sequence[str], path: Path, remedy: str
+) -> None:
     """Warn of inputs that count up, or that have another whole number or text in every row, as ids do.
 
     Args:
         columns: numeric inputs, (N,) each.
-        categories: number of categories of each categorical input, if it has another one in every row.
+        categories: categorical inputs that have another category in every row.
         path: the file, for messages.
+        remedy: advice for the user.
     """
     with np.errstate(over="ignore"):  # of values near the largest float
         up = [name for name, values in columns.items() if counts_up(values)]
@@ -51,9 +54,7 @@ def warn_of_identifiers(columns: Mapping[str, NDArray[Any]], categories: Mapping
     distinct += categories
     parts = [f"{quote_first(names)} {what}" for names, what in ((up, _UP), (distinct, _DISTINCT)) if names]
     if parts:
-        rank_zero_warn(
-            f"{path}: {' and '.join(parts)}, as ids do; name what is no measurement in drop, or ids in id_column"
-        )
+        rank_zero_warn(f"{path}: {' and '.join(parts)}, as ids do; if they are no measurements, {remedy}")
 
 
 _UP = "counts up with the rows"

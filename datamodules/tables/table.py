@@ -13,7 +13,7 @@ from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
 from datamodules.messages import as_list, quote_first, tell
-from datamodules.tables.columns import check_columns, match_columns, require_column
+from datamodules.tables.columns import check_columns, is_element, match_columns, require_column
 from datamodules.tables.complaints import Complaints
 from datamodules.tables.dialect import CsvFormat, Decimal
 from datamodules.tables.encoding import Missing, TableEncoding, Unseen
@@ -285,10 +285,10 @@ class TableDataModule(LearningDataModule[TableSchema]):
         self._warn_of_identifiers(x, schema.encoding)
 
     def _warn_of_identifiers(self, x: Any, encoding: TableEncoding) -> None:
-        numbers, categories = {}, {}
+        numbers, categories = {}, []
         for (name, found), group in zip(encoding.columns.items(), encoding.feature_groups, strict=True):
-            if found is None:
+            if found is None and not is_element(name):
                 numbers[name] = x[:, group[0]]
-            elif len(found) == len(x) >= 10:
-                categories[name] = len(found)
-        warn_of_identifiers(numbers, categories, self.path)
+            elif found is not None and len(found) == len(x) >= 10:
+                categories.append(name)
+        warn_of_identifiers(numbers, categories, self.path, "name them in drop, or ids in id_column")

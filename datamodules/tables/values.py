@@ -38,6 +38,14 @@ def holds_numbers(kind: Any) -> bool:
     return bool(exact or types.is_floating(kind))
 
 
+def leaf_type(kind: Any) -> Any:
+    """Return the Arrow type of the numbers in lists, or the type itself."""
+    import pyarrow as pa
+
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return leaf_type(kind.value_type) if _is_list(kind) else kind
+
+
 def as_numbers(column: Any, name: str, path: Path, remedy: str) -> Any:
     """Return the values of a column as numbers, NaN where missing.
 
@@ -94,9 +102,21 @@ def lists_as_numbers(column: Any, name: str, path: Path) -> NDArray[Any]:
     Raises:
         InputError: a list holds an infinite value; the message names the first row, from 0, with one.
     """
-    values = _list_numbers(_decode(column))
+    values = list_numbers(column)
     _check_no_infinity(values, name, path)
     return values
+
+
+def list_numbers(column: Any) -> NDArray[Any]:
+    """Return the numbers of a column, (N,), or of a column of lists of one length, (N, D), NaN where missing."""
+    return _list_numbers(_decode(column))
+
+
+def has_null(column: Any) -> bool:
+    """Tell whether a column of lists lacks a list or a number."""
+    while column.null_count == 0 and column.type.num_fields > 0:
+        column = column.flatten()
+    return bool(column.null_count > 0)
 
 
 def first_text(column: Any) -> str:

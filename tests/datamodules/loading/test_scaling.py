@@ -49,7 +49,7 @@ def test_standard_equals_sklearns(n_samples: int) -> None:
 @pytest.mark.parametrize("name", ["rms", "standard"])
 @pytest.mark.parametrize("size", [1e200, 1e-200])
 def test_numbers_whose_squares_float64_cannot_hold_are_refused(name: ScalingName, size: float) -> None:
-    with pytest.raises(InputError, match="squares of some values of x exceed float64, or are 0 in it|is constant"):
+    with pytest.raises(InputError, match=r"squares of some values of x exceed float64, or are 0 in it|is constant"):
         learn(name, samples() * size)
 
 

@@ -141,6 +141,6 @@ def test_inputs_that_count_up_or_are_unique_are_named(
     if message is None:
         module(path, categorical=categorical)
         return
-    with pytest.warns(UserWarning, match=f"{message}, as ids do; name what is no measurement in drop, or ids in id_co"):
+    with pytest.warns(UserWarning, match=f"{message}, as ids do; if they are no measurements, name them in drop, or"):
         module(path, categorical=categorical)
     module(path, drop="row")  # without a warning
