@@ -89,13 +89,22 @@ def walk(folder: Path, hidden: tuple[str, ...] = (".",)) -> Iterator[Parts]:
         folders[:] = [name for name in folders if not name.startswith(hidden)]
         files = [name for name in files if not name.startswith(hidden)]
         for name in [*folders, *files]:
-            _check_link(Path(place, name), root)
+            check_link(Path(place, name), root)
         inside = Path(place).relative_to(folder).parts
         found += [(*inside, name) for name in files if Path(place, name).is_file()]
     yield from sorted(found, key=lambda names: [natural_key(name) for name in names])
 
 
-def _check_link(path: Path, root: Path) -> None:
+def check_link(path: Path, root: Path) -> None:
+    """Check that a file or folder is no symbolic link out of a folder.
+
+    Args:
+        path: the file or folder.
+        root: the folder, resolved.
+
+    Raises:
+        InputError: it is.
+    """
     if path.is_symlink() and not path.resolve().is_relative_to(root):
         raise InputError(
             f"{path}: is a symbolic link that leads out of the folder; copy the folder with its files (cp -rL)"
