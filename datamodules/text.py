@@ -13,6 +13,7 @@ from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
+from datamodules.messages import tell
 from datamodules.tables.columns import require_column
 from datamodules.tables.dialect import CsvFormat
 from datamodules.tables.file import is_table_file, read_table
@@ -28,8 +29,9 @@ class TextDataModule(LearningDataModule[TfIdf]):
     """TF-IDF of the most frequent words of texts, which are files of a folder or a column of a table.
 
     Words and their idf are learned on the training rows and travel with the checkpoint. Features are sublinear TF-IDF
-    without English stop words; they are sparse, and rows have length 1. A text that has none of the learned words has a
-    row of zeros.
+    without English stop words; they are sparse, and rows have length 1. Of scripts without spaces between words, such
+    as Chinese, Japanese and Thai, n-grams of characters are taken for words. A text that has none of the learned words
+    has a row of zeros.
 
     Args:
         path: a folder of ``.txt`` files, flat or with one folder for each class, or a CSV, TSV or Parquet file.
@@ -112,7 +114,11 @@ class TextDataModule(LearningDataModule[TfIdf]):
                 self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
             except InputError as error:
                 raise InputError(f"{self.path}: {error}") from error
-        return Samples(self.learned(read.texts), read.y if self.labels else None, ids=read.ids)
+        x = self.learned(read.texts)
+        n_zeros = int((x.getnnz(axis=1) == 0).sum())
+        if 2 * n_zeros > len(read.texts):
+            tell(f"{self.path}: {n_zeros} of {len(read.texts)} texts have none of the words; their rows are zeros")
+        return Samples(x, read.y if self.labels else None, ids=read.ids)
 
     def _read_folder(self) -> _Texts:
         files = find_files(self.path, (".txt",))
