@@ -1,4 +1,4 @@
-# `make digits` and `make test` work from a bare clone: each sets up .venv first.
+# `make digits` and `make test` work in a fresh clone, since each of them creates .venv first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -1,4 +1,4 @@
-"""What pyproject.toml can't say yet: the compiled inner loops of k-means."""
+"""Build of the compiled inner loops of k-means, which pyproject.toml cannot describe yet."""
 
 from setuptools import Extension, setup
 
@@ -10,7 +10,7 @@ setup(
             depends=["lightning_dc/kmeans/_lloyd.h"],
             extra_compile_args=["-O3", "-std=c++17", "-fno-exceptions", "-fno-rtti", "-pthread"],
             extra_link_args=["-pthread"],
-            optional=True,  # without a compiler PyTorch does their work
+            optional=True,  # without a compiler, PyTorch replaces them
         )
     ]
 )

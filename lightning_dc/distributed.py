@@ -16,9 +16,24 @@ CHUNK_SIZE = 4096
 It is a constant, since results must not depend on the batch size or the number of processes."""
 
 
+_is_alone = False
+
+
+def act_alone(is_alone: bool) -> None:
+    """Act as the only process although there is a process group, or no longer do so.
+
+    Trainers for one process may follow one for several in the same process group.
+
+    Args:
+        is_alone: True if the present trainer has one process.
+    """
+    global _is_alone
+    _is_alone = is_alone
+
+
 def world() -> tuple[int, int]:
     """Return the rank of this process and the number of processes; ``(0, 1)`` without a process group."""
-    if dist.is_available() and dist.is_initialized():
+    if not _is_alone and dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 

@@ -1,4 +1,4 @@
-"""The model that is trained, applied and exported; it knows nothing of training."""
+"""The model that is trained, applied and exported; its code does not depend on training."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lightning_dc.heads import ClusteringHead, TaskHead
 
 
 class ClusteringModel(nn.Module):
-    """A network, the representation that is read from it, a clustering head, and perhaps the head of a supervised task.
+    """Network with the representation that is read from it, a clustering head, and optionally a supervised task head.
 
     Args:
-        network: encoder, with a decoder where a loss or a phase needs one.
+        network: encoder, with a decoder if a loss or a phase needs one.
         head: clustering head.
-        representation: reads from layers of the network what is clustered; None takes the network's output.
+        representation: layers of the network that are read for clustering; None takes the network's output.
         task_head: maps the network's output to predictions of a supervised task; None for no task.
 
     Raises:
-        InputError: the head expects embeddings of another width.
+        InputError: the representation reads from another network, or the head expects embeddings of another width.
 
     Example:
         >>> from lightning_dc.encoders import MLPAutoencoder
@@ -43,6 +43,8 @@ class ClusteringModel(nn.Module):
         self.head = head
         self.representation = Representation(network, None) if representation is None else representation
         self.task_head = task_head
+        if self.representation.network is not network:
+            raise InputError("representation reads from another network than that of the model; give it the same one")
         if head.latent_dim != self.representation.width:
             raise InputError(
                 f"latent_dim={head.latent_dim} of {type(head).__name__} differs from the {self.representation.width} "
@@ -101,7 +103,7 @@ class ClusteringModel(nn.Module):
         return self.task_head
 
     def parts(self) -> dict[str, nn.Module]:
-        """Return the parts that a phase can train: ``encoder``, ``head``, and ``decoder`` and ``task`` if there."""
+        """Return the parts that a phase can train: ``encoder``, ``head`` and, if present, ``decoder`` and ``task``."""
         parts: dict[str, nn.Module] = {"encoder": self.network.encoder, "head": self.head}
         if isinstance(self.network, Autoencoder):
             parts["decoder"] = self.network.decoder

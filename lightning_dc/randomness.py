@@ -1,4 +1,4 @@
-"""Counter-based random numbers: a training step draws the same ones however the run got there."""
+"""Counter-based random numbers: a step draws the same numbers whether or not its run was interrupted before."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def mix_seed(*counters: int) -> int:
 class StepRandom:
     """Random numbers of one training step, one row for each sample of the *global* batch.
 
-    Each draw has a name. Its numbers follow from the seed of the run, the step and that name alone, so they do not
-    depend on which loss asks first; asking twice gives the same numbers. Every process draws the rows of the whole
-    batch and keeps its own (``rank, rank + W, ...``), so that the numbers of a sample do not depend on the number W of
+    Each draw has a name. Its numbers follow only from the seed of the run, the step and that name, so they do not
+    depend on the order of draws, and two draws of one name are equal. Every process draws the rows of the whole batch
+    and keeps its own (``rank, rank + W, ...``), so that the numbers of a sample do not depend on the number W of
     processes.
 
     Args:
@@ -41,7 +41,7 @@ class StepRandom:
         step: global step.
         n_global: number of samples in the batch over all processes.
         device: device on which the numbers are drawn.
-        micro_batch: number of the batch among those whose gradients make one step.
+        micro_batch: number of the batch among those whose gradients are accumulated for one step.
 
     Example:
         >>> random = StepRandom(seed=0, step=7, n_global=4, device=torch.device("cpu"))
@@ -58,7 +58,7 @@ class StepRandom:
         self._generator = torch.Generator(device=device)
 
     def scope(self, name: str) -> StepRandom:
-        """Return the random numbers of a part of the step, such as one of two views, whose names are its own.
+        """Return random numbers for a part of the step, such as one of two views, which has names of its own.
 
         Args:
             name: name of the part.
@@ -97,15 +97,17 @@ class StepRandom:
         return x * keep.to(x.dtype).div_(1.0 - p)
 
     def _seeded(self, name: str) -> torch.Generator:
-        return self._generator.manual_seed(mix_seed(*self._counters, _number_of(self._scope + name)))
+        """Return the generator, seeded for the draw of this name."""
+        return self._generator.manual_seed(mix_seed(*self._counters, _hash_name(self._scope + name)))
 
     @staticmethod
     def _own(rows: Tensor) -> Tensor:
+        """Return the rows of this process among those of the global batch."""
         rank, world_size = world()
         return rows[rank::world_size]
 
 
 @functools.cache
-def _number_of(name: str) -> int:
+def _hash_name(name: str) -> int:
     """Hash a name to 64 bits; Python's own hash differs from process to process."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

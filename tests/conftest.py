@@ -11,7 +11,7 @@ import torch
 from lightning_dc.cli import main
 from tests.helpers.server import Server
 
-pytest.register_assert_rewrite("datamodules.testing")  # the contract's asserts tell the values
+pytest.register_assert_rewrite("datamodules.testing")  # so that asserts of the contract show their values
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _one_thread_and_no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def data_folder() -> Path:
-    """Folder of real data, or a skip."""
+    """Return the folder of real data, or skip the test."""
     folder = os.environ.get("LIGHTNING_DC_DATA")
     if not folder:
         pytest.skip("LIGHTNING_DC_DATA does not name a folder of real data (mnist/, reuters21578/)")
@@ -36,19 +36,19 @@ def data_folder() -> Path:
 
 
 class CommandLine:
-    """Calls ``lightning-dc`` in this process, in a folder of its own."""
+    """Caller of ``lightning-dc`` in this process and in a folder of its own."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
     def __call__(self, *args: object) -> str:
-        """Run; returns what it printed."""
+        """Run the command, and return its output."""
         main([str(arg) for arg in args])
         captured = self._capsys.readouterr()
         return captured.out + captured.err
 
     def fails(self, *args: object) -> str:
-        """Run, expecting a user's slip; returns the one line that says so."""
+        """Run a command that must fail with an error of the user, and return its one line."""
         with pytest.raises(SystemExit) as error:
             main([str(arg) for arg in args])
         assert error.value.code == 2
@@ -69,7 +69,7 @@ def lightning_dc_cli(
 
 @pytest.fixture
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Server]]:
-    """Starts a server of a folder's files."""
+    """Return a function that starts a server of a folder's files."""
     for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
     monkeypatch.setattr("time.sleep", lambda _: None)  # between two attempts

@@ -1,8 +1,9 @@
-"""Imports run in one direction."""
+"""Tests that imports run in one direction."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Each layer imports only layers above it in this list; packages of one layer do not import one another.
 LAYERS = [
     {"errors", "version"},
-    {"batch", "schedules", "distributed"},
+    {"batch", "schedules", "distributed", "files"},
     {"functional"},
     {"randomness", "kmeans"},
     {"encoders", "heads", "losses", "metrics", "augmentation"},
@@ -27,14 +28,10 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted((ROOT / "lightning_dc").rglob("*.py"))
 DATA_FILES = sorted((ROOT / "datamodules").rglob("*.py"))
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in FILES + DATA_FILES
-}
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Modules that a file imports, at any depth of the code."""
+    """Return the modules that a file imports, at any depth of the code."""
     tree = ast.parse(path.read_text())
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -54,7 +51,7 @@ MODULES = {module_of(path): path for path in [*FILES, *DATA_FILES]}
 
 
 def imported_files(path: Path) -> set[str]:
-    """Modules of this project that a file imports, where a package stands for the files that define the names."""
+    """Return the modules of this project that a file imports; names of a package count as their files."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("lightning_dc", "datamodules"):
@@ -63,7 +60,7 @@ def imported_files(path: Path) -> set[str]:
 
 
 def origin(module: str, name: str) -> str:
-    """Module that defines a name which may be imported from a package."""
+    """Return the module that defines a name which may be imported from a package."""
     if f"{module}.{name}" in MODULES:
         return f"{module}.{name}"
     package = MODULES.get(module)
@@ -99,13 +96,19 @@ def test_datamodules_know_only_the_lowest_layers(path: Path) -> None:
     assert others <= allowed
 
 
+def test_contributing_tells_the_order() -> None:
+    told = re.search(r"```text\n(errors.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    assert told is not None
+    assert [set(re.findall(r"\w+", layer)) for layer in told[1].split("<")] == LAYERS[:-1]
+
+
 def test_every_package_has_a_layer() -> None:
     assert {layer_of(path) for path in FILES} - {"__init__"} == set(LEVEL)
 
 
 @pytest.mark.parametrize("path", [*FILES, *DATA_FILES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    """``lightning-dc --help`` must not pay for them."""
+    """``lightning-dc --help`` must not import them."""
     top_level = {
         alias.name.split(".")[0]
         for node in ast.parse(path.read_text()).body
@@ -120,19 +123,6 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
     assert not top_level & heavy
 
 
-WITHOUT_LIGHTNING = {
-    "errors",
-    "batch",
-    "distributed",
-    "randomness",
-    "functional",
-    "kmeans",
-    "encoders",
-    "heads",
-    "losses",
-}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_model_and_all_below_it_do_not_know_lightning(path: Path) -> None:
     if LEVEL.get(layer_of(path), LEVEL["model"]) <= LEVEL["model"]:
@@ -140,7 +130,7 @@ def test_the_model_and_all_below_it_do_not_know_lightning(path: Path) -> None:
 
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
-    """Imports for types and those within functions count, too; packages are seen through to the files behind names."""
+    """Imports for types and within functions count, too; a name from a package counts as the file that defines it."""
     graph = {module_of(path): imported_files(path) for path in [*FILES, *DATA_FILES]}
     while True:
         leaves = {module for module, imports in graph.items() if not imports & graph.keys()}
@@ -148,3 +138,8 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
             break
         graph = {module: imports for module, imports in graph.items() if module not in leaves}
     assert not graph, f"in circles, or above them: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("path", [*FILES, *DATA_FILES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400

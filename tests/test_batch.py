@@ -1,4 +1,4 @@
-"""Batches, what ``as_batch`` accepts and refuses, and descriptions of data."""
+"""Tests of batches, of what ``as_batch`` accepts and refuses, and of descriptions of data."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_bad_descriptions_of_targets_are_refused(kind: Any, names: Any, message:
 
 
 class Described:
-    """A DataModule of the user's own that describes a part of its data."""
+    """DataModule of a user that describes a part of its data."""
 
     has_terms = True
 

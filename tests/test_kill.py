@@ -1,4 +1,4 @@
-"""A run that is killed at any moment leaves a checkpoint that loads."""
+"""Tests that a run that is killed at any moment leaves a checkpoint that can be loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.processes import run_command, started
 @pytest.mark.slow
 def test_the_last_checkpoint_loads_after_kill_9(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lightning_dc", "fit", "--config", "dec_digits", *QUICK]
-    # Epochs of a few milliseconds: the kill comes while a checkpoint is written as often as not.
+    # Epochs take a few milliseconds, so about half of the kills come while a checkpoint is written.
     command += ["--model.clustering.max_steps=1000000", "--model.refresh.tolerance=0", "--data.batch_size=1797"]
     command += ["--trainer.enable_progress_bar=false"]
     for attempt in range(4):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+import lightning_dc
 from lightning_dc import (
     DCN,
     DEC,
@@ -27,6 +28,7 @@ from lightning_dc import (
 from lightning_dc.encoders import Representation
 from lightning_dc.heads import TaskHead
 from tests.helpers.methods import Blobs, dec, trainer
+from tests.helpers.processes import run_command
 
 X = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
 
@@ -55,7 +57,6 @@ def test_embedding_and_assignments_are_those_of_the_parts() -> None:
     assert torch.equal(model.embed(X), network.encode(X))
     assert torch.equal(model(X), head(network.encode(X)))
     assert model.parts().keys() == {"encoder", "decoder", "head"}
-    assert not isinstance(model, LightningModule)
 
 
 def test_a_model_is_copied_whole() -> None:
@@ -136,3 +137,40 @@ def test_the_model_can_be_exported(layers: list[str] | None) -> None:
     program = torch.export.export(model, (X,), dynamic_shapes=({0: batch},))
     again = torch.randn(11, 6, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(program.module()(again), model(again))
+
+
+def test_a_representation_of_another_network_is_refused() -> None:
+    network, other = (MLPAutoencoder((6,), [8], 2) for _ in range(2))
+    with pytest.raises(InputError, match="reads from another network"):
+        ClusteringModel(network, StudentTHead(3, 2), Representation(other, None))
+
+
+def test_looking_for_the_width_leaves_a_network_as_it_is() -> None:
+    network = Convolutional()
+    network.encoder = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    before, state = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    assert Representation(network, ["2"]).width == 8
+    assert network.encoder[2].training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_layers_that_are_replaced_are_read_where_they_are() -> None:
+    network = MLPAutoencoder((6,), [8], 2)
+    model = ClusteringModel(network, StudentTHead(3, 8), Representation(network, ["linear_1"]))
+    network.encoder.linear_1 = nn.Linear(6, 8)
+    torch.testing.assert_close(model.embed(X), network.encoder.linear_1(X))
+
+
+def test_the_model_comes_without_lightning() -> None:
+    code = "import sys, lightning_dc.model; from lightning_dc import StudentTHead; print(sorted(sys.modules))"
+    printed = run_command([sys.executable, "-c", code])
+    assert "lightning_dc.model" in printed
+    assert "'lightning'" not in printed
+
+
+def test_all_public_names_are_there() -> None:
+    names = {name: getattr(lightning_dc, name) for name in lightning_dc.__all__}
+    assert names["DEC"] is DEC
+    with pytest.raises(AttributeError, match="no attribute 'DEX'"):
+        lightning_dc.DEX  # noqa: B018

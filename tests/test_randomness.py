@@ -1,4 +1,4 @@
-"""Counter-based random numbers."""
+"""Tests of counter-based random numbers."""
 
 from __future__ import annotations
 

@@ -80,10 +80,8 @@ class BatchLoader:
 
     def __len__(self) -> int:
         n_batches = -(-self.n_samples // self.batch_size)
-        if self.shuffle:
-            return n_batches
-        rank, world_size = world()
-        return len(range(rank, n_batches, world_size))
+        # Lightning leaves out the whole loop of a process without a batch, for which the others would wait for ever.
+        return n_batches if self.shuffle else -(-n_batches // world()[1])
 
     def __iter__(self) -> Iterator[Batch]:
         return self._training_batches() if self.shuffle else self._evaluation_batches()
@@ -172,7 +170,8 @@ class BatchLoader:
 
     def _evaluation_batches(self) -> Iterator[Batch]:
         rank, world_size = world()
-        for start in range(rank * self.batch_size, self.n_samples, world_size * self.batch_size):
+        for i in range(len(self)):
+            start = min((i * world_size + rank) * self.batch_size, self.n_samples)
             yield self.read(start, start + self.batch_size)
 
     def _scaled(self, rows: slice | Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Augmentations: batched, on the device."""
+"""Augmentations of whole batches on their device."""
 
 from lightning_dc.augmentation.augmentation import Augmentation
 from lightning_dc.augmentation.random_affine import RandomAffine

@@ -10,11 +10,11 @@ from lightning_dc.randomness import StepRandom
 
 
 class Augmentation(ABC):
-    """A random transform of a whole batch, on the device of the batch.
+    """Base class of random transforms of a whole batch, on the device of the batch.
 
-    It draws one row of random numbers for each sample from the step's own generator, each draw by a name, so that
-    augmented training does not depend on the number of processes and resumes exactly. Constructor arguments are kept as
-    attributes of the same names, by which a checkpoint describes the augmentation.
+    An augmentation draws one row of random numbers for each sample from the random numbers of the step, and each draw
+    has a name. So augmented training does not depend on the number of processes, and resumes exactly. Constructor
+    arguments must be kept as attributes of the same names, by which a checkpoint describes the augmentation.
     """
 
     @abstractmethod
@@ -23,7 +23,7 @@ class Augmentation(ABC):
 
         Args:
             x: samples, (B, *input_shape).
-            random: random numbers of this view.
+            random: random numbers of this view of the batch.
         """
 
     @abstractmethod

@@ -14,17 +14,18 @@ from lightning_dc.randomness import StepRandom
 
 
 class RandomAffine(Augmentation):
-    """Random shift, then a random rotation about the centre, bilinear, zeros outside the image.
+    """Augmentation that shifts an image at random, then rotates it at random about its centre.
 
-    The augmentation of DEC-DA (Guo et al. 2018, https://proceedings.mlr.press/v95/guo18b.html): shifts of at most a
-    tenth of the image, rotations of at most 10 degrees, both uniform.
+    Pixels are interpolated bilinearly, with zeros outside the image. The defaults are those of DEC-DA (Guo et al. 2018,
+    https://proceedings.mlr.press/v95/guo18b.html): shifts of at most a tenth of the image and rotations of at most 10
+    degrees, both uniform.
 
     Args:
         max_shift: largest shift along each axis, as a share of the image's side.
         max_rotation: largest rotation, in degrees.
 
     Raises:
-        InputError: a negative bound.
+        InputError: a bound is negative.
     """
 
     def __init__(self, max_shift: float = 0.1, max_rotation: float = 10.0) -> None:
@@ -48,7 +49,7 @@ class RandomAffine(Augmentation):
         cos, sin = angle.cos(), angle.sin()
         height, width = x.shape[-2:]
         aspect = height / width
-        # The grid's unit is half a side, so a shift by a share s of the side is 2 s.
+        # The unit of the grid is half a side, so a shift by a share s of the side is 2 s.
         theta = torch.stack(
             [
                 torch.stack([cos, -sin * aspect, shift_x * (2.0 * self.max_shift)], 1),

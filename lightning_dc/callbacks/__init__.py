@@ -1,4 +1,4 @@
-"""Callbacks: when things happen."""
+"""Callbacks, which decide when the parts of a method act during a fit."""
 
 from lightning_dc.callbacks.assignment_refresh import AssignmentRefresh
 from lightning_dc.callbacks.centroid_refresh import CentroidRefresh

@@ -1,4 +1,4 @@
-"""Centroids from k-means."""
+"""Refresh of the centroids by k-means."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ from lightning_dc.training import (
 )
 
 KMeansName = Literal["auto", "exact", "mini_batch"]
-_MOST_CHUNKS = 16  # whose rows are mixed
+_MOST_CHUNKS = 16  # chunks whose rows are shuffled together
 
 
 class CentroidRefresh(Refresh):
-    """K-means over the embeddings of the whole training set sets the centroids.
+    """Callback that sets the centroids by k-means over the embeddings of the whole training set.
 
-    It runs with ``n_init`` restarts when a phase begins that asks for centroids, as in DEC
-    (https://arxiv.org/abs/1511.06335, section 3.1.3), and then, if an interval is given, every n steps or epochs from
-    the centroids as they are. Clusters keep their numbers: they are matched to the latest assignments of the training
-    set. Each process has its own rows of the data; centroids are written in place.
+    K-means runs with ``n_init`` restarts at the beginning of a phase that needs centroids, as in DEC
+    (https://arxiv.org/abs/1511.06335, section 3.1.3). If an interval is given, it then runs every n steps or epochs,
+    starting from the present centroids. Clusters keep their numbers, since they are matched to the latest assignments
+    of the training set. Each process clusters its own rows of the data; centroids are written in place.
 
-    Mini-batch k-means never holds the embeddings: exact k-means with ``n_init`` restarts on random chunks of the data
-    gives centroids to start from, then one pass over all of it, in random order of chunks and of rows within a few
-    chunks, moves them (Sculley 2010). It does not depend on the number of processes.
+    Mini-batch k-means never holds all embeddings. Exact k-means with ``n_init`` restarts on random chunks of the data
+    gives the centroids to start from. One pass over all data then moves them (Sculley 2010), in random order of the
+    chunks and of the rows within a few chunks. Its result does not depend on the number of processes.
 
     Args:
-        n_init: restarts of k-means at the beginning of a phase; the paper has 20.
-        every_n_steps: optimizer steps between two refreshes; None leaves the centroids to the optimizer.
-        every_n_epochs: the same in epochs.
+        n_init: restarts of k-means at the beginning of a phase; the paper uses 20.
+        every_n_steps: optimizer steps between two refreshes; with both None, k-means runs only at the beginning of a
+            phase.
+        every_n_epochs: epochs between two refreshes, instead of ``every_n_steps``.
         kmeans: ``exact`` or ``mini_batch``; ``auto`` is exact as long as the embeddings have at most 2^26 numbers.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
     """
 
     def __init__(
@@ -73,19 +74,19 @@ class CentroidRefresh(Refresh):
         loader, head = training_loader(module), centroid_head(module.model.head)
         is_large = loader.n_samples * head.latent_dim > LARGE_TABLE
         in_batches = self.kmeans == "mini_batch" or (self.kmeans == "auto" and is_large)
-        run = self._mini_batch if in_batches else self._exact
+        run = self._run_mini_batch if in_batches else self._run_exact
         init = None if is_first else head.centroids
         generator = torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step))
         centroids, table = run(module, loader, init, generator)
         if table is not None:
             centroids = centroids[match_clusters(table)]
         head.centroids.copy_(centroids)  # in place: the optimizer holds this very tensor
-        broadcast_(head.centroids.data)  # the same on unlike processors, too
+        broadcast_(head.centroids.data)  # processors of different kinds may round differently
 
-    def _exact(
+    def _run_exact(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Centroids, (K, D), and a table of the assignments before and after, (K, K)."""
+        """Return centroids, (K, D), and a table of earlier against new assignments, (K, K), or None without earlier."""
         n_clusters = module.model.head.n_clusters
         result = kmeans(
             embed_owned(module, loader),
@@ -100,10 +101,10 @@ class CentroidRefresh(Refresh):
         before = module.state.assignments.labels[owned_rows(loader.n_samples).to(result.labels.device)]
         return result.centroids, sum_(contingency_table(before, result.labels, n_clusters, n_clusters))
 
-    def _mini_batch(
+    def _run_mini_batch(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Like `_exact`, but the embeddings are never held at once; each process does all steps on shared chunks."""
+        """Do the same as `_run_exact` without holding all embeddings; each process does all steps on shared chunks."""
         n_clusters, n_samples = module.model.head.n_clusters, loader.n_samples
         if init is None:
             sample = sample_chunks(n_samples, module.model.head.latent_dim, n_clusters, generator)

@@ -1,4 +1,4 @@
-"""Centroids that follow the batches."""
+"""Update of the centroids after each batch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from lightning_dc.training import ClusteringModule, clustering_module, embed_bat
 
 
 class CountedCentroidUpdate(Callback):
-    """After each batch every sample of the batch pulls its centroid by one over the number of samples that did before.
+    """Callback that moves each centroid towards its samples of a batch, by steps of one over its count of samples.
 
-    The centroid update of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794) and of mini-batch
-    k-means (Sculley 2010): the samples are embedded by the encoder as the batch has left it, assigned to the nearest
-    centroid, and averaged into it. It acts in phases that set centroids and do not train them by gradients. Counts
-    begin anew when k-means over the whole set has replaced the centroids, and are kept in the checkpoint.
+    This is the centroid update of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794) and of mini-batch
+    k-means (Sculley 2010). After each batch, its samples are embedded by the encoder that the batch has just trained,
+    assigned to the nearest centroid, and averaged into it. The callback acts in phases that set centroids and do not
+    train them by gradients. Counts start again when k-means over the whole set has replaced the centroids, and are kept
+    in the checkpoint.
 
     Args:
-        initial_count: number of samples that a centroid of k-means stands for; the DCN code has 100.
+        initial_count: number of samples that a centroid of k-means counts for; the DCN code uses 100.
 
     Raises:
-        InputError: a count below 1.
+        InputError: the count is below 1.
     """
 
     def __init__(self, initial_count: int = 100) -> None:
@@ -61,13 +62,13 @@ class CountedCentroidUpdate(Callback):
         head = centroid_head(module.model.head)
         z = embed_batch(module, batch)
         centroids = head.centroids.data
-        if self._counts is None or not self._is_own(centroids):
+        if self._counts is None or not self._are_unchanged(centroids):
             self._counts = torch.full((head.n_clusters,), float(self.initial_count), dtype=torch.float64)
         self._counts = self._counts.to(z.device)
         labels = nearest_centroids(z, centroids.to(z.dtype))
         counted_update_(centroids, self._counts, z, labels, distributed=True)
         self._centroids = centroids.clone()
 
-    def _is_own(self, centroids: Tensor) -> bool:
+    def _are_unchanged(self, centroids: Tensor) -> bool:
         """Return whether the centroids are those that the last update has left."""
         return self._centroids is not None and torch.equal(self._centroids.to(centroids.device), centroids)

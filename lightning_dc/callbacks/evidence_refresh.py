@@ -1,4 +1,4 @@
-"""How strongly each input is kept."""
+"""Refresh of the penalty factors of the inputs."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _N_PERMUTATIONS = 100
 
 
 class EvidenceRefresh(Refresh):
-    r"""Weights of the adaptive group lasso from marginal evidence, when a phase with sparsity begins.
+    r"""Callback that weights the adaptive group lasso by marginal evidence when a phase with sparsity begins.
 
     .. math:: \omega_g = n_g^{1 - 1/p}\, e_g^{-\gamma}
 
     Inputs that tell the same classes apart are redundant, and a group lasso keeps few of them. The adaptive lasso (Zou
-    2006, https://doi.org/10.1198/016214506000000735) penalises an input the less the more a first estimate gives it,
-    and with more inputs than samples marginal regression is a first estimate that makes it consistent, if inputs that
-    count and inputs that don't are nearly uncorrelated (Huang, Ma and Zhang 2008, Statistica Sinica 18:1603). Here e_g
-    is the input's association with the targets, or with the clusters where there are some and it is larger, in units of
-    what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). n_g, the number of
-    weights of the group, makes alpha = 1 the penalty that outweighs the usual Adam step, of about the learning rate,
-    for an input at the level of chance (:class:`~lightning_dc.callbacks.ProximalStep`).
+    2006, https://doi.org/10.1198/016214506000000735) penalises an input less if its coefficient in a first estimate is
+    larger. With more inputs than samples, marginal regression is a first estimate that makes it consistent, provided
+    that relevant and irrelevant inputs are nearly uncorrelated (Huang, Ma and Zhang 2008, Statistica Sinica 18:1603).
+    Here e_g is the larger of the input's associations with the targets and, if there are any, with the clusters, in
+    units of what chance gives to the best of all inputs (:func:`~lightning_dc.functional.input_evidence`). The factor
+    of n_g, the number of weights of the group, has the effect that for an input at the level of chance, alpha = 1
+    outweighs the usual Adam step of about the learning rate (:class:`~lightning_dc.callbacks.ProximalStep`).
 
-    Clusters are independent of the inputs whose weights are zero by then, so evidence from them is no circle for those.
-    An input that acts only together with another has no marginal evidence and is dropped; where no input has
-    enough for alpha, a warning says so.
+    Clusters do not depend on inputs whose weights are zero by then, so for those inputs evidence from clusters is not
+    circular. An input that acts only together with another has no marginal evidence and is dropped. If no input has
+    enough evidence for alpha, a warning says so.
 
     Args:
-        gamma: how steeply the penalty falls with evidence, positive.
-        term: name of the :class:`~lightning_dc.losses.InputSparsity` term; phases without it are left alone.
+        gamma: exponent with which the penalty falls with the evidence, positive.
+        term: name of the :class:`~lightning_dc.losses.InputSparsity` term; the callback ignores phases without it.
         task: name of the :class:`~lightning_dc.losses.TaskLoss` term.
 
     Raises:
-        InputError: gamma is not positive.
+        InputError: gamma is not positive, or the training data have no targets.
     """
 
     def __init__(self, gamma: float = 2.0, term: str = "sparsity", task: str = "task") -> None:
@@ -70,7 +70,7 @@ class EvidenceRefresh(Refresh):
         evidence = torch.stack([self._evidence(module, outcome, sparsity) for outcome in outcomes]).amax(0)
         best, n_steps = float(evidence.max()), module.progress.n_steps
         alpha = module.phase.loss_weights(Progress(n_steps, n_steps))[self.term]
-        if best <= 1.0 and alpha >= best**self.gamma:  # a smaller alpha may leave it a chance
+        if best <= 1.0 and alpha >= best**self.gamma:  # with a smaller alpha an input could be kept
             rank_zero_warn(
                 f"Phase {module.phase.name!r}: no input is associated with the targets or clusters beyond chance "
                 f"(largest evidence {best:.2f}, chance is 1), so all may be dropped. Inputs that act "
@@ -84,6 +84,7 @@ class EvidenceRefresh(Refresh):
 
     @staticmethod
     def _evidence(module: ClusteringModule, residuals: Tensor, sparsity: InputSparsity) -> Tensor:
+        """Return the evidence of each group of inputs, (G,), from residuals without inputs, (N, T), by two passes."""
         loader = training_loader(module)
         generator = torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step))
         n_inputs, n_samples = len(sparsity.of_input), loader.n_samples
@@ -100,7 +101,7 @@ class EvidenceRefresh(Refresh):
         fourth = torch.zeros_like(mean)
         for rows, batch in read_owned(module, loader):
             z = (batch.x.flatten(1).double() - mean) * scale
-            # (n, (P + 1) T): one product of matrices for all permutations, whose residuals are never held at once
+            # (n, (P + 1) T): one matrix product for all permutations; their residuals of all samples are never held
             columns = residuals[orders[:, rows].T.to(residuals.device)].flatten(1)
             products[0].addmm_(z.T, columns)
             products[1].addmm_(z.square().T, columns)

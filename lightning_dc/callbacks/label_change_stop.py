@@ -1,4 +1,4 @@
-"""Stop on convergence of the assignments."""
+"""End of a phase when the assignments have converged."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from lightning_dc.training import ClusteringModule, clustering_module
 
 
 class LabelChangeStop(Callback):
-    """Ends a phase when fewer than ``tolerance`` of the labels have changed between two refreshes (DEC, section 3.1.2).
+    """Callback that ends a phase when few labels have changed between two refreshes (DEC, section 3.1.2).
 
-    The decision follows from assignments that are the same on all processes.
+    All processes take the same decision, since their assignments are the same.
 
     Args:
-        tolerance: share of labels; the paper has 0.001. 0 never stops.
-        patience: refreshes in a row that must see so few changes.
+        tolerance: the phase ends if less than this share of the labels has changed; the paper uses 0.001, and 0 never
+            ends a phase.
+        patience: number of consecutive refreshes with so few changes that end the phase.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
     """
 
     def __init__(self, tolerance: float, patience: int = 1) -> None:
@@ -56,7 +57,7 @@ class LabelChangeStop(Callback):
         assignments = module.state.assignments
         if assignments is None or assignments.changed is None or module.phases_over:
             return
-        # Level-triggered: the refresh belongs to this very step and phase.
+        # A resumed run must decide like an uninterrupted one, so only a refresh at this step of this phase counts.
         if assignments.step != module.global_step or module.progress.step == 0:
             return
         if self._seen != assignments.step:

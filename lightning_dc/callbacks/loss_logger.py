@@ -1,4 +1,4 @@
-"""Losses, weights and rates in the logs."""
+"""Logging of losses, weights and learning rates."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
-from lightning_dc.training import ClusteringModule, clustering_module, record
+from lightning_dc.training import ClusteringModule, check_finite_parameters, clustering_module, record
 
 
 class LossLogger(Callback):
-    """Logs the loss, each of its terms and their weights, learning rate and phase every ``log_every_n_steps`` steps.
+    """Callback that logs the loss, its terms and their weights, learning rate and phase.
 
-    Losses add up on the device in between, and go to the loggers at once: a call of ``self.log`` takes a fifth of the
-    step of a small model for each value. What is logged is their mean since the last log, over all processes. Of it
-    ``train/loss`` alone is among the metrics that other callbacks can monitor.
+    It does so every ``log_every_n_steps`` steps. In between, losses are summed on the device; then their mean since the
+    last log, over all processes, goes directly to the loggers, because ``self.log`` takes a fifth of the step of a
+    small model for each value. Only ``train/loss`` is also among the metrics that other callbacks can monitor.
 
     Raises:
         InputError: the loss is no longer a finite number.
@@ -38,7 +38,7 @@ class LossLogger(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         module = clustering_module(pl_module)
-        if self._sums.keys() != outputs.keys():  # another phase
+        if self._sums.keys() != outputs.keys():  # a phase with other terms has begun
             self._sums = {name: torch.zeros_like(value) for name, value in outputs.items()}
             self._n_steps = 0
         for name, value in outputs.items():
@@ -52,17 +52,16 @@ class LossLogger(Callback):
             self._logged_at = step
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._sums:  # before a checkpoint is written over a good one
+        if self._sums:  # check before a checkpoint replaces a good one
             self._check_finite(clustering_module(pl_module), self._means())
+        check_finite_parameters(trainer, pl_module, clustering_module(pl_module).phase.name)
 
     def _log(self, module: ClusteringModule) -> None:
         means = self._means()
         self._check_finite(module, means)
         values = {f"train/{name}": value for name, value in means.items()}
         values |= {f"weight/{name}": weight for name, weight in module.phase.loss_weights(module.progress).items()}
-        optimizer = module.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        values["train/lr"] = optimizer.param_groups[0]["lr"]
+        values["train/lr"] = module.optimizer.param_groups[0]["lr"]
         values["phase"] = float(module.state.phase_index)
         record(module, values)
         module.log("train/loss", means["loss"], on_step=True, on_epoch=False, logger=False)

@@ -1,4 +1,4 @@
-"""Movement through the phases of a fit."""
+"""Transitions between the phases of a fit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lightning_dc.training import ClusteringModule, clustering_module, final_ass
 
 
 class PhaseScheduler(Callback):
-    """Moves a method through its phases, with a fresh optimizer in each, and stops the trainer after the last.
+    """Callback that moves a method through its phases, with a new optimizer in each, and then stops the trainer.
 
-    It asks "is the current phase over at this step?" when training starts (or resumes) and after every step, instead of
-    counting events, so that a run that resumes from any checkpoint switches at the same step as one never interrupted.
-    It also sets learning rate and momentum to what the phase's schedules say. It must come after the callbacks that
-    end phases.
+    When training starts or resumes, and after every step, it checks whether the current phase is over at this step. It
+    does not count events, so a run that resumes from any checkpoint changes phases at the same steps as a run that was
+    never interrupted. It also sets learning rate and momentum by the schedules of the phase. It must come after the
+    callbacks that end phases.
 
-    When training has ended, the whole training set is assigned with the final model
-    (:func:`~lightning_dc.training.final_assignment`), unless a report has done so already.
+    When training has ended, it assigns the whole training set with the final model
+    (:func:`~lightning_dc.training.final_assignment`), unless a report has already done so.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class PhaseScheduler(Callback):
             rank_zero_info("All phases of this checkpoint are over: there is nothing left to train")
             trainer.should_stop = True
         self._clock, self._timed = time.perf_counter(), module.phase.name
-        self._advance(module)
+        self._begin_next_phase_if_over(module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -48,14 +48,13 @@ class PhaseScheduler(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._advance(clustering_module(pl_module))
+        self._begin_next_phase_if_over(clustering_module(pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = clustering_module(pl_module)
-        if module.state.assignments is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            final_assignment(module)
+        final_assignment(clustering_module(pl_module))
 
-    def _advance(self, module: ClusteringModule) -> None:
+    def _begin_next_phase_if_over(self, module: ClusteringModule) -> None:
+        """Add the elapsed seconds to the current phase, and begin the next one if it is over."""
         now = time.perf_counter()
         seconds = module.state.seconds
         seconds[self._timed] = seconds.get(self._timed, 0.0) + now - self._clock

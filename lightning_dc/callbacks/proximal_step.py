@@ -1,4 +1,4 @@
-"""Weights of inputs that are exactly zero."""
+"""Proximal operator that makes the weights of dropped inputs exactly zero."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from lightning_dc.training import ClusteringModule, clustering_module
 
 
 class ProximalStep(Callback):
-    """After each optimizer step, the proximal operator of the sparsity term acts on the input layer.
+    """Callback that applies the proximal operator of the sparsity term to the input layer after each optimizer step.
 
-    A subgradient only lets weights hover around zero; the proximal operator sets whole groups to exactly zero. With
-    plain SGD the two steps together are proximal gradient descent on loss + alpha * penalty: the operator's strength is
-    the learning rate times alpha, the weight of the term at this step. Under Adam that strength is kept, as AdamW keeps
-    its weight decay apart from the gradient: no group is shrunk less because its gradients were large. An Adam step
-    moves a weight by at most (1 - beta1) / sqrt(1 - beta2) times the learning rate (Kingma and Ba 2015,
+    With a subgradient, weights only hover around zero; the proximal operator sets whole groups to exactly zero. With
+    plain SGD, the two steps together are proximal gradient descent on loss + alpha * penalty: the operator's strength
+    is the learning rate times alpha, the weight of the term at this step. With Adam the strength is the same, as AdamW
+    separates its weight decay from the gradient, so no group is shrunk less because its gradients were large. An Adam
+    step moves a weight by at most (1 - beta1) / sqrt(1 - beta2) times the learning rate (Kingma and Ba 2015,
     https://arxiv.org/abs/1412.6980, section 2.1), 3.2 times with the usual betas, and by about the learning rate or
-    less where gradients keep their size. So a group of n weights that is zero stays so, whatever the scale of the loss,
-    where alpha times its factor is sqrt(n) times that bound or more (with ``l21``); sqrt(n) is enough as a rule.
+    less if gradients keep their size. So with ``l21``, a group of n weights that is zero stays zero, whatever the scale
+    of the loss, if alpha times its factor is at least sqrt(n) times that bound; as a rule, sqrt(n) is enough.
 
-    The strength of step t, counted from 1, has alpha after t steps; the penalty in the logged loss of that step has
-    alpha after t - 1.
+    The strength at step t, counted from 1, uses the schedule of alpha after t steps; the penalty in the logged loss of
+    that step uses it after t - 1 steps.
 
-    It is level-triggered: a step that a run was killed in is completed when the run resumes. It must be the first of
-    the callbacks that act on steps.
+    The callback compares the global step with that of its last operator: if a run is killed between an optimizer step
+    and the operator, the operator is applied when the run resumes. It must be the first of the callbacks that act on
+    steps.
 
     Args:
-        term: name of the :class:`~lightning_dc.losses.InputSparsity` term; phases without it are left alone.
+        term: name of the :class:`~lightning_dc.losses.InputSparsity` term; in phases without it, only the bound acts.
         bound: largest absolute value of a weight of the input layer, by projection; None for no bound.
 
     Raises:
-        InputError: a bound that is not positive.
+        InputError: the bound is not positive.
     """
 
     def __init__(self, term: str = "sparsity", bound: float | None = None) -> None:
@@ -45,18 +46,18 @@ class ProximalStep(Callback):
             raise InputError(f"bound={bound} of the input weights must be positive; null for none")
         self.term = term
         self.bound = bound
-        self._served = 0  # global step
+        self._served = 0  # global step at which the operator was last applied
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._served = clustering_module(pl_module).global_step
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._act(clustering_module(pl_module))
+        self._shrink_once_a_step(clustering_module(pl_module))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._act(clustering_module(pl_module))
+        self._shrink_once_a_step(clustering_module(pl_module))
 
     def state_dict(self) -> dict[str, Any]:
         return {"served": self._served}
@@ -65,7 +66,8 @@ class ProximalStep(Callback):
         self._served = state_dict["served"]
 
     @torch.no_grad()
-    def _act(self, module: ClusteringModule) -> None:
+    def _shrink_once_a_step(self, module: ClusteringModule) -> None:
+        """Shrink and bound the weights of the input layer, unless that has been done at this step."""
         step = module.global_step
         if step == self._served or module.phases_over:
             return
@@ -84,9 +86,8 @@ class ProximalStep(Callback):
 
 
 def _learning_rate(module: ClusteringModule, weight: torch.Tensor) -> float:
-    optimizer = module.optimizers(use_pl_optimizer=False)
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    for group in optimizer.param_groups:
+    """Return the learning rate of the parameter group that has a weight."""
+    for group in module.optimizer.param_groups:
         if any(parameter is weight for parameter in group["params"]):
             return float(group["lr"])
     raise AssertionError("a phase that trains the encoder has its input layer in the optimizer")

@@ -1,4 +1,4 @@
-"""Base class of callbacks that act when a phase with clusters begins, and from time to time in it."""
+"""Base class of callbacks that act when a phase with clusters begins, and periodically in it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from lightning_dc.training import ClusteringModule, clustering_module, training_
 
 
 class Refresh(Callback, ABC):
-    """Base class of computations over the whole training set, at the beginning of a phase and then periodically.
+    """Base class of callbacks that compute something over the whole training set, when a phase begins and periodically.
 
-    It is level-triggered: after every step, and when training starts or resumes, it asks whether this step of this
-    phase is due and has not been served. The step that it has served last is kept in the checkpoint.
+    After every step, and when training starts or resumes, the callback checks whether a refresh is due at this step of
+    this phase and has not been made. The step of the last refresh is kept in the checkpoint, so a resumed run makes the
+    same refreshes as one that was never interrupted.
 
     Args:
-        every_n_steps: optimizer steps between two refreshes; None, without epochs either, refreshes at beginnings only.
-        every_n_epochs: the same in epochs.
+        every_n_steps: optimizer steps between two refreshes; with both None, there is one at the beginning of a phase.
+        every_n_epochs: epochs between two refreshes, instead of ``every_n_steps``.
 
     Attributes:
-        provides: names of the quantities of a step that it computes, such as ``p``.
+        provides: names of the quantities of a step that the callback computes, such as ``p``.
 
     Raises:
-        InputError: both are set, or a number below 1.
+        InputError: both intervals are set, or one is below 1.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset()
@@ -35,7 +36,7 @@ class Refresh(Callback, ABC):
         if every_n_steps is not None and every_n_epochs is not None:
             raise InputError(
                 f"every_n_steps={every_n_steps} and every_n_epochs={every_n_epochs} are both set; "
-                "to refresh by steps add refresh_every_n_epochs=null"
+                "set one of them to None"
             )
         for name, value in (("every_n_steps", every_n_steps), ("every_n_epochs", every_n_epochs)):
             if value is not None and value < 1:
@@ -46,7 +47,7 @@ class Refresh(Callback, ABC):
 
     @abstractmethod
     def refresh(self, module: ClusteringModule, *, is_first: bool) -> None:
-        """Compute; ``is_first`` at the beginning of a phase."""
+        """Do the computation; ``is_first`` is True at the beginning of a phase."""
 
     def applies(self, module: ClusteringModule) -> bool:
         """Return whether the current phase needs the computation."""
@@ -77,10 +78,10 @@ class Refresh(Callback, ABC):
         self._served = state_dict["served"]
 
     def _refresh_if_due(self, module: ClusteringModule, *, at_beginning: bool = False) -> None:
-        """Refresh where the step is due and has not been served.
+        """Refresh if that is due at the current step and has not been done.
 
-        The refresh at the first step of a phase waits for ``on_train_batch_start``, when all callbacks have ended the
-        phase before; the others follow the step at once, so that a stop comes before further training.
+        The refresh at the beginning of a phase waits for ``on_train_batch_start``, when all callbacks have finished the
+        previous phase. All others follow their step at once, so that a phase can end before further training.
         """
         if module.phases_over or not self.applies(module):
             return
@@ -101,7 +102,7 @@ def check_same_samples(module: ClusteringModule) -> None:
     """Check that a run is resumed on as many samples as it began with.
 
     Raises:
-        InputError: it is not.
+        InputError: the number of samples has changed.
     """
     assignments, n_samples = module.state.assignments, training_loader(module).n_samples
     if assignments is not None and len(assignments.labels) != n_samples:

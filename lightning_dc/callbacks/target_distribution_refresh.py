@@ -1,4 +1,4 @@
-"""The target distribution of DEC, kept up to date."""
+"""Refresh of the target distribution of DEC."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from lightning_dc.training import (
 
 
 class TargetDistributionRefresh(AssignmentRefresh):
-    """Recomputes P from the soft assignments of the whole training set every n steps or epochs (DEC, section 3.1.2).
+    """Callback that recomputes P from the soft assignments of the whole training set (DEC, section 3.1.2).
 
-    P is computed in phases with a loss that reads ``p``, and kept in the state of the run, beside the assignments.
+    P is computed with each refresh of the assignments in phases with a loss that reads ``p``, and kept beside them in
+    the state of the run.
 
     Args:
-        every_n_steps: optimizer steps between two refreshes; None for those at the beginning of a phase only.
-        every_n_epochs: the same in epochs.
-        keep_table: hold P for every sample (N x K numbers). False holds the cluster frequencies alone and computes the
-            rows of P from the current assignments. None holds it as long as it has at most 2^26 numbers.
-        repair_empty: move the centroids of empty clusters.
+        every_n_steps: optimizer steps between two refreshes; with both None, there is one at the beginning of a phase.
+        every_n_epochs: epochs between two refreshes, instead of ``every_n_steps``.
+        keep_table: True holds P for every sample (N x K numbers). False holds only the K cluster frequencies, and
+            computes rows of P from them and the current assignments. None holds P if it has at most 2^26 numbers.
+        repair_empty: whether the centroids of empty clusters are moved.
 
     Raises:
-        InputError: an interval out of range.
+        InputError: an interval is out of range.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"p"})

@@ -21,9 +21,9 @@ def main(args: Sequence[str] | None = None) -> None:
         args: arguments after the program's name; None takes those of the process.
 
     Raises:
-        SystemExit: with code 2 after a user's slip, which is printed in one line.
+        SystemExit: with code 2 after an error of the user, which is printed in one line.
     """
-    _quieten()
+    _hide_warnings()
     try:
         args = sys.argv[1:] if args is None else args
         if args and args[0] == "select":
@@ -31,10 +31,10 @@ def main(args: Sequence[str] | None = None) -> None:
         else:
             _fit(args)
     except Exception as error:
-        slip = _input_error(error)
-        if slip is None:
+        input_error = _find_input_error(error)
+        if input_error is None:
             raise
-        sys.stderr.write(f"lightning-dc: error: {slip}\n")
+        sys.stderr.write(f"lightning-dc: error: {input_error}\n")
         raise SystemExit(2) from None
 
 
@@ -42,21 +42,21 @@ def _fit(args: Sequence[str]) -> None:
     ClusteringCLI(with_shipped_configs(args))
 
 
-def _input_error(error: BaseException | None) -> InputError | None:
-    """The user's slip behind an error; jsonargparse wraps what constructors raise."""
+def _find_input_error(error: BaseException | None) -> InputError | None:
+    """Return the error of the user behind another error, since jsonargparse wraps the errors of constructors."""
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
     return error
 
 
-def _quieten() -> None:
-    """Leave out what a user can do nothing about."""
+def _hide_warnings() -> None:
+    """Hide warnings and messages that a user cannot act on."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in (
         ".*smaller than the logging interval.*",
-        ".*callbacks used to create the checkpoint need to be provided.*",  # only fit has use for them
+        ".*callbacks used to create the checkpoint need to be provided.*",  # only fit needs them
         ".*The dirpath has changed.*",  # a resumed run has a folder of its own
-        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning's own
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # by Lightning's own code
     ):
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

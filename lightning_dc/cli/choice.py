@@ -1,4 +1,4 @@
-"""The rules by which `lightning-dc select` chooses."""
+"""Rules by which `lightning-dc select` chooses a setting."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lightning_dc.reports.run_folder import Run
 
 
 class Setting(NamedTuple):
-    """A point of the grid; None leaves a value to the configuration."""
+    """Setting of a grid: number of clusters K, alpha and beta; None leaves a value to the configuration."""
 
     k: int | None
     alpha: float | None
     beta: float | None
 
     def flags(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Arguments of ``lightning-dc fit``.
+        """Return the arguments of ``lightning-dc fit`` for this setting.
 
         Args:
-            configuration: what is fitted, as ``lightning-dc fit --print_config`` has it.
+            configuration: configuration of the runs, as ``lightning-dc fit --print_config`` prints it.
         """
         flags = [] if self.k is None else [f"--model.n_clusters={self.k}"]
         for phase, values in (
@@ -35,13 +35,13 @@ class Setting(NamedTuple):
             weights = configuration["model"]["init_args"].get(phase, {}).get("loss_weights", {})
             for term, value in values.items():
                 if value is not None:
-                    end = ".end" if _is_ramp(weights.get(term)) else ""
+                    end = ".end" if _has_end(weights.get(term)) else ""
                     flags.append(f"--model.{phase}.loss_weights.{term}{end}={value}")
         return flags
 
 
 class Scores(NamedTuple):
-    """What the runs of a setting say together: means over resamples, and the standard error of the loss."""
+    """Scores of a setting: means over its resamples, and the standard error of the loss."""
 
     setting: Setting
     silhouette: float
@@ -52,14 +52,14 @@ class Scores(NamedTuple):
 
 
 def agreement(first: Run, second: Run) -> float:
-    """ARI of two clusterings on the samples that both have."""
+    """Return the adjusted Rand index of two clusterings on the samples that both have."""
     _, own, other = np.intersect1d(first.ids.numpy(), second.ids.numpy(), return_indices=True)
     a, b = first.labels[own], second.labels[other]
     return adjusted_rand_index(contingency_table(a, b, int(a.max()) + 1, int(b.max()) + 1).numpy())
 
 
 def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
-    """Scores of a setting from its runs, at least two."""
+    """Return the scores of a setting from its runs, of which there must be at least two."""
     losses = np.array([run.loss for run in runs])
     return Scores(
         setting,
@@ -72,7 +72,13 @@ def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
 
 
 def choose(scores: Sequence[Scores]) -> Scores:
-    """The best K by the mean of silhouette and stability, then the one-standard-error rule for alpha and beta.
+    """Choose K by the mean of silhouette and stability, then alpha and beta by the one-standard-error rule.
+
+    Args:
+        scores: scores of all settings.
+
+    Returns:
+        Scores of the chosen setting.
 
     Raises:
         InputError: no setting has a silhouette, or alpha or beta is to be chosen and no setting of the best K has a
@@ -100,16 +106,17 @@ def choose(scores: Sequence[Scores]) -> Scores:
 
 
 def _quality(score: Scores) -> float:
+    """Return the mean of silhouette and stability; NaN if a resample has a single cluster."""
     return (score.silhouette + score.stability) / 2
 
 
 def selection_shares(runs: Sequence[Run]) -> dict[str, float]:
-    """Selection share: of the runs, those that kept an input; of inputs kept at least once, the most frequent first."""
+    """Return the share of the runs that kept each input, largest first; inputs that no run kept are left out."""
     kept = [name for run in runs for name in run.selected or ()]
     shares = {name: kept.count(name) / len(runs) for name in dict.fromkeys(kept)}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _is_ramp(weight: Any) -> bool:
-    """Whether a loss weight, in primitives, is a schedule with an end."""
+def _has_end(weight: Any) -> bool:
+    """Return whether a loss weight, given in primitives, is a schedule with an ``end``."""
     return isinstance(weight, Mapping) and "end" in weight.get("init_args", {})

@@ -1,4 +1,4 @@
-"""`fit`, `validate`, `test` and `predict`: LightningCLI with links, and checkpoints that give way to flags."""
+"""`fit`, `validate`, `test` and `predict`: a LightningCLI with links, in which flags override a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
+import lightning_dc.methods  # noqa: F401 - the same for methods
 from lightning_dc.batch import DataDescription, Preprocessor, TargetSpec
 from lightning_dc.cli.flags import (
     phases_with_a_loss_weight,
     run_name,
     split_configs,
+    trusted_packages,
     value_of,
     with_nulls_of_settings,
 )
+from lightning_dc.cli.stop_signal import StopSignal
 from lightning_dc.errors import InputError
+from lightning_dc.files import check_writable_folder
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
-from lightning_dc.reports.files import check_writable_folder
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
+from lightning_dc.training.trust import CheckpointGuard
 
-_LINKED = ("input_shape", "target_spec", "feature_groups")
+_LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
 _DESCRIPTION = """Deep clustering with PyTorch Lightning.
-Beside the subcommands below there is `lightning-dc select`, which fits a model many times and chooses the number of
+Besides the subcommands below there is `lightning-dc select`, which fits a model many times and chooses the number of
 clusters and other settings (lightning-dc select --help)."""
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
+_TRUST = "trust"
 
 
 class OneLineParser(LightningArgumentParser):
-    """Says what is wrong in one line, without the usage of three hundred options before it."""
+    """Parser that prints an error in one line, without the usage of three hundred options before it."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
@@ -63,7 +68,7 @@ class ClusteringCLI(LightningCLI):
             pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            save_config_kwargs={"overwrite": True},  # before_fit has seen that there is none, or that it is resumed
+            save_config_kwargs={"overwrite": True},  # before_fit refuses to replace another run
             parser_class=OneLineParser,
             parser_kwargs={"description": _DESCRIPTION},
             seed_everything_default=0,
@@ -84,22 +89,25 @@ class ClusteringCLI(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """The subcommand that is asked for, where one is: the options of each take as long as those of another."""
+        """Return only the subcommand that is asked for, if there is one, since building all of them takes long."""
         known = LightningCLI.subcommands()
         asked = self._args[0] if self._args else None
         return {asked: known[asked]} if asked in known else known
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for name in _LINKED:  # a model takes those that it has an argument for
+        for name in _LINKED:  # links to arguments that a model does not have are ignored
             parser.link_arguments(
                 "data",
                 f"model.init_args.{name}",
-                compute_fn=functools.partial(self._described, name),
+                compute_fn=functools.partial(self._linked_value, name),
                 apply_on="instantiate",
             )
 
-    def _described(self, name: str, data: Any) -> Any:
-        """What the data say of themselves, after a checkpoint has said what becomes of them: vocabulary, categories."""
+    def _linked_value(self, name: str, data: Any) -> Any:
+        """Return the value that the data give to an argument of the model.
+
+        A checkpoint first restores what preprocessing has learned, such as a vocabulary or categories.
+        """
         path = self.config[self.subcommand].get(_CKPT_PATH)
         checkpoint = read_checkpoint(path, _CKPT_PATH) if path is not None and Path(path).is_file() else {}
         state = checkpoint.get("lightning_dc", {}).get("preprocessing")
@@ -108,7 +116,7 @@ class ClusteringCLI(LightningCLI):
         if name == "input_shape":
             return data.input_shape
         described = getattr(DataDescription.of(data), name)
-        if described is None and self.subcommand != "fit":  # new samples may lack what the model has learned
+        if described is None and self.subcommand != "fit":  # new samples may lack targets or groups
             described = checkpoint.get("hyper_parameters", {}).get(name)
             if isinstance(described, Mapping):
                 described = TargetSpec(**described)
@@ -118,25 +126,31 @@ class ClusteringCLI(LightningCLI):
         configs, flags = split_configs(self._args[1:])
         path = value_of(f"--{_CKPT_PATH}", flags)
         if path is not None and not configs and value_of("--model", flags) is None:
-            args = self._with_checkpoint(Path(path))  # the checkpoint says what the model is
+            args = self._with_checkpoint(Path(path))  # the checkpoint defines the model
         phases = phases_with_a_loss_weight(flags)
-        if phases:  # what the flag does not name keeps the method's default, unless a file says otherwise
+        if phases:  # all other weights keep the method's defaults, unless a file changes them
             silent = [arg for arg in args if not arg.startswith("--print_config")]
             model = parser.parse_args(silent)[args[0]]["model"]
             args = [args[0], "--config", _default_loss_weights(model["class_path"], phases), *args[1:]]
-        self.config = parser.parse_args(args)  # Lightning's own warns when the process has arguments, too
+        self.config = parser.parse_args(args)  # Lightning's method warns if the process has arguments
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.set_defaults({"weights_only": True})  # a checkpoint must never run code
+        parser.add_argument(
+            f"--{_TRUST}",
+            type=str | list[str] | None,
+            help="packages whose classes a checkpoint may build, such as your own; those that you name elsewhere are "
+            "trusted, too",
+        )
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
             parser.add_lightning_class_args(OutcomeTables, "outcomes")
             parser.add_lightning_class_args(FeatureTable, "features")
             parser.add_argument(
-                f"--{_INIT_FROM}", type=str | None, help="checkpoint whose network to start from, of any method"
+                f"--{_INIT_FROM}", type=str | None, help="checkpoint, of any method, from whose network to start"
             )
-        else:  # a configuration that was written for fit, such as the one saved with a run, serves them all
+        else:  # all subcommands accept a configuration of fit, such as the one saved with a run
             for name in ("summary", "outcomes", "features"):
                 parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
@@ -146,28 +160,34 @@ class ClusteringCLI(LightningCLI):
         return parser
 
     def _parse_ckpt_path(self) -> None:
-        """Take the model from the checkpoint, under whatever was said on the command line.
+        """Take the model from the checkpoint, except for arguments that the command line sets.
 
-        Lightning lets the checkpoint override flags. Here the order is: configuration files, then the checkpoint, then
-        flags.
+        In Lightning, the checkpoint overrides flags. Here the checkpoint overrides configuration files, and flags
+        override the checkpoint.
         """
         subcommand = self.config.get("subcommand")
         path = self.config[subcommand].get(_CKPT_PATH) if subcommand else None
         if path is None or path in ("best", "last", "hpc"):
             return
         named = self.config[subcommand].get("model")
-        class_path = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"].get("_class_path")
+        class_path = self._hyper_parameters(Path(path)).get("_class_path")
         if class_path is not None and _is_same_class(named.class_path, class_path):
             self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
 
     def _with_checkpoint(self, path: Path) -> list[str]:
-        """Arguments with the model of a checkpoint between configuration files and flags."""
-        hparams = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
+        """Return the arguments, with the model of a checkpoint between configuration files and flags."""
+        hparams = self._hyper_parameters(path)
         class_path = hparams.get("_class_path")
         init_args = {key: value for key, value in hparams.items() if key not in _LINKED and not key.startswith("_")}
         configs, flags = split_configs(self._args[1:])
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
+
+    def _hyper_parameters(self, path: Path) -> dict[str, Any]:
+        """Return the hyperparameters of a checkpoint, after a check that building from them is safe."""
+        hyper_parameters: dict[str, Any] = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
+        CheckpointGuard(ClusteringModule, trusted_packages(self._args[1:]), _CKPT_PATH).check(hyper_parameters)
+        return hyper_parameters
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
@@ -179,12 +199,12 @@ class ClusteringCLI(LightningCLI):
                 )
         trainer = config["trainer"]
         if trainer["accelerator"] == "auto" and torch.backends.mps.is_available():
-            trainer["accelerator"] = "cpu"  # MPS has no float64, in which sums over the data set are kept
+            trainer["accelerator"] = "cpu"  # MPS has no float64, which sums over the data set need
         if self.subcommand == "predict":
             trainer["logger"] = False
 
     def before_fit(self) -> None:
-        """Take a given network; refuse to write where nothing can be written, and into the folder of a run."""
+        """Start from the network of ``--init_from``, and check that the run has a writable folder of its own."""
         init_from = self._get(self.config, _INIT_FROM)
         if init_from is not None:
             self.model.init_network(init_from)
@@ -217,15 +237,18 @@ class ClusteringCLI(LightningCLI):
         elif trainer.get("enable_checkpointing") is not False and not any(
             isinstance(callback, ModelCheckpoint) for callback in callbacks
         ):
-            # One file, replaced in one move at the end of each epoch.
+            # A single file, which is replaced by a complete one at the end of each epoch.
             callbacks.append(
                 ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
             )
+        # Lightning refuses callbacks of the type Checkpoint, which StopSignal has, where checkpoints are switched off.
+        if self.subcommand == "fit" and trainer.get("enable_checkpointing") is not False:
+            callbacks.append(StopSignal())
         return super().instantiate_trainer(**{**kwargs, "callbacks": callbacks})
 
 
 def _is_same_class(path: str, other: str) -> bool:
-    """Two import paths may lead to one class."""
+    """Return whether two import paths lead to the same class."""
     try:
         return _import(path) is _import(other)
     except (ImportError, AttributeError):
@@ -238,7 +261,7 @@ def _import(path: str) -> Any:
 
 
 def _default_loss_weights(class_path: str, phases: Sequence[str]) -> str:
-    """Configuration of a method with the loss weights that these phases have by default."""
+    """Return a configuration, as YAML, with the loss weights that some phases of a method have by default."""
     parameters = inspect.signature(_import(class_path)).parameters
     defaults = {phase: parameters[phase].default for phase in phases if phase in parameters}
     init_args = {

@@ -1,17 +1,21 @@
-"""Arguments of the command line before they are parsed."""
+"""Changes to arguments of the command line before they are parsed."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from lightning_dc.configs import find_config
 from lightning_dc.methods import KMeansConfig, RefreshConfig
 from lightning_dc.training import PhaseConfig
 
-_OF_SETTINGS = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
+_SETTING = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
 _LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
 _NULLS = ("null", "Null", "NULL", "~")
 _OPTIONAL = {
@@ -23,7 +27,11 @@ _OPTIONAL = {
 
 
 def with_shipped_configs(args: Sequence[str]) -> list[str]:
-    """Replace bare names of shipped configurations by their paths."""
+    """Replace names of shipped configurations by their paths.
+
+    Raises:
+        InputError: a configuration is neither a file nor a shipped configuration.
+    """
     resolved: list[str] = []
     for arg in args:
         name, equals, value = arg.partition("=")
@@ -37,9 +45,9 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
 
 
 def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
-    """Write a null for an optional argument of a phase, of k-means or of refreshes as a mapping.
+    """Write a null for an optional setting of a phase, of k-means or of refreshes as a mapping.
 
-    jsonargparse (4.53) hands a value to the parser of the inner argument as text, and the text of None is no null.
+    jsonargparse (4.53) passes a value to the parser of the inner argument as text, and the text of None is not a null.
 
     Example:
         >>> with_nulls_of_settings(["fit", "--model.pretraining.lr_schedule", "null", "--model.joint.dropout=null"])
@@ -47,7 +55,7 @@ def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
     """
     joined: list[str] = []
     for arg in args:
-        if arg in _NULLS and joined and _OF_SETTINGS.fullmatch(joined[-1]):
+        if arg in _NULLS and joined and _SETTING.fullmatch(joined[-1]):
             joined[-1] += f"={arg}"
         else:
             joined.append(arg)
@@ -55,15 +63,16 @@ def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
 
 
 def _as_mapping(arg: str) -> str:
+    """Return an argument that sets an optional setting to null as a mapping, and any other argument unchanged."""
     name, _, value = arg.partition("=")
-    found = _OF_SETTINGS.fullmatch(name)
+    found = _SETTING.fullmatch(name)
     if found is None or value not in _NULLS or found["argument"] not in _OPTIONAL:
         return arg
     return f"--model.{found['settings']}={{{found['argument']}: null}}"
 
 
 def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Configuration files, and everything else."""
+    """Split arguments into those of configuration files and all others."""
     configs: list[str] = []
     flags: list[str] = []
     rest = iter(args)
@@ -76,7 +85,7 @@ def split_configs(args: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def value_of(name: str, flags: Sequence[str]) -> str | None:
-    """Value of a flag, the last if it is given twice."""
+    """Return the value of a flag, the last one if it is given twice; None if it is not given."""
     value = None
     for flag, following in zip(flags, [*flags[1:], ""], strict=False):
         if flag == name:
@@ -87,7 +96,7 @@ def value_of(name: str, flags: Sequence[str]) -> str | None:
 
 
 def phases_with_a_loss_weight(flags: Sequence[str]) -> list[str]:
-    """Arguments of the model of which a flag sets the weight of a single loss term.
+    """Return the phases in which a flag sets the weight of a single loss term.
 
     Example:
         >>> phases_with_a_loss_weight(["--model.joint.loss_weights.task=2", "--model.clustering.loss_weights={kl: 1}"])
@@ -98,7 +107,7 @@ def phases_with_a_loss_weight(flags: Sequence[str]) -> list[str]:
 
 
 def run_name(args: Sequence[str]) -> str:
-    """Return the name of a run: that of its last configuration file, or ``run`` without one.
+    """Return the name of a run: the name of its last configuration file, or ``run`` without one.
 
     Example:
         >>> run_name(["fit", "--config", "configs/dec_digits.yaml", "--config", "mine.yaml"])
@@ -107,3 +116,40 @@ def run_name(args: Sequence[str]) -> str:
     configs, _ = split_configs(args)
     files = [Path(value) for value in configs[1::2] if value.endswith((".yaml", ".yml"))]
     return files[-1].stem if files else "run"
+
+
+def trusted_packages(args: Sequence[str]) -> set[str]:
+    """Return the packages that a user trusts: those of ``--trust``, and those whose classes the user names.
+
+    Args:
+        args: arguments of a subcommand; configuration files among them are read.
+
+    Example:
+        >>> sorted(trusted_packages(["--model=own.Method", "--trust", "[mine, yours]", "--data.path", "x.csv"]))
+        ['mine', 'own', 'yours']
+    """
+    configs, flags = split_configs(args)
+    named = [value for flag in ("--model", "--data") if (value := value_of(flag, flags)) is not None]
+    named += _listed(yaml.safe_load(value_of("--trust", flags) or "[]"))
+    for value in configs[1::2]:
+        text = Path(value).read_text() if value.endswith((".yaml", ".yml")) and Path(value).is_file() else value
+        with contextlib.suppress(yaml.YAMLError):  # which the parser reports
+            described = yaml.safe_load(text)
+            named += _listed(described.get("trust")) if isinstance(described, Mapping) else []
+            named += _class_paths(described)
+    return {name.partition(".")[0] for name in named}
+
+
+def _listed(names: Any) -> list[str]:
+    return [names] if isinstance(names, str) else list(map(str, names or ()))
+
+
+def _class_paths(described: Any) -> list[str]:
+    """Return all class paths in a configuration, at any depth."""
+    if isinstance(described, list):
+        return [path for item in described for path in _class_paths(item)]
+    if not isinstance(described, Mapping):
+        return []
+    own = described.get("class_path")
+    inner = [path for value in described.values() for path in _class_paths(value)]
+    return [own, *inner] if isinstance(own, str) else inner

@@ -1,4 +1,4 @@
-"""Choice of the number of clusters, and of what else a run can be given, by many runs over resamples."""
+"""Choice of the number of clusters and of loss weights by many runs over resamples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import yaml
 
 from lightning_dc.cli.choice import Scores, Setting, choose, selection_shares, summarize
 from lightning_dc.errors import InputError
-from lightning_dc.reports.files import whole_csv
+from lightning_dc.files import whole_csv
 from lightning_dc.reports.run_folder import Run, read_run
 
 _FORMATS = ("", ".4f", ".4f", ".3g", ".2g", ".1f", "")  # a loss may be tiny
@@ -28,21 +28,22 @@ _HELP = """Fit a model many times and choose its settings.
   lightning-dc select --config dec_digits --k 8 9 10 11 12 --resamples 5
   lightning-dc select --config deeptype_synthetic --k 2 3 4 5 6 --alpha 0.5 1 2 --beta 0.1 0.2 -- --data.n_subtypes=2
 
-Each setting of the grid is fitted on so many resamples by repeated random hold-out: for each seed another random share
-of the training rows is held out. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters are
-scored by the silhouette of the representation, and by stability, the mean ARI of the clusters of two resamples on the
-samples that both have. A setting is usable if no resample has ended in a single cluster. K is that of the best mean of
-the two scores over all usable settings with that K, whatever their alpha and beta. alpha and beta, the weights of
-sparsity and distance of DeepType, follow the one-standard-error rule: the sparsest setting (the largest alpha, then the
-largest beta) whose held-out loss of the task is within one standard error of the best one, among the usable ones of
-that K. Where the configuration has a schedule with an `end` for one of these weights, the value becomes its end, so a
-ramp stays a ramp; otherwise it is the weight. scores.csv is written anew after each setting.
+Each setting of the grid is fitted on several resamples by repeated random hold-out: each seed holds out another random
+share of the training rows. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters have two
+scores: the silhouette of the representation, and stability, the mean ARI of the clusters of two resamples on the
+samples that both have. A setting is usable if no resample has ended in a single cluster. The chosen K has the best mean
+of the two scores over all usable settings with that K, whatever their alpha and beta. alpha and beta, the weights of
+sparsity and distance of DeepType, are chosen by the one-standard-error rule: among the usable settings with the chosen
+K whose held-out loss of the task is within one standard error of the best one, the sparsest is chosen (the largest
+alpha, then the largest beta). If the configuration has a schedule with an `end` for one of these weights, the value
+becomes its end, so that a ramp stays a ramp; otherwise it is the weight. scores.csv is written again after each
+setting.
 
-With inputs that a model can drop, the selection share of each input is written, too: the share of the runs of the
-chosen setting that kept it. It is the selection probability of stability selection (Meinshausen and Buehlmann 2010,
+If a model can drop inputs, the selection share of each input is written, too: the share of the runs of the chosen
+setting that kept it. It is the selection probability of stability selection (Meinshausen and Buehlmann 2010,
 https://doi.org/10.1111/j.1467-9868.2010.00740.x) only with --hold-out 0.5 and many resamples, 50 or more.
 
-What follows -- goes to every run of lightning-dc fit.
+All arguments after -- are passed to every run of lightning-dc fit.
 """
 
 
@@ -50,11 +51,11 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
     """Run ``lightning-dc select``.
 
     Args:
-        args: what follows ``select``.
-        fit: runs ``lightning-dc`` with arguments.
+        args: arguments after ``select``.
+        fit: function that runs ``lightning-dc`` with arguments.
 
     Raises:
-        InputError: an argument out of range, the folder has been written before, or no setting can be chosen.
+        InputError: an argument is out of range, the folder holds another selection, or no setting can be chosen.
     """
     split = list(args).index("--") if "--" in args else len(args)
     options = _parser().parse_args(args[:split])
@@ -83,13 +84,13 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
                 flush=True,
             )
             name = {"save_dir": str(folder / "runs"), "name": f"setting-{i}", "version": seed}
-            with _silence():
+            with _silenced():
                 fit(
                     [
                         *("fit", *base, *setting.flags(configuration)),
                         *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
                         *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
-                        *("--summary.file_name=clusters.parquet", "--summary.embedding=true"),  # what read_run needs
+                        *("--summary.file_name=clusters.parquet", "--summary.embedding=true"),  # which read_run reads
                         "--features.file_name=features.csv",
                         *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
                     ]
@@ -107,7 +108,7 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as the other subcommands do."""
+    """Parser whose errors are printed in one line, as those of the other subcommands are."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see lightning-dc select --help)")
@@ -115,15 +116,21 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("lightning-dc select", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="configuration of lightning-dc fit, a file or a shipped name")
-    parser.add_argument("--k", type=int, nargs="+", help="numbers of clusters")
+    parser.add_argument(
+        "--config", required=True, help="configuration of lightning-dc fit: a file, or the name of a shipped one"
+    )
+    parser.add_argument("--k", type=int, nargs="+", help="numbers of clusters to compare")
     parser.add_argument(
         "--alpha", type=float, nargs="+", help="weights of sparsity, or ends of its ramp, in both phases of DeepType"
     )
-    parser.add_argument("--beta", type=float, nargs="+", help="weights of distance, in the joint phase of DeepType")
-    parser.add_argument("--resamples", type=int, default=5, help="fits of each setting (5)")
-    parser.add_argument("--hold-out", type=float, default=0.2, help="share of rows that a resample leaves out (0.2)")
-    parser.add_argument("--output", default="runs/select", help="folder of the scores and of the runs (runs/select)")
+    parser.add_argument("--beta", type=float, nargs="+", help="weights of distance in the joint phase of DeepType")
+    parser.add_argument("--resamples", type=int, default=5, help="number of fits of each setting (default: 5)")
+    parser.add_argument(
+        "--hold-out", type=float, default=0.2, help="share of the rows that a resample leaves out (default: 0.2)"
+    )
+    parser.add_argument(
+        "--output", default="runs/select", help="folder for the scores and the runs (default: runs/select)"
+    )
     return parser
 
 
@@ -141,7 +148,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dict[str, Any]:
-    """The configuration of all runs, with everything that the command line fills in; a slip in it is reported."""
+    """Return the configuration of all runs, with the defaults of the command line; an error in it is reported."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
@@ -154,12 +161,14 @@ def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dic
 
 
 def _name(setting: Setting) -> str:
+    """Return the name of a setting in tables and figures."""
     named = {key: value for key, value in setting._asdict().items() if value is not None}
     return ", ".join(f"{key} {value}" for key, value in named.items()) or "as configured"
 
 
 @contextlib.contextmanager
-def _silence() -> Any:
+def _silenced() -> Any:
+    """Hide messages and standard output within the context."""
     with contextlib.redirect_stdout(io.StringIO()):
         logging.disable(logging.INFO)
         try:
@@ -173,7 +182,7 @@ def _row(score: Scores) -> dict[str, Any]:
 
 
 def _write_scores(folder: Path, scores: Sequence[Scores], chosen: Scores | None) -> None:
-    """Write the table in one move, so that a selection that is cut short leaves the settings before it."""
+    """Write the table of scores completely or not at all, so that an interrupted selection keeps earlier settings."""
     with whole_csv(folder / "scores.csv") as file:
         writer = csv.DictWriter(file, [*_row(scores[0]), "chosen"])
         writer.writeheader()
@@ -196,7 +205,7 @@ def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
     losses, errors = ([getattr(score, key) for score in scores] for key in ("loss", "loss_error"))
     has_loss = bool(np.isfinite(losses).any())
     figure = Figure(figsize=(4.0 + 0.4 * len(scores), 6.0 if has_loss else 4.5), layout="constrained")
-    # Losses are on another scale than scores.
+    # Losses have another scale than the scores, so they have a panel of their own.
     panels = figure.subplots(2 if has_loss else 1, 1, sharex=True, squeeze=False)[:, 0]
     for key in ("silhouette", "stability"):
         panels[0].plot(names, [getattr(score, key) for score in scores], marker="o", label=key)

@@ -1,4 +1,4 @@
-"""The configurations that come with the package."""
+"""Configurations that are shipped with the package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Path of each shipped configuration, by name.
+    """Return the path of each shipped configuration by name.
 
     Example:
         >>> "dec_digits" in shipped_configs()
@@ -21,10 +21,10 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def find_config(name: str) -> Path:
-    """A configuration by path, or a shipped one by its bare name.
+    """Return the path of a configuration that is given by its path or, if it is shipped, by its name.
 
     Raises:
-        InputError: there is neither.
+        InputError: it is neither a file nor a shipped configuration.
     """
     path = Path(name)
     if path.is_file():

@@ -1,4 +1,4 @@
-"""Encoders, most of them with a decoder."""
+"""Encoders, most of which have a decoder."""
 
 from lightning_dc.encoders.autoencoder import Autoencoder, AutoencoderFactory, LayerReconstruction, as_autoencoder
 from lightning_dc.encoders.encoder import Corruption, Encoder, EncoderFactory

@@ -16,16 +16,16 @@ class LayerReconstruction(NamedTuple):
     """Input and output of one layer of a stack of autoencoders.
 
     Attributes:
-        target: clean input of the layer, (B, width), no gradient.
-        reconstruction: output of the layer and its mirror for the corrupted input, (B, width).
+        x: clean input of the layer, (B, width), without a gradient.
+        x_hat: output of the layer and its mirror for the corrupted input, (B, width).
     """
 
-    target: Tensor
-    reconstruction: Tensor
+    x: Tensor
+    x_hat: Tensor
 
 
 class Autoencoder(Encoder):
-    """An encoder and its decoder.
+    """Base class of encoders with a decoder.
 
     Attributes:
         input_shape: shape of one sample.
@@ -41,29 +41,36 @@ class Autoencoder(Encoder):
         """Reconstruct samples, (B, D) to (B, *input_shape)."""
 
     def reconstruct_layer(self, x: Tensor, layer: int, corrupt: Corruption) -> LayerReconstruction:
-        """Train one layer as an autoencoder of its own, on the activations of the layers below it.
+        """Reconstruct the input of one layer by that layer and its mirror, for greedy layer-wise pretraining.
 
         Args:
-            x: samples, (B, *input_shape).
+            x: samples, (B, *input_shape); the layers below this one give its input.
             layer: number of the layer, from 0.
             corrupt: noise on activations.
+
+        Raises:
+            TypeError: the autoencoder has no layer-wise pretraining.
         """
         raise TypeError(f"{type(self).__name__} has no layer-wise pretraining")
 
     def layer_parameters(self, layer: int) -> list[nn.Parameter]:
-        """Return the parameters that the layer-wise pretraining of ``layer`` trains."""
+        """Return the parameters that the layer-wise pretraining of ``layer`` trains.
+
+        Raises:
+            TypeError: the autoencoder has no layer-wise pretraining.
+        """
         raise TypeError(f"{type(self).__name__} has no layer-wise pretraining")
 
 
 AutoencoderFactory = Callable[[Sequence[int]], Autoencoder]
-"""Builds an autoencoder for the shape of one sample: a class, or ``functools.partial`` of one."""
+"""Function that builds an autoencoder for the shape of one sample: a class, or ``functools.partial`` of one."""
 
 
 def as_autoencoder(network: Encoder) -> Autoencoder:
-    """Return a network as one with a decoder.
+    """Return a network, typed as an :class:`Autoencoder`.
 
     Raises:
-        InputError: it has none.
+        InputError: the network has no decoder.
     """
     if not isinstance(network, Autoencoder):
         raise InputError(f"{type(network).__name__} has no decoder, which reconstruction needs; use an Autoencoder")

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from lightning_dc.errors import InputError
 
 Corruption = Callable[[Tensor], Tensor]
-"""Noise on a hidden activation, (B, width) to the same shape: dropout in the denoising autoencoders of DEC."""
+"""Function that adds noise to a hidden activation, (B, width); in the denoising autoencoders of DEC it is dropout."""
 
 
 class Encoder(nn.Module, ABC):
-    """Maps samples to embeddings.
+    """Base class of networks that map samples to embeddings.
 
     Attributes:
         input_shape: shape of one sample.
@@ -32,7 +32,7 @@ class Encoder(nn.Module, ABC):
 
     @property
     def n_layers(self) -> int:
-        """Number of layers that can be pretrained greedily; 0 if that is not possible."""
+        """Number of layers that can be pretrained greedily; 0 if the encoder has no such pretraining."""
         return 0
 
     @abstractmethod
@@ -41,7 +41,7 @@ class Encoder(nn.Module, ABC):
 
     @property
     def input_layer(self) -> nn.Linear:
-        """Linear layer that reads the inputs; input sparsity acts on its columns.
+        """Linear layer that reads the inputs; input sparsity acts on the columns of its weight, (H, F).
 
         Raises:
             InputError: the first linear layer of ``encoder`` has another number of inputs.
@@ -59,4 +59,4 @@ class Encoder(nn.Module, ABC):
 
 
 EncoderFactory = Callable[[Sequence[int]], Encoder]
-"""Builds an encoder for the shape of one sample: a class, or ``functools.partial`` of one."""
+"""Function that builds an encoder for the shape of one sample: a class, or ``functools.partial`` of one."""

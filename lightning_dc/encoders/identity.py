@@ -1,4 +1,4 @@
-"""No encoder at all."""
+"""Autoencoder that leaves samples as they are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lightning_dc.encoders.encoder import Corruption
 
 
 class Identity(Autoencoder):
-    """The samples are their own embeddings, flattened: for clustering of raw data or of embeddings from elsewhere.
+    """Autoencoder whose embeddings are the flattened samples, for clustering of raw data or of given embeddings.
 
-    It has nothing to train.
+    It has no parameters.
 
     Args:
         input_shape: shape of one sample.

@@ -15,20 +15,20 @@ from lightning_dc.errors import InputError
 
 
 class MLPAutoencoder(Autoencoder):
-    """The autoencoder of DEC (https://arxiv.org/abs/1511.06335, section 4.2): d-500-500-2000-10 and its mirror.
+    """Fully connected autoencoder of DEC (https://arxiv.org/abs/1511.06335, section 4.2): d-500-500-2000-10 and back.
 
-    ReLU follows each layer but the last of the encoder and of the decoder. Layers are named ``linear_1``,
+    ReLU follows each layer except for the last one of the encoder and of the decoder. Layers are named ``linear_1``,
     ``activation_1``, ``linear_2``, ...
 
     Args:
-        input_shape: shape of one sample; flattened.
+        input_shape: shape of one sample, which is flattened.
         hidden_dims: widths of the hidden layers.
         latent_dim: width of the embedding.
         init_std: weights are drawn from N(0, init_std^2), as in the DEC paper (0.01); None draws them from
             U(-1/sqrt(fan_in), 1/sqrt(fan_in)). Biases start at zero.
 
     Raises:
-        InputError: a width below 1, or a negative ``init_std``.
+        InputError: a width is below 1, or ``init_std`` is negative.
 
     Example:
         >>> autoencoder = MLPAutoencoder((28, 28), hidden_dims=[64], latent_dim=5)
@@ -68,7 +68,7 @@ class MLPAutoencoder(Autoencoder):
         return x_hat.reshape(len(z), *self.input_shape)
 
     def reconstruct_layer(self, x: Tensor, layer: int, corrupt: Corruption) -> LayerReconstruction:
-        """Dropout acts on the layer's input and output, but neither on the raw data nor on the embedding."""
+        """Reconstruct the input of one layer; ``corrupt`` acts neither on the raw data nor on the embedding."""
         with torch.no_grad():
             target = x.flatten(1)
             for linear in self._layers(self.encoder)[:layer]:
@@ -89,7 +89,7 @@ class MLPAutoencoder(Autoencoder):
 
 
 class _Stack(nn.Sequential):
-    """Linear layers, ``linear_1``, ``linear_2``, ..., with ReLU between them, ``activation_1``, ..."""
+    """Stack of linear layers, ``linear_1``, ``linear_2``, ..., with ReLU between them, ``activation_1``, ..."""
 
     def __init__(self, dims: Sequence[int], init_std: float | None) -> None:
         super().__init__()

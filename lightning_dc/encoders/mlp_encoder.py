@@ -18,18 +18,18 @@ _ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class MLPEncoder(Encoder):
-    """Fully connected layers, each with an activation: the network of a supervised method.
+    """Fully connected encoder of supervised methods, with an activation after each layer.
 
     Layers are named ``linear_1``, ``activation_1``, ``linear_2``, ... Weights and biases are drawn from
-    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as torch does.
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which is the default of torch.
 
     Args:
-        input_shape: shape of one sample; flattened.
-        hidden_dims: widths of the layers; the last is the embedding.
-        activation: ``relu``, ``sigmoid`` (the DeepType code) or ``tanh``.
+        input_shape: shape of one sample, which is flattened.
+        hidden_dims: widths of the layers; the last one is the width of the embedding.
+        activation: ``relu``, ``sigmoid`` (as in the DeepType code) or ``tanh``.
 
     Raises:
-        InputError: no layer, a width below 1, or another activation.
+        InputError: there is no layer, a width is below 1, or the activation is unknown.
 
     Example:
         >>> import torch

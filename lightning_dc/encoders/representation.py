@@ -1,7 +1,8 @@
-"""Embeddings from layers that the user names."""
+"""Representations from layers that the user names."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -17,14 +18,14 @@ Pooling = Literal["average", "max"]
 
 @dataclass(frozen=True)
 class LayerFeatures:
-    """Output of one layer as features.
+    """Choice of a layer whose output gives features.
 
     Args:
         layer: name of a submodule of the network's ``encoder``, as in ``named_modules``.
         pool: ``average`` or ``max`` over the positions of an output of shape (B, C, ...); None flattens it.
 
     Raises:
-        InputError: another kind of pooling.
+        InputError: the kind of pooling is unknown.
     """
 
     layer: str
@@ -38,7 +39,11 @@ class LayerFeatures:
             )
 
     def read(self, output: Tensor) -> Tensor:
-        """Return the features of a layer's output, (B, ...) to (B, width)."""
+        """Return the features of a layer's output, (B, ...) to (B, width).
+
+        Raises:
+            InputError: the output has no positions to pool over.
+        """
         if self.pool is None:
             return output.flatten(1)
         if output.ndim < 3:
@@ -54,8 +59,8 @@ class Encoded(NamedTuple):
     """Outputs of a network for a batch.
 
     Attributes:
-        features: output of the encoder, (B, E): what the decoder and the task head read.
-        z: representation, (B, D): what is clustered.
+        features: output of the encoder, (B, E), which the decoder and the task head read.
+        z: representation, (B, D), which is clustered.
     """
 
     features: Tensor
@@ -65,7 +70,7 @@ class Encoded(NamedTuple):
 class Representation:
     """Representation of samples: outputs of layers of a network, flattened or pooled, and concatenated.
 
-    Layers that are not named still run, up to the encoder's output.
+    All layers of the encoder run, including those that are not named.
 
     Args:
         network: any encoder.
@@ -76,7 +81,7 @@ class Representation:
         width: width of the representation, D.
 
     Raises:
-        InputError: there is no such layer, one is named twice, none is named, or one cannot be pooled.
+        InputError: a layer does not exist, is named twice or cannot be pooled, or no layer is named.
 
     Example:
         >>> from lightning_dc.encoders import MLPEncoder
@@ -87,41 +92,54 @@ class Representation:
     def __init__(self, network: Encoder, layers: Sequence[str | LayerFeatures] | None) -> None:
         self.network = network
         self.width = network.latent_dim
-        self._layers: list[tuple[nn.Module, LayerFeatures]] = []
+        self._layers: list[LayerFeatures] = []
         if layers is None:
             return
-        named = [LayerFeatures(layer) if isinstance(layer, str) else layer for layer in layers]
-        names = [layer.layer for layer in named]
-        known = {name: module for name, module in network.encoder.named_modules() if name}
-        if len(names) == 0 or len(set(names)) < len(names) or not set(names) <= known.keys():
+        self._layers = [LayerFeatures(layer) if isinstance(layer, str) else layer for layer in layers]
+        names = [layer.layer for layer in self._layers]
+        known = [name for name, _ in network.encoder.named_modules() if name]
+        if len(names) == 0 or len(set(names)) < len(names) or not set(names) <= set(known):
             raise InputError(
                 f"representation={names} must name different layers of {type(network).__name__}: {', '.join(known)}"
             )
-        self._layers = [(known[layer.layer], layer) for layer in named]
-        example = torch.zeros(1, *network.input_shape)
-        parameter = next(network.parameters(), example)
-        with torch.no_grad():
-            self.width = self(example.to(parameter)).z.shape[1]
+        self.width = self._probe_width()
 
     def __call__(self, x: Tensor, corrupt: Corruption | None = None) -> Encoded:
         """Encode samples, (B, *input_shape).
 
         Args:
             x: samples.
-            corrupt: noise on hidden activations; None for none.
+            corrupt: noise on hidden activations; None for none. A layer is read as it is, and corrupted for the next.
         """
         if not self._layers:
             features = self.network.encode(x, corrupt)
             return Encoded(features, features)
-        outputs: dict[nn.Module, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
 
-        def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
-            outputs[module] = output
+        def keep(name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+            outputs[name] = output
 
-        hooks = [module.register_forward_hook(keep) for module, _ in self._layers]
+        names = [layer.layer for layer in self._layers]
+        hooks = [
+            self.network.encoder.get_submodule(name).register_forward_hook(functools.partial(keep, name))
+            for name in names
+        ]
         try:
             features = self.network.encode(x, corrupt)
         finally:
             for hook in hooks:
                 hook.remove()
-        return Encoded(features, torch.cat([layer.read(outputs[module]) for module, layer in self._layers], dim=1))
+        return Encoded(features, torch.cat([layer.read(outputs[layer.layer]) for layer in self._layers], dim=1))
+
+    def _probe_width(self) -> int:
+        """Return the width for one sample of zeros, in evaluation mode; the network stays as it is."""
+        flags = {module: module.training for module in self.network.modules()}
+        example = torch.zeros(1, *self.network.input_shape)
+        parameter = next(self.network.parameters(), example)
+        self.network.eval()
+        try:
+            with torch.no_grad():
+                return self(example.to(parameter)).z.shape[1]
+        finally:
+            for module, flag in flags.items():
+                module.training = flag

@@ -10,14 +10,14 @@ from lightning_dc.heads.head import ClusteringHead
 
 
 class CentroidHead(ClusteringHead):
-    """A head with one centroid a cluster.
+    """Base class of heads with one centroid for each cluster.
 
     Args:
         n_clusters: number of clusters K.
         latent_dim: width of the embedding, D.
 
     Attributes:
-        centroids: (K, D), a parameter that is only ever written in place. It starts at zero: a
+        centroids: centroids, (K, D), a parameter that is only ever written in place. It is zero until a
             ``CentroidRefresh`` callback sets it.
     """
 
@@ -27,10 +27,10 @@ class CentroidHead(ClusteringHead):
 
 
 def centroid_head(head: ClusteringHead) -> CentroidHead:
-    """Return a head as one with centroids.
+    """Return a head, typed as a :class:`CentroidHead`.
 
     Raises:
-        InputError: it has none.
+        InputError: the head has no centroids.
     """
     if not isinstance(head, CentroidHead):
         raise InputError(

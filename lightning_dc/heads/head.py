@@ -12,17 +12,17 @@ from lightning_dc.errors import InputError
 
 
 class ClusteringHead(nn.Module, ABC):
-    """Turns embeddings into soft assignments.
+    """Base class of modules that turn embeddings into soft assignments.
 
     Args:
         n_clusters: number of clusters K, at least 2.
         latent_dim: width of the embedding, D.
 
     Attributes:
-        is_soft: assignments are probabilities; those of a hard head are 0 or 1 and say nothing about confidence.
+        is_soft: True if assignments are probabilities; those of a hard head are 0 or 1 and have no confidence.
 
     Raises:
-        InputError: fewer than two clusters.
+        InputError: there are fewer than two clusters.
     """
 
     is_soft: ClassVar[bool] = True
@@ -36,8 +36,11 @@ class ClusteringHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
-        """Return soft assignments of embeddings, (B, D) to (B, K); rows sum to 1, float32 at least."""
+        """Return soft assignments of embeddings, (B, D) to (B, K); rows sum to 1, float32 at least.
+
+        ``z`` is float32 at least, even if the weights of the head are narrower, as in a run in bfloat16.
+        """
 
 
 HeadFactory = Callable[[int, int], ClusteringHead]
-"""Builds a clustering head from the number of clusters K and the width D of the representation."""
+"""Function that builds a clustering head from the number of clusters K and the width D of the representation."""

@@ -13,7 +13,7 @@ from lightning_dc.heads.centroid import CentroidHead
 
 
 class NearestCentroidHead(CentroidHead):
-    """Hard assignment to the nearest centroid, the one of lower number on a tie: k-means (Lloyd 1982).
+    """Head of k-means (Lloyd 1982): hard assignment to the nearest centroid, on a tie to the one of lower number.
 
     A row of its assignments is 1 for one cluster and 0 for the others, without a gradient.
     """

@@ -11,9 +11,10 @@ from lightning_dc.heads.centroid import CentroidHead
 
 
 class StudentTHead(CentroidHead):
-    """Soft assignment by a Student-t kernel around trained centroids (DEC, https://arxiv.org/abs/1511.06335, eq. 1).
+    """Head of DEC (https://arxiv.org/abs/1511.06335, eq. 1): soft assignment by a Student-t kernel around centroids.
 
-    Distances are computed in float32 (float64 for such embeddings), whatever the precision of the run.
+    The centroids are trained by gradients. Distances are computed in float32, or in float64 for float64 embeddings,
+    whatever the precision of the run.
 
     Args:
         n_clusters: number of clusters K.

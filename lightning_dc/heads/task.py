@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class TaskHead(nn.Module):
-    """A linear layer from the encoder's output to what a supervised method predicts.
+    """Linear layer from the encoder's output to the predictions of a supervised method.
 
     Args:
-        n_features: width of the encoder's output.
-        n_outputs: numbers a sample: see :attr:`lightning_dc.batch.TargetSpec.n_outputs`.
+        n_features: width of the encoder's output, E.
+        n_outputs: number of outputs for each sample, see :attr:`lightning_dc.batch.TargetSpec.n_outputs`.
     """
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
@@ -18,6 +18,6 @@ class TaskHead(nn.Module):
         self.linear = nn.Linear(n_features, n_outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Scores, values or log hazards, (B, E) to (B, n_outputs)."""
+        """Return scores, values or log hazards, (B, E) to (B, n_outputs)."""
         output: Tensor = self.linear(features)
         return output

@@ -1,4 +1,4 @@
-"""Sparsity of the inputs."""
+"""Penalty that makes the model use few inputs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from lightning_dc.losses.term import LossTerm
 
 
 class InputSparsity(LossTerm):
-    r"""A norm of the input layer's weights, a group for each input, that lets few inputs carry the model.
+    r"""Weighted norms of the weights of the input layer, by groups of inputs; they make the model use few inputs.
 
     .. math:: \sum_g \omega_g \|W_g\|
 
-    With ``l21`` and equal weights it is the sparsity term of DeepType (Chen et al. 2020,
+    With ``l21`` and equal weights, this is the sparsity term of DeepType (Chen et al. 2020,
     https://doi.org/10.1093/bioinformatics/btz769).
 
     Args:
         norm: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
-        groups: groups of the inputs.
-        proximal: its gradient is left out, because a ``ProximalStep`` callback takes its part; its value is logged.
+        groups: groups of the inputs; in the simplest case each input is a group.
+        proximal: True if the term has a value but no gradient, because a ``ProximalStep`` callback replaces it.
 
     Attributes:
-        group_weights: omega, (G,), a buffer that is written in place; at first those of
-            :func:`~lightning_dc.functional.size_weights`, for ``l21`` the square roots of the groups' sizes.
+        group_weights: omega, (G,), a buffer that is written in place. It starts with the values of
+            :func:`~lightning_dc.functional.size_weights`; for ``l21``, these are the square roots of the groups' sizes.
 
     Raises:
-        InputError: an unknown norm.
+        InputError: the norm is unknown.
     """
 
     group_weights: Tensor
@@ -49,7 +49,11 @@ class InputSparsity(LossTerm):
         return InputGroups(self.of_input, self.sizes)
 
     def scores(self, weight: Tensor) -> Tensor:
-        """Norm of the weights of each group, (G,): the importance of an input."""
+        """Return the norm of the weights of each group, (G,), which is the importance of its inputs.
+
+        Args:
+            weight: weights of the encoder's input layer, (H, F).
+        """
         return group_norms(weight.detach(), self.norm, self.groups)
 
     def forward(self, input_weight: Tensor) -> Tensor:

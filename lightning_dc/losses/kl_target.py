@@ -9,7 +9,7 @@ from lightning_dc.losses.term import LossTerm
 
 
 class KLTarget(LossTerm):
-    """KL(P || Q) of the target distribution and the soft assignments (https://arxiv.org/abs/1511.06335, eq. 2)."""
+    """Divergence KL(P || Q) of target distribution and soft assignments (https://arxiv.org/abs/1511.06335, eq. 2)."""
 
     def forward(self, p: Tensor, q: Tensor) -> Tensor:
         """Return the divergence of each sample, (B,).

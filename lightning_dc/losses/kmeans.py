@@ -14,8 +14,8 @@ class KMeansLoss(LossTerm):
 
     .. math:: \|z_i - \mu_{s(i)}\|^2, \quad s(i) = \arg\min_k \|z_i - \mu_k\|^2
 
-    The clustering term of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794), where the reconstruction error
-    beside it must be summed over the features, too (``Reconstruction(reduction="sum")``), and the distance of DeepType
+    This is the clustering term of DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794), in which the reconstruction
+    error must be summed over the features, too (``Reconstruction(reduction="sum")``), and the distance term of DeepType
     (Chen et al. 2020, https://doi.org/10.1093/bioinformatics/btz769).
     """
 

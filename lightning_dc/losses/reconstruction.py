@@ -20,7 +20,7 @@ class Reconstruction(LossTerm):
         reduction: ``mean`` or ``sum`` over the features.
 
     Raises:
-        InputError: another reduction.
+        InputError: the reduction is unknown.
     """
 
     def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
@@ -36,6 +36,6 @@ class Reconstruction(LossTerm):
             x: samples, (B, *input_shape).
             x_hat: their reconstructions, same shape.
         """
-        dtype = torch.promote_types(x.dtype, torch.float32)  # bf16 activations, fp32 loss
+        dtype = torch.promote_types(x.dtype, torch.float32)  # the loss is in float32 even with bfloat16 activations
         error = mean_squared_error(x.to(dtype), x_hat.to(dtype))
         return error if self.reduction == "mean" else error * math.prod(x.shape[1:])

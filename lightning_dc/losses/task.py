@@ -17,17 +17,17 @@ from lightning_dc.losses.term import LossTerm
 class TaskLoss(LossTerm):
     """Cross-entropy, binary cross-entropy, squared error or Cox's partial likelihood, by the kind of the targets.
 
-    A sample without a target has no part in it: the mean over the batch is the mean over the samples with a target
-    (for survival, over the events, as in DeepSurv), whatever the share of missing ones. Numbers of targets and the risk
-    sets are those of the global batch, so the loss and its gradient do not depend on the number of processes. A batch
-    without a target, or without an event, has the loss 0 and no gradient.
+    Samples without a target are ignored: the mean over the batch is the mean over the samples with a target (for
+    survival, over the events, as in DeepSurv), whatever the share of missing ones. Numbers of targets and risk sets are
+    those of the global batch, so the loss and its gradient do not depend on the number of processes. A batch without a
+    target, or without an event, has the loss 0 and no gradient.
 
     Args:
-        kind: what the targets are: ``class``, ``multilabel``, ``value`` or ``survival``.
-        ties: of events at the same time: ``efron`` or ``breslow``.
+        kind: kind of the targets: ``class``, ``multilabel``, ``value`` or ``survival``.
+        ties: treatment of events at the same time: ``efron`` or ``breslow``.
 
     Raises:
-        InputError: another kind or treatment of ties.
+        InputError: the kind or the treatment of ties is unknown.
     """
 
     def __init__(self, kind: TargetKind, ties: Ties = "efron") -> None:

@@ -19,23 +19,23 @@ class AEKMeans(ClusteringModule):
     """AE+k-means, the baseline of the DEC paper (Xie et al. 2016, https://arxiv.org/abs/1511.06335, section 4.3).
 
     An autoencoder is trained, then k-means runs on the embeddings of the whole training set. With the autoencoder
-    ``Identity`` and no pretraining it is k-means on the raw data.
+    ``Identity`` and no pretraining, the method is k-means on the raw data.
 
     Args:
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
-        autoencoder: builds the autoencoder from ``input_shape``.
-        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+        autoencoder: class or function that builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose concatenated outputs are clustered: names, or
             :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         augmentation: random transform of training batches; None for none.
-        layerwise: greedy pretraining of *each* layer; its length is that of one layer.
+        layerwise: greedy pretraining, layer by layer; its length is that of *one* layer.
         pretraining: training of the whole autoencoder.
-        kmeans: how k-means places the centroids.
+        kmeans: settings of k-means, which sets the centroids.
         extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
             ``loss_weights`` of the phases weight them.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
 
     Example:
         >>> from lightning_dc.encoders import Identity
@@ -58,14 +58,14 @@ class AEKMeans(ClusteringModule):
     ) -> None:
         network = autoencoder(input_shape)
         features = Representation(network, representation)
-        # A step in which nothing trains: k-means at its beginning is what counts.
+        # Nothing trains in this step; it exists so that k-means runs when the phase begins.
         last = Phase("k-means", PhaseConfig(max_steps=1), (), has_clusters=True, initializes_centroids=True)
         super().__init__(
             ClusteringModel(network, NearestCentroidHead(n_clusters, features.width), features),
             losses={"reconstruction": Reconstruction()},
             phases=[*pretraining_phases(network, layerwise, pretraining), last],
             callbacks=[
-                CentroidRefresh(kmeans.n_init, *kmeans.interval, kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
                 AssignmentRefresh(),
                 PhaseScheduler(),

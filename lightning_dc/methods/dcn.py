@@ -26,35 +26,35 @@ from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 class DCN(ClusteringModule):
     """DCN (Yang et al. 2017, https://arxiv.org/abs/1610.04794): an autoencoder with the k-means loss.
 
-    An autoencoder is pretrained; k-means over the embeddings of the whole training set places the centroids; then
-    three steps alternate for each batch: the autoencoder learns to reconstruct and to bring each embedding closer to
-    its nearest centroid, samples are assigned, and each pulls its centroid by one over the number of samples that did
-    before. From time to time k-means runs over the whole set, from the centroids as they are.
+    An autoencoder is pretrained, and k-means over the embeddings of the whole training set sets the centroids. Then
+    each batch has three steps: the autoencoder learns to reconstruct and to bring each embedding closer to its nearest
+    centroid; the samples are assigned; and each sample moves its centroid by one over the number of samples that have
+    moved it before. K-means over the whole set runs periodically, starting from the present centroids.
 
-    Both terms are squared errors summed over their dimensions and averaged over the batch, with weights of 1 as in the
-    authors' code. The reconstruction error is that sum in pretraining, too: a learning rate of plain SGD is to be
-    smaller than that of DEC, whose error is a mean, by the number of features; Adam does not mind. An assignment is
-    that of the sample's present embedding; the authors' code takes the one of its last visit.
+    Both terms are squared errors that are summed over their dimensions and averaged over the batch, with weights of 1
+    as in the authors' code. The reconstruction error is such a sum in pretraining, too. With plain SGD, the learning
+    rate must therefore be smaller than that of DEC, whose error is a mean, by a factor of the number of features; with
+    Adam it can be the same. Samples are assigned by their present embeddings, while the authors' code uses the
+    assignment of a sample's last visit.
 
     Args:
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
-        autoencoder: builds the autoencoder from ``input_shape``.
-        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+        autoencoder: class or function that builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose concatenated outputs are clustered: names, or
             :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         augmentation: random transform of training batches; None for none. Centroids follow the clean samples.
-        layerwise: greedy pretraining of *each* layer; its length is that of one layer.
+        layerwise: greedy pretraining, layer by layer; its length is that of *one* layer.
         pretraining: training of the whole autoencoder.
         clustering: joint training of reconstruction and clustering.
-        kmeans: how k-means places the centroids; without an interval of its own it runs with each refresh.
-        refresh: when the assignments are refreshed, and when clustering has converged; the paper's code refreshes every
-            10 epochs.
-        initial_count: number of samples that a centroid of k-means stands for in the updates that follow.
+        kmeans: settings of k-means, which sets the centroids; without an interval of its own it runs with each refresh.
+        refresh: settings of the refresh of assignments and of convergence; the paper's code refreshes every 10 epochs.
+        initial_count: number of samples that a centroid of k-means counts for in the updates that follow.
         extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
             ``loss_weights`` of the phases weight them.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
 
     Example:
         >>> [phase.name for phase in DCN(input_shape=(64,), n_clusters=10).phases]
@@ -72,13 +72,14 @@ class DCN(ClusteringModule):
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0, "kmeans": 1.0}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_epochs=10),
+        refresh: RefreshConfig = RefreshConfig(),
         initial_count: int = 100,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         parts = clustering.parts(AUTOENCODER)
         if "head" in parts:
             raise InputError("trainable of DCN's clustering names head, but its centroids follow the samples; leave it")
+        interval = refresh.interval_or((None, 10))
         network = autoencoder(input_shape)
         features = Representation(network, representation)
         super().__init__(
@@ -90,9 +91,9 @@ class DCN(ClusteringModule):
             ],
             callbacks=[
                 CountedCentroidUpdate(initial_count),
-                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(refresh.interval), kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),
-                AssignmentRefresh(*refresh.interval),
+                AssignmentRefresh(*interval),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
             ],

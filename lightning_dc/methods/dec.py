@@ -13,6 +13,7 @@ from lightning_dc.callbacks import (
     TargetDistributionRefresh,
 )
 from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder, Representation
+from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead, HeadFactory, StudentTHead
 from lightning_dc.losses import KLTarget, LossTerm, Reconstruction
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING, pretraining_phases
@@ -20,14 +21,16 @@ from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
 
+_EVERY_140_STEPS = (140, None)
+
 
 class DEC(ClusteringModule):
     """DEC (Xie, Girshick and Farhadi 2016, https://arxiv.org/abs/1511.06335).
 
-    An autoencoder is pretrained, layer by layer (``layerwise``) and as a whole (``pretraining``); k-means over the
-    embeddings of the whole training set places the centroids; then encoder and centroids are trained to bring the
-    soft assignments Q closer to the target distribution P (``clustering``). P comes from the whole training set, and
-    training stops when hardly any label changes between two refreshes of it.
+    An autoencoder is pretrained, layer by layer (``layerwise``) and as a whole (``pretraining``). K-means over the
+    embeddings of the whole training set sets the centroids. Then encoder and centroids are trained to bring the soft
+    assignments Q closer to the target distribution P (``clustering``). P is computed from the whole training set, and
+    training stops when hardly any label has changed between two refreshes of P.
 
     With an augmentation, P comes from the clean samples and Q from augmented ones (DEC-DA, Guo et al. 2018,
     https://proceedings.mlr.press/v95/guo18b.html). ``clustering.trainable=[head]`` is the paper's "DEC w/o backprop".
@@ -35,25 +38,26 @@ class DEC(ClusteringModule):
     Args:
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
-        autoencoder: builds the autoencoder from ``input_shape``.
-        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+        autoencoder: class or function that builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose concatenated outputs are clustered: names, or
             :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         nu: degrees of freedom of the Student-t kernel (the paper's alpha).
-        head: builds the clustering head from the number of clusters and the width of the representation; None is
-            :class:`~lightning_dc.heads.StudentTHead` with ``nu``. A head without centroids needs no k-means.
+        head: class or function that builds the clustering head from the number of clusters and the width of the
+            representation; None is :class:`~lightning_dc.heads.StudentTHead` with ``nu``. A head without centroids
+            needs no k-means.
         augmentation: random transform of training batches; None for none.
-        layerwise: greedy pretraining of *each* layer; its length is that of one layer.
+        layerwise: greedy pretraining, layer by layer; its length is that of *one* layer.
         pretraining: training of the whole autoencoder.
         clustering: training of encoder and centroids, and of the decoder if the loss has a reconstruction term.
-        kmeans: how k-means places the centroids.
-        refresh: when P and the assignments are refreshed, and when clustering has converged.
-        keep_p_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None holds up
-            to 2^26 of these.
+        kmeans: settings of k-means, which sets the centroids.
+        refresh: settings of the refresh of P and the assignments, and of convergence.
+        keep_p_table: True holds P for every sample, N x K numbers; False holds only the K cluster frequencies; None
+            holds P for every sample if it has at most 2^26 numbers.
         extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
             ``loss_weights`` of the phases weight them.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
 
     Example:
         >>> model = DEC(input_shape=(64,), n_clusters=10)
@@ -74,10 +78,12 @@ class DEC(ClusteringModule):
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"kl": 1.0}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_steps=140),
+        refresh: RefreshConfig = RefreshConfig(),
         keep_p_table: bool | None = None,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
+        if head is not None and nu != 1.0:
+            raise InputError(f"nu={nu} is that of StudentTHead, but head is given; leave one of them out")
         network = autoencoder(input_shape)
         features = Representation(network, representation)
         width = features.width
@@ -93,9 +99,9 @@ class DEC(ClusteringModule):
                 Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=has_centroids),
             ],
             callbacks=[
-                CentroidRefresh(kmeans.n_init, *kmeans.interval, kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
-                TargetDistributionRefresh(*refresh.interval, keep_table=keep_p_table),
+                TargetDistributionRefresh(*refresh.interval_or(_EVERY_140_STEPS), keep_table=keep_p_table),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
             ],

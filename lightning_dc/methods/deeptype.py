@@ -34,59 +34,61 @@ _MOST_SHOWN = 20  # inputs in the table at the end of a run
 class DeepType(ClusteringModule):
     r"""DeepType (Chen, Yang, Goodison and Sun 2020, https://doi.org/10.1093/bioinformatics/btz769).
 
-    A network learns a supervised task while a penalty on its input layer lets few inputs carry it (``pretraining``).
-    K-means over the representation of the whole training set then places the centroids, and the network is trained to
-    keep both and to bring each sample closer to its centroid (``joint``), with k-means again from time to time, until
-    the assignments settle. K-means ends the run.
+    A network learns a supervised task, while a penalty on its input layer makes it rely on few inputs
+    (``pretraining``). K-means over the representation of the whole training set then sets the centroids. With the same
+    task and penalty, the network is trained to bring each sample closer to its centroid, too (``joint``), and k-means
+    runs again periodically, until the assignments have converged. A last k-means ends the run.
 
     .. math:: L = \text{task} + \alpha\, \text{sparsity} + \beta\, \text{distance}
 
     alpha and beta are ``loss_weights``, numbers or schedules. The distance is squared, as in the authors' code.
 
-    *Inputs.* By default the sparsity is proximal, so that weights of dropped inputs are exactly zero, and adaptive: a
-    group lasso drops inputs that are redundant for telling the classes apart, and with them what tells clusters apart.
-    :class:`~lightning_dc.callbacks.EvidenceRefresh` says how the factors come about. Evidence is marginal: it can't see
-    inputs that act only together, such as the two of an exclusive or, and drops them. The authors' choice is
-    ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2; nothing is then exactly zero. With few events and
-    many inputs that say the same, ``norm="ridge", gamma=None``, which drops none, did better on samples held out
-    (``deeptype_survival``). A run that has dropped every input ends with a warning. On the command line
-    :class:`~lightning_dc.reports.FeatureTable` writes and draws the inputs; from Python, add it to the Trainer.
+    *Inputs.* By default, the sparsity is proximal, so that the weights of dropped inputs are exactly zero, and
+    adaptive. A plain group lasso drops inputs that are redundant for separating the classes, although they may separate
+    the clusters. :class:`~lightning_dc.callbacks.EvidenceRefresh` describes how the adaptive factors are computed.
+    Their evidence is marginal: inputs that act only together, such as the two of an exclusive or, have none and are
+    dropped. The authors' choice is ``gamma=None, proximal=False`` with alpha = 0.006 and beta = 1.2, which makes no
+    weight exactly zero. With few events and many redundant inputs, ``norm="ridge", gamma=None``, which drops no input,
+    did better on held-out samples (``deeptype_survival``). A run that has dropped every input ends with a warning. On
+    the command line, :class:`~lightning_dc.reports.FeatureTable` writes and draws the inputs; from Python, add it to
+    the Trainer.
 
     *Representation.* The authors cluster the last hidden layer. The longer the task is learned, the more that layer
-    shows the classes alone; the first hidden layer keeps the geometry of the inputs that were kept. Where clusters are
-    to be finer than the classes, ``representation=[activation_1]`` finds them.
+    shows only the classes, while the first hidden layer keeps the geometry of the inputs that are not dropped. If
+    clusters should be finer than the classes, ``representation=[activation_1]`` finds them.
 
-    *Defaults.* Measured are the settings of the configuration ``deeptype_synthetic``. They differ from these in
+    *Defaults.* Measurements were made with the configuration ``deeptype_synthetic``. It differs from the defaults in
     ``representation=[activation_1]``, in a ramp of alpha in ``pretraining``, ``Exponential(0, 1, time_constant=5)``,
-    and in speed: batches of 256 at a learning rate of 0.005, 6 epochs of ``pretraining``, beta = 0.1, and an end where
+    and in speed: batches of 256 at a learning rate of 0.005, 6 epochs of ``pretraining``, beta = 0.1, and an end when
     less than 0.5 % of the labels change. The defaults are meant for batches of 64; with that representation and a time
     constant of 20 steps they keep the same inputs, in five times as many steps.
 
     Args:
         input_shape: shape of one sample.
-        target_spec: what the targets are; the DataModule says it on the command line.
+        target_spec: description of the targets; on the command line it comes from the DataModule.
         n_clusters: number of clusters K.
-        encoder: builds the encoder from ``input_shape``; it begins with a linear layer.
-        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
-            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output, as the authors
-            have it.
-        norm: of the input layer's weights: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
-        proximal: apply the norm's proximal operator after each step instead of adding its gradient.
-        gamma: how steeply an input's penalty falls with its evidence; None penalises all inputs alike. The unit of
-            alpha changes with it: with a gamma, alpha = 1 drops inputs at the level of chance whatever the number H of
-            hidden units; with None that takes an alpha of about sqrt(H) (``l21``).
+        encoder: class or function that builds the encoder from ``input_shape``; it must begin with a linear layer.
+        representation: layers of the encoder whose concatenated outputs are clustered: names, or
+            :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output, which
+            the authors use.
+        norm: norm of the input layer's weights: ``l1``, ``ridge``, ``l21`` (group lasso) or ``l1inf``.
+        proximal: whether the norm's proximal operator is applied after each step, instead of adding its gradient.
+        gamma: exponent with which an input's penalty falls with its evidence; None penalises all inputs alike. The unit
+            of alpha depends on it: with a gamma, alpha = 1 drops inputs at the level of chance, whatever the number H
+            of hidden units; with None, this needs an alpha of about sqrt(H) (``l21``).
         bound: largest absolute value of a weight of the input layer; None for no bound.
-        ties: how Cox's partial likelihood treats events at the same time, ``efron`` or ``breslow``.
+        ties: treatment of events at the same time in Cox's partial likelihood, ``efron`` or ``breslow``.
         pretraining: training of encoder and task head.
-        joint: the same, with the distance to the centroids.
-        kmeans: how k-means places the centroids; without an interval of its own it runs with each refresh.
-        refresh: when the assignments are refreshed, and when ``joint`` has converged.
-        feature_groups: inputs that are kept or dropped together; the DataModule says it on the command line.
+        joint: training of encoder and task head with the distance to the centroids.
+        kmeans: settings of k-means, which sets the centroids; without an interval of its own it runs with each refresh.
+        refresh: settings of the refresh of assignments, and of the convergence of ``joint``.
+        feature_groups: numbers of inputs that are kept or dropped together; on the command line, they come from the
+            DataModule.
         extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
             ``loss_weights`` of the phases weight them.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range, or ``target_spec`` is None.
 
     Example:
         >>> model = DeepType((20,), TargetSpec("class", ["healthy", "ill"]), n_clusters=4)
@@ -109,7 +111,7 @@ class DeepType(ClusteringModule):
         pretraining: PhaseConfig = PhaseConfig(max_epochs=10, loss_weights={"task": 1.0, "sparsity": 1.0}),
         joint: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"task": 1.0, "sparsity": 1.0, "distance": 0.2}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_epochs=5, patience=2),
+        refresh: RefreshConfig = RefreshConfig(patience=2),
         feature_groups: Sequence[Sequence[int]] | None = None,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
@@ -118,6 +120,7 @@ class DeepType(ClusteringModule):
                 "target_spec is None, but DeepType learns a target; give a DataModule with one, such as "
                 "SyntheticDataModule(target='class')"
             )
+        interval = refresh.interval_or((None, 5))
         network = encoder(input_shape)
         features = Representation(network, representation)
         head = NearestCentroidHead(n_clusters, features.width)
@@ -132,14 +135,14 @@ class DeepType(ClusteringModule):
             phases=[
                 Phase("pretraining", pretraining, pretraining.parts(_PARTS)),
                 Phase("joint", joint, joint.parts(_PARTS), has_clusters=True, initializes_centroids=True),
-                # A step in which nothing trains: k-means at its beginning is what counts.
+                # Nothing trains in this step; it exists so that k-means runs when the phase begins.
                 Phase("k-means", PhaseConfig(max_steps=1), (), has_clusters=True, initializes_centroids=True),
             ],
             callbacks=[
                 ProximalStep(bound=bound),
-                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(refresh.interval), kmeans=kmeans.algorithm),
+                CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),
-                AssignmentRefresh(*refresh.interval),
+                AssignmentRefresh(*interval),
                 *([] if gamma is None else [EvidenceRefresh(gamma)]),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
@@ -150,7 +153,7 @@ class DeepType(ClusteringModule):
 
     @property
     def importance(self) -> Tensor:
-        """Norm of the input layer's weights of each input, (F,); inputs of one group share that of the group."""
+        """Norm of the input layer's weights of each input, (F,); inputs of one group share the norm of the group."""
         sparsity = self.losses["sparsity"]
         assert isinstance(sparsity, InputSparsity)
         return sparsity.scores(self.model.network.input_layer.weight)[sparsity.of_input]

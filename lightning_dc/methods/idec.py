@@ -17,33 +17,34 @@ from lightning_dc.training import PhaseConfig
 class IDEC(DEC):
     """IDEC (Guo et al. 2017, https://www.ijcai.org/proceedings/2017/243): DEC that keeps its decoder.
 
-    While it clusters, the loss is L_r + gamma L_c (eq. 6), with the reconstruction error of the whole autoencoder for
-    L_r, the divergence of DEC for L_c, and gamma = 0.1. Both are entries of ``clustering.loss_weights``, numbers or
-    schedules. Aljalbout et al. (2018, https://arxiv.org/abs/1801.07648) weight both by 1 and run k-means on the trained
-    embedding at last: ``--summary.recluster kmeans``.
+    The loss of clustering is L_r + gamma L_c (eq. 6), where L_r is the reconstruction error of the whole autoencoder,
+    L_c is the divergence of DEC, and gamma = 0.1. The weights of both are entries of ``clustering.loss_weights``,
+    numbers or schedules. Aljalbout et al. (2018, https://arxiv.org/abs/1801.07648) weight both by 1 and finally run
+    k-means on the trained embedding, as ``--summary.recluster kmeans`` does.
 
     Args:
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
-        autoencoder: builds the autoencoder from ``input_shape``.
-        representation: layers of the encoder whose outputs, concatenated, are clustered: names, or
+        autoencoder: class or function that builds the autoencoder from ``input_shape``.
+        representation: layers of the encoder whose concatenated outputs are clustered: names, or
             :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
         nu: degrees of freedom of the Student-t kernel (the paper's alpha).
-        head: builds the clustering head from the number of clusters and the width of the representation; None is
-            :class:`~lightning_dc.heads.StudentTHead` with ``nu``. A head without centroids needs no k-means.
+        head: class or function that builds the clustering head from the number of clusters and the width of the
+            representation; None is :class:`~lightning_dc.heads.StudentTHead` with ``nu``. A head without centroids
+            needs no k-means.
         augmentation: random transform of training batches; None for none.
-        layerwise: greedy pretraining of *each* layer; its length is that of one layer.
+        layerwise: greedy pretraining, layer by layer; its length is that of *one* layer.
         pretraining: training of the whole autoencoder.
         clustering: training of encoder, decoder and centroids.
-        kmeans: how k-means places the centroids.
-        refresh: when P and the assignments are refreshed, and when clustering has converged.
-        keep_p_table: hold P for every sample; False holds K cluster frequencies instead of N x K numbers; None holds up
-            to 2^26 of these.
+        kmeans: settings of k-means, which sets the centroids.
+        refresh: settings of the refresh of P and the assignments, and of convergence.
+        keep_p_table: True holds P for every sample, N x K numbers; False holds only the K cluster frequencies; None
+            holds P for every sample if it has at most 2^26 numbers.
         extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
             ``loss_weights`` of the phases weight them.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument is out of range.
 
     Example:
         >>> IDEC(input_shape=(64,), n_clusters=10).phases[-1].trainable
@@ -63,23 +64,23 @@ class IDEC(DEC):
         pretraining: PhaseConfig = PRETRAINING,
         clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0, "kl": 0.1}),
         kmeans: KMeansConfig = KMeansConfig(),
-        refresh: RefreshConfig = RefreshConfig(every_n_steps=140),
+        refresh: RefreshConfig = RefreshConfig(),
         keep_p_table: bool | None = None,
         extra_losses: Mapping[str, LossTerm] | None = None,
     ) -> None:
         super().__init__(
-            input_shape,
-            n_clusters,
-            autoencoder,
-            representation,
-            nu,
-            head,
-            augmentation,
-            layerwise,
-            pretraining,
-            clustering,
-            kmeans,
-            refresh,
-            keep_p_table,
-            extra_losses,
+            input_shape=input_shape,
+            n_clusters=n_clusters,
+            autoencoder=autoencoder,
+            representation=representation,
+            nu=nu,
+            head=head,
+            augmentation=augmentation,
+            layerwise=layerwise,
+            pretraining=pretraining,
+            clustering=clustering,
+            kmeans=kmeans,
+            refresh=refresh,
+            keep_p_table=keep_p_table,
+            extra_losses=extra_losses,
         )

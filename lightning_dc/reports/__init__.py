@@ -1,4 +1,4 @@
-"""Reports: what people see of a run, while it runs and at its end."""
+"""Reports about a run for its users, during the run and at its end."""
 
 from lightning_dc.reports.feature_table import FeatureTable
 from lightning_dc.reports.outcome_tables import OutcomeTables

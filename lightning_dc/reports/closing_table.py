@@ -9,9 +9,9 @@ from typing import Any
 from lightning_dc.reports.top_terms import TopTerm
 
 Rows = list[tuple[str, Any]]
-"""Names and values."""
+"""Names and values, the rows of the table."""
 
-_MOST_ROWS = 50  # of clusters
+_MOST_CLUSTERS = 50  # with more clusters, the table leaves their terms out
 
 
 def print_table(rows: Rows) -> None:
@@ -22,9 +22,9 @@ def print_table(rows: Rows) -> None:
 
 
 def rows_of_terms(terms: Sequence[TopTerm]) -> Rows:
-    """Return the top terms of each cluster as rows; of more than 50 clusters none, as ``terms.csv`` has them all."""
+    """Return the top terms of each cluster as rows; with more than 50 clusters none, since ``terms.csv`` has them."""
     of_clusters = [(cluster, list(found)) for cluster, found in itertools.groupby(terms, lambda term: term.cluster)]
-    if len(of_clusters) > _MOST_ROWS:
+    if len(of_clusters) > _MOST_CLUSTERS:
         return []
     return [(f"terms of {cluster}", fold([term.term for term in found])) for cluster, found in of_clusters]
 

@@ -1,4 +1,4 @@
-"""Inputs at the end of a fit: their importance, and how clusters differ in them."""
+"""Table of the inputs at the end of a fit: their importance, and the differences between clusters."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
+from lightning_dc.files import check_ending, whole_csv
 from lightning_dc.functional import standardized_differences
 from lightning_dc.reports.figures import draw_clusters, draw_inputs
-from lightning_dc.reports.files import check_ending, whole_csv
 from lightning_dc.reports.input_statistics import InputStatistics, input_statistics
 from lightning_dc.reports.report import Report
 from lightning_dc.training import ClusteringModule, FullAssignment, embed_batch, record_figure, training_loader
@@ -23,40 +23,40 @@ from lightning_dc.training import ClusteringModule, FullAssignment, embed_batch,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_DRAWN = 30
+_MOST_INPUTS = 30  # that are drawn
 _MOST_POINTS = 5000
-_MOST_NUMBERS = 1 << 24  # of the points that are drawn, in the inputs
+_MOST_NUMBERS = 1 << 24  # in all inputs of the points that are drawn
 
 
 class FeatureTable(Report):
-    """A table of the inputs in the run's folder, and two figures in TensorBoard, whatever the method.
+    """Report of the inputs for any method: a table in the run's folder, and two figures in TensorBoard.
 
-    It is made where inputs have names, and for a method that weighs its inputs, such as DeepType; texts have their
-    terms instead (:class:`~lightning_dc.reports.RunSummary`). The table has a row an input:
+    The report is made if the inputs have names, or if the method weighs its inputs, as DeepType does. For texts,
+    :class:`~lightning_dc.reports.RunSummary` reports their terms instead. The table has a row for each input:
 
-    - ``rank``, ``feature`` (its name), ``index`` (its column in the data). The first is the most important one; without
-      importances, the one that tells some cluster from the rest best.
-    - Of a method that weighs its inputs ``importance`` (DeepType: the norm of its group's weights in the input layer)
-      and ``selected`` (1 unless that is exactly zero).
-    - ``mean``, and for each cluster ``mean_cluster_0`` ...: its mean in the training samples, in the unit of the data,
-      as the DataModule's ``load`` has them: before scaling, logarithms of counts as logarithms, of a one-hot input the
-      share. They are left out with ``scaling=unit``, which knows no way back. Digits go to a thousandth of the input's
-      standard deviation at least.
+    - ``rank``, ``feature`` (its name), ``index`` (its column in the data). The first input is the most important one
+      or, without importances, the one that separates some cluster from all other samples best.
+    - If the method weighs its inputs, ``importance`` (for DeepType, the norm of its group's weights in the input layer)
+      and ``selected`` (1 unless the importance is exactly zero).
+    - ``mean``, and for each cluster ``mean_cluster_0`` ...: its mean in the training samples, in the unit of the data
+      as ``load`` of the DataModule returns them. This is the unit before scaling; logarithms of counts stay logarithms,
+      and the mean of a one-hot input is a share. With ``scaling=unit`` the means are left out, since this scaling
+      cannot be reversed. Means are rounded to a thousandth of the input's standard deviation or more finely.
     - ``standardized_difference_cluster_0`` ...: mean in the cluster minus mean in all other samples, in pooled standard
-      deviations of the two (:func:`~lightning_dc.functional.standardized_differences`); ``inf`` where the input differs
-      within neither.
+      deviations of the two (:func:`~lightning_dc.functional.standardized_differences`); ``inf`` if the input is
+      constant within both.
 
-    A cluster without samples has neither means nor differences, one with all samples no differences: such fields are
-    empty.
+    A cluster without samples has neither means nor differences, and a cluster with all samples has no differences:
+    their fields are empty.
 
-    One figure draws importances and standardised differences, the other the clusters in the first two principal
-    components of the representation and of the inputs, scaled as the model sees them.
+    One figure shows importances and standardised differences. The other one shows the clusters in the first two
+    principal components of the representation and of the inputs, scaled as the model sees them.
 
     Args:
         file_name: file of the table in the run's folder, ``.csv``; None leaves table and figures out.
 
     Raises:
-        InputError: another ending.
+        InputError: ``file_name`` has another ending.
     """
 
     def __init__(self, file_name: str | None = "features.csv") -> None:
@@ -72,7 +72,8 @@ class FeatureTable(Report):
     def collect(self, module: ClusteringModule, final: FullAssignment) -> InputStatistics:
         """Return sums of the inputs over each cluster."""
         n_inputs, n_clusters = math.prod(module.model.input_shape), module.model.head.n_clusters
-        return input_statistics(training_loader(module), final.labels, n_clusters, n_inputs).cpu()
+        labels = final.labels.to(module.device)  # on which processes add up their sums
+        return input_statistics(training_loader(module), labels, n_clusters, n_inputs).cpu()
 
     def write(
         self, module: ClusteringModule, final: FullAssignment, collected: InputStatistics, folder: Path | None
@@ -87,17 +88,20 @@ class FeatureTable(Report):
         means = _means_in_unit(loader, collected, module.model.input_shape)
         _write(folder / self.file_name, names, order, importance, means, differences)
         if any(isinstance(logger, TensorBoardLogger) for logger in module.trainer.loggers):
-            shown = order[:_MOST_DRAWN]
+            shown = order[:_MOST_INPUTS]
             own_importance = None if importance is None else importance[shown]
             drawn = draw_inputs([names[j] for j in shown.tolist()], own_importance, differences[:, shown])
             record_figure(module, "inputs/clusters", drawn)
-            record_figure(module, "clusters/representation", _draw_some(module, loader, final))
+            record_figure(module, "clusters/representation", _draw_samples(module, loader, final))
 
 
 def _means_in_unit(
     loader: SampleLoader, statistics: InputStatistics, input_shape: Sequence[int]
 ) -> list[list[str]] | None:
-    """Mean of each input in all samples and in each cluster, rounded; None where there is no way back to the unit."""
+    """Return the means of each input, (F, 1 + K), in all samples and in each cluster, rounded, in the unit of the data.
+
+    The result is None if scaling cannot be reversed.
+    """
     scaled = torch.stack([statistics.mean, statistics.mean + statistics.deviation, *statistics.means])
     whole = scaled.view(-1, *input_shape)
     unscaled = loader.unscale(whole)
@@ -111,7 +115,7 @@ def _means_in_unit(
 
 
 def _rounded(value: float, spread: float) -> str:
-    """A number with digits to a thousandth of the spread at least; nothing for NaN."""
+    """Format a number, rounded to a thousandth of the spread or more finely; NaN gives an empty string."""
     if math.isnan(value):
         return ""
     if not spread > 0:
@@ -141,13 +145,13 @@ def _write(
             writer.writerow([*row, *("" if math.isnan(d) else f"{d:z.4f}" for d in differences[:, j].tolist())])
 
 
-def _draw_some(module: ClusteringModule, loader: SampleLoader, final: FullAssignment) -> Figure:
-    """Draw at most 5,000 samples, spread evenly over the training set."""
+def _draw_samples(module: ClusteringModule, loader: SampleLoader, final: FullAssignment) -> Figure:
+    """Draw at most 5,000 samples that are spread evenly over the training set."""
     n_samples, n_numbers = len(final.labels), math.prod(module.model.input_shape)
     n_points = min(n_samples, _MOST_POINTS, max(_MOST_NUMBERS // n_numbers, 100))
     chosen = torch.linspace(0, n_samples - 1, n_points).long()
     batch = loader.take(chosen)
-    if final.z is None:  # too many to be kept
+    if final.z is None:  # there were too many embeddings to keep them
         on_device = module.trainer.strategy.batch_to_device(batch, module.device)
         z = embed_batch(module, module.trainer.precision_plugin.convert_input(on_device))
     else:

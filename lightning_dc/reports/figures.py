@@ -1,4 +1,4 @@
-"""Figures that reports draw."""
+"""Figures of reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_LETTERS = 40  # of a name, drawn
+_MOST_LETTERS = 40  # of a name in a figure
 _MOST_TICKS = 40
 
 
@@ -19,12 +19,12 @@ def draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor
 
     Args:
         names: name of each input, (F,).
-        importance: of each input, (F,); None leaves its panel out.
+        importance: importance of each input, (F,); None leaves its panel out.
         differences: standardised difference of each input in each cluster, (K, F).
     """
     from matplotlib.figure import Figure
 
-    drawn = [_shortened(name) for name in names]
+    drawn = [_shorten(name) for name in names]
     n_clusters, n_panels = len(differences), 1 if importance is None else 2
     widths = [3.5, max(3.0, 0.35 * min(n_clusters, _MOST_TICKS))][-n_panels:]  # inches
     size = (1.5 + 0.1 * max(map(len, drawn)) + sum(widths), max(1.5 + 0.25 * len(drawn), 3.0))
@@ -33,7 +33,7 @@ def draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor
     if importance is not None:
         panels[0].barh(range(len(drawn)), importance.numpy())
         panels[0].set_xlabel("importance")
-        panels[0].ticklabel_format(axis="x", scilimits=(-2, 3))  # those of a ridge are small: long numbers overlap
+        panels[0].ticklabel_format(axis="x", scilimits=(-2, 3))  # long labels of small numbers would overlap
     heat, limit = panels[-1], _colour_limit(differences)
     image = heat.imshow(
         differences.clamp(-limit, limit).T.numpy(), aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit
@@ -41,7 +41,7 @@ def draw_inputs(names: list[str], importance: Tensor | None, differences: Tensor
     for k, j in differences.isinf().nonzero().tolist():
         sign = "∞" if differences[k, j] > 0 else "-∞"
         heat.text(k, j, sign, color="white", ha="center", va="center", clip_on=True)
-    panels[0].set_yticks(range(len(drawn)), drawn, parse_math=False)  # a name may have dollars
+    panels[0].set_yticks(range(len(drawn)), drawn, parse_math=False)  # a name may contain dollar signs
     heat.set_xlabel("cluster")
     heat.set_xticks(range(0, n_clusters, -(-n_clusters // _MOST_TICKS)))
     figure.colorbar(image, ax=heat, label="standardised difference")
@@ -75,12 +75,12 @@ def draw_clusters(z: Tensor, x: Tensor, labels: Tensor, n_clusters: int) -> Figu
     return figure
 
 
-def _shortened(name: str) -> str:
-    """A name that fits beside a figure: of a long one both ends, since names often differ in the last letters."""
+def _shorten(name: str) -> str:
+    """Return a name that fits beside a figure; a long one keeps both ends, since names often differ at the end."""
     half = _MOST_LETTERS // 2
     return name if len(name) <= _MOST_LETTERS else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _colour_limit(differences: Tensor) -> float:
-    """Largest finite difference, which gets the darkest colour; 1 if there is none but 0."""
+    """Return the largest finite absolute difference, which gets the darkest colour; 1 if all are 0."""
     return float(differences.abs().where(differences.isfinite(), 0.0).max()) or 1.0

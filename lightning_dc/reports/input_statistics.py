@@ -10,17 +10,17 @@ from torch import Tensor
 from lightning_dc.batch import SampleLoader
 from lightning_dc.distributed import owned_chunks, sum_
 
-_AT_A_TIME = 1 << 21  # numbers in float64
+_CONVERTED_NUMBERS = 1 << 21  # numbers that are converted to float64 at a time
 
 
 class InputStatistics(NamedTuple):
-    """Inputs of each cluster, as the model sees them: scaled.
+    """Sums of the inputs of each cluster, scaled as the model sees them.
 
     Attributes:
-        sizes: samples of each cluster, (K,), float64.
-        sums: sum of each input minus its origin over them, (K, F), float64.
-        squares: sum of the squares of the same, (K, F).
-        origin: a sample, (F,), float64: an input far from 0 keeps its differences.
+        sizes: number of samples of each cluster, (K,), float64.
+        sums: sum over the samples of each cluster of the inputs minus ``origin``, (K, F), float64.
+        squares: sum over the samples of each cluster of the squares of these differences, (K, F), float64.
+        origin: one of the samples, (F,), float64; it keeps precision for inputs that are far from 0.
     """
 
     sizes: Tensor
@@ -44,7 +44,7 @@ class InputStatistics(NamedTuple):
         return self.origin + self.sums.sum(0) / self.sizes.sum()
 
     def cpu(self) -> InputStatistics:
-        """The same in main memory."""
+        """Return the statistics in main memory."""
         return InputStatistics(*(table.cpu() for table in self))
 
     @property
@@ -58,8 +58,8 @@ class InputStatistics(NamedTuple):
 def input_statistics(loader: SampleLoader, labels: Tensor, n_clusters: int, n_inputs: int) -> InputStatistics:
     """Sum the inputs over each cluster.
 
-    It reads the samples once, in the chunks that this process owns; only a chunk of sparse samples is dense. Processes
-    add up their sums on the device of the labels.
+    Each process reads the chunks of samples that it owns once; sparse samples are made dense one chunk at a time. The
+    sums of all processes are added up on the device of the labels.
 
     Args:
         loader: the data.
@@ -68,14 +68,14 @@ def input_statistics(loader: SampleLoader, labels: Tensor, n_clusters: int, n_in
         n_inputs: number of inputs F.
     """
     sums = torch.zeros(2, n_clusters, n_inputs, dtype=torch.float64, device=labels.device)
-    origin = loader.read(0, 1).x.flatten().double()  # on every process the same
-    n_rows = max(_AT_A_TIME // n_inputs, 1)
+    origin = loader.read(0, 1).x.flatten().double()  # the same on every process
+    n_rows = max(_CONVERTED_NUMBERS // n_inputs, 1)
     for rows in owned_chunks(loader.n_samples):
         x = loader.read(rows.start, rows.stop).x.flatten(1)
         for part, own in zip(torch.split(x, n_rows), torch.split(labels[rows], n_rows), strict=True):
             wide = part.double() - origin
             members = torch.nn.functional.one_hot(own.to(x.device, torch.int64), n_clusters).to(wide).T
             sums += torch.stack([members @ wide, members @ wide.square()]).to(sums.device)
-    sums = sum_(sums)  # where the labels are: NCCL has no sums of tensors in main memory
+    sums = sum_(sums)  # on the device of the labels: NCCL cannot sum tensors in main memory
     sizes = torch.bincount(labels, minlength=n_clusters).double()
     return InputStatistics(sizes, sums[0], sums[1], origin.to(sums.device))

@@ -1,4 +1,4 @@
-"""Clusters against the targets of the data, at the end of a fit."""
+"""Comparison of the clusters with the targets of the data at the end of a fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lightning_dc.batch import DataDescription, SampleLoader, TargetSpec
-from lightning_dc.reports.files import check_ending, whole_csv
+from lightning_dc.files import check_ending, whole_csv
 from lightning_dc.reports.outcomes import OutcomeTable, outcome_tables
 from lightning_dc.reports.report import Report
 from lightning_dc.reports.survival import check_lifelines, concordance, kaplan_meier_figure
@@ -18,21 +18,21 @@ from lightning_dc.training import ClusteringModule, FullAssignment, assign_all, 
 
 
 class OutcomeTables(Report):
-    """Tables of the final clusters against the targets of the DataModule, if it has any, whatever the method.
+    """Report that compares the final clusters of any method with the targets of the DataModule, if it has any.
 
-    Classes and labels: contingency with a chi-square test; values: analysis of variance and Kruskal-Wallis; survival:
-    log-rank test and Kaplan-Meier curves, and Harrell's concordance index where the method predicts it. Of the training
-    set (``train``), and of the samples that validate a fit (``val``), which no method trains on. The file has a row a
-    cluster and one of all samples, with the tests.
+    Classes and labels get contingency tables with a chi-square test; values get an analysis of variance and the
+    Kruskal-Wallis test; survival gets a log-rank test and Kaplan-Meier curves, and Harrell's concordance index if the
+    method predicts survival. There are tables of the training set (``train``) and of the samples that validate a fit
+    (``val``), which no method trains on. The file has one row for each cluster, and one for all samples with the tests.
 
-    The tests are those of clusters that are given. Where targets have shaped the clusters, only the p-value of ``val``
-    says something.
+    The tests assume that the clusters do not depend on the targets. If targets have influenced the clusters, as in
+    DeepType, only the p-values of ``val`` are meaningful.
 
     Args:
         file_name: file of the tables in the run's folder, ``.csv``; None leaves tables and figures out.
 
     Raises:
-        InputError: another ending.
+        InputError: ``file_name`` has another ending.
     """
 
     def __init__(self, file_name: str | None = "outcomes.csv") -> None:
@@ -41,12 +41,12 @@ class OutcomeTables(Report):
         self.file_name = file_name
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        spec = self._spec(trainer)
+        spec = self._target_spec(trainer)
         if stage == "fit" and spec is not None and spec.kind == "survival":
             check_lifelines()
 
     def applies(self, module: ClusteringModule) -> bool:
-        return self._spec(module.trainer) is not None
+        return self._target_spec(module.trainer) is not None
 
     def collect(self, module: ClusteringModule, final: FullAssignment) -> dict[str, FullAssignment]:
         """Return assignments of the training samples and of those that are held out, by name."""
@@ -62,7 +62,7 @@ class OutcomeTables(Report):
         collected: dict[str, FullAssignment],
         folder: Path | None,
     ) -> None:
-        spec = self._spec(module.trainer)
+        spec = self._target_spec(module.trainer)
         assert spec is not None
         rows: list[dict[str, Any]] = []
         for samples, full in collected.items():
@@ -74,11 +74,13 @@ class OutcomeTables(Report):
         if rows and folder is not None and self.file_name is not None:
             _write(folder / self.file_name, rows)
 
-    def _spec(self, trainer: pl.Trainer) -> TargetSpec | None:
+    def _target_spec(self, trainer: pl.Trainer) -> TargetSpec | None:
+        """Return the description of the targets; None without targets, or if the tables are left out."""
         return None if self.file_name is None else DataDescription.of(trainer.datamodule).target_spec  # type: ignore[attr-defined]
 
 
 def _tables(module: ClusteringModule, full: FullAssignment, spec: TargetSpec, samples: str) -> list[OutcomeTable]:
+    """Return the tables of a set of samples, ``train`` or ``val``, and record its survival curves."""
     if full.targets is None:
         return []
     clusters, targets = full.labels.cpu().numpy(), full.targets.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Tables of clusters against targets, with a test of whether they have anything to do with each other."""
+"""Tables of clusters against targets, with tests of their association."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _Values = NDArray[Any]
 
 
 class OutcomeTable(NamedTuple):
-    """One target, cluster by cluster.
+    """Statistics of one target in each cluster.
 
     Attributes:
-        target: its name.
-        clusters: statistics of each cluster by name, K in number; ``n`` samples have the target, NaN is undefined.
-        total: the same of all samples.
-        tests: statistics, p-values and sizes of the effect; NaN where fewer than two clusters or outcomes have samples.
+        target: name of the target.
+        clusters: statistics by name of each of the K clusters; ``n`` is the number of samples that have the target, and
+            NaN means undefined.
+        total: statistics by name of all samples.
+        tests: test statistics, p-values and effect sizes by name; NaN if fewer than two clusters or outcomes have
+            samples.
     """
 
     target: str
@@ -32,22 +34,22 @@ class OutcomeTable(NamedTuple):
 
 
 def outcome_tables(clusters: _Values, targets: _Values, spec: TargetSpec, n_clusters: int) -> list[OutcomeTable]:
-    """Tables of clusters against each target; samples whose target is missing are left out.
+    """Return tables of clusters against each target; samples whose target is missing are left out.
 
-    Classes and labels have a contingency table with Pearson's chi-square test and Cramer's V; values a one-way analysis
-    of variance with eta squared, and the Kruskal-Wallis test; survival the log-rank test.
+    Classes and labels have a contingency table with Pearson's chi-square test and Cramer's V, values have a one-way
+    analysis of variance with eta squared and the Kruskal-Wallis test, and survival has the log-rank test.
 
     Args:
         clusters: cluster of each sample, (N,), 0 to K - 1.
-        targets: as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T).
-        spec: what they are.
+        targets: targets, as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T).
+        spec: description of the targets.
         n_clusters: number of clusters K.
 
     Returns:
-        One table; of multi-label and value targets one a column.
+        One table; for multi-label and value targets, one table for each column.
 
     Raises:
-        InputError: the targets are of survival, and lifelines is missing.
+        InputError: the targets are of survival, and lifelines is not installed.
 
     Example:
         >>> spec = TargetSpec("class", ("no", "yes"))
@@ -105,7 +107,7 @@ def _values(target: str, clusters: _Values, values: _Values, n_clusters: int) ->
     tests = dict.fromkeys(("anova_f", "p", "eta_squared", "kruskal_h", "kruskal_p"), float("nan"))
     if len(met) > 1 and len(values) > len(met) and np.ptp(values) > 0:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # groups without any variance have an infinite F, and that is right
+            warnings.simplefilter("ignore")  # groups without variance have an infinite F, which is correct
             anova, kruskal = stats.f_oneway(*met), stats.kruskal(*met)
         between = sum(len(group) * (group.mean() - values.mean()) ** 2 for group in met)
         tests = {

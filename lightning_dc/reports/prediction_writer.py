@@ -1,4 +1,4 @@
-"""Predictions to a file."""
+"""Writing of predictions to a file."""
 
 from __future__ import annotations
 
@@ -14,88 +14,106 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
-from lightning_dc.distributed import world
+from lightning_dc.distributed import failing_together, world
 from lightning_dc.reports.predictions import check_prediction_path, prediction_stream
 from lightning_dc.training import clustering_module
 
+_Outputs = dict[str, Tensor]
+
 
 class PredictionWriter(Callback):
-    """Writes index, cluster, confidence, soft assignments and embedding of every sample, in the order of the index.
+    """Callback that writes the predictions of every sample to a file, in the order of the index.
 
-    A hard head, that of k-means, has neither confidence nor soft assignments. One process writes batches as they come;
-    those of several processes are gathered in memory first, and so are those of a loader of one's own.
+    The columns are index, cluster, confidence, soft assignments and embedding; a hard head, such as that of k-means,
+    has neither confidence nor soft assignments. The first process writes batches as they come, one of each process at a
+    time. Batches of a user's own loader are gathered in memory first.
 
     Args:
         path: file to write, ``.parquet`` or ``.npz``.
-        overwrite: replace an existing file.
+        overwrite: whether an existing file is replaced.
 
     Raises:
-        InputError: another ending, a file that exists, or a folder that can't be written.
+        InputError: the file has another ending or exists, or its folder cannot be written.
     """
 
     def __init__(self, path: str | Path, overwrite: bool = False) -> None:
         self.path = check_prediction_path(path, overwrite=overwrite)
-        self._batches: list[dict[str, Tensor]] = []
+        self._waiting: list[_Outputs] = []
         self._open = ExitStack()
-        self._write: Callable[[Tensor, Tensor, Tensor], None] | None = None
+        self._write: Callable[[_Outputs], None] | None = None
         self._n_written = 0
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write, self._batches = None, []  # of a run that has failed
-        if world()[1] == 1 and isinstance(trainer.predict_dataloaders, SampleLoader):  # which come in order
-            self._write = self._open.enter_context(self._stream(trainer, pl_module))
+        self._waiting, self._n_written = [], 0
+        with failing_together(pl_module.device):
+            if trainer.is_global_zero:
+                self._write = self._open.enter_context(self._stream(trainer, pl_module))
 
     def on_predict_batch_end(
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        outputs: dict[str, Tensor],
+        outputs: _Outputs,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self._write is None:
-            self._batches.append({name: value.cpu() for name, value in outputs.items()})
-        else:
-            self._write(outputs["index"], outputs["z"], outputs["q"])
+        own = {name: value.cpu() for name, value in outputs.items()}
+        if not isinstance(trainer.predict_dataloaders, SampleLoader):  # of unknown order
+            self._waiting.append(own)
+            return
+        parts = _of_all_processes(own)
+        with failing_together(pl_module.device):
+            for part in parts:
+                self._append(part)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._write is None:
-            self._write_gathered(trainer, pl_module)
-        self._open.close()
-        self._write = None
+        is_ordered = isinstance(trainer.predict_dataloaders, SampleLoader)
+        parts = [] if is_ordered else [part for part in _of_all_processes(_joined(self._waiting)) if part]
+        with failing_together(pl_module.device):
+            if parts:
+                together = _joined(parts)
+                order = together["index"].argsort()
+                self._append({name: column[order] for name, column in together.items()})
+            self._open.close()
+        self._write, self._waiting = None, []
         if trainer.is_global_zero:
             print(f"{self._n_written} predictions written to {self.path}")
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._open.__exit__(type(exception), exception, exception.__traceback__)
 
-    def _write_gathered(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Batches of all processes, or of a loader of unknown order."""
-        parts: list[Any] = [self._batches]
-        if world()[1] > 1:
-            parts = [None] * world()[1]
-            dist.all_gather_object(parts, self._batches)
-        self._batches = []
-        if trainer.is_global_zero:
-            batches = [batch for part in parts for batch in part]
-            columns = {name: torch.cat([batch[name] for batch in batches]) for name in ("index", "z", "q")}
-            order = columns["index"].argsort()
-            with self._stream(trainer, pl_module) as write:
-                write(*(column[order] for column in columns.values()))
+    def _append(self, outputs: _Outputs) -> None:
+        """Write predictions, on the first process; a process without samples in the last round has none."""
+        if self._write is not None and len(outputs["index"]) > 0:
+            self._write(outputs)
+            self._n_written += len(outputs["index"])
 
     @contextmanager
-    def _stream(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> Iterator[Callable[[Tensor, Tensor, Tensor], None]]:
-        """A function that writes index, embeddings and soft assignments of some samples."""
+    def _stream(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[Callable[[_Outputs], None]]:
+        """Yield a function that writes the predictions of some samples."""
         loader = trainer.predict_dataloaders
         ids = loader.ids if isinstance(loader, SampleLoader) else None
-        self._n_written = 0
         with prediction_stream(self.path, is_soft=clustering_module(pl_module).model.head.is_soft) as write:
 
-            def write_named(index: Tensor, z: Tensor, q: Tensor) -> None:
-                write(index, z, q, ids=None if ids is None else ids[index.cpu().numpy()])
-                self._n_written += len(index)
+            def write_named(outputs: _Outputs) -> None:
+                index = outputs["index"]
+                own_ids = None if ids is None else ids[index.numpy()]
+                write(index, outputs["z"], outputs["q"], ids=own_ids)
 
             yield write_named
+
+
+def _of_all_processes(outputs: _Outputs) -> list[_Outputs]:
+    """Return predictions of all processes, in the order of their ranks."""
+    if world()[1] == 1:
+        return [outputs]
+    parts: list[Any] = [None] * world()[1]
+    dist.all_gather_object(parts, outputs)
+    return parts
+
+
+def _joined(parts: list[_Outputs]) -> _Outputs:
+    if not parts:  # a process without a batch
+        return {}
+    return {name: torch.cat([part[name] for part in parts]) for name in ("index", "z", "q")}

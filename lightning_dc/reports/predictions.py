@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_dc.errors import InputError
-from lightning_dc.reports.files import check_ending, check_writable_folder, whole_file
+from lightning_dc.files import check_ending, check_writable_folder, whole_file
 
 _ROW_GROUP = 1 << 17  # rows that are written at a time
-_COPIED_BYTES = 1 << 20  # at a time
+_COPIED_BYTES = 1 << 20  # bytes that are copied at a time
 _Write = Callable[..., None]
 
 
@@ -27,10 +27,10 @@ def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
 
     Args:
         path: the file, ``.parquet`` or ``.npz``.
-        overwrite: an existing file may be replaced.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        InputError: another ending, a file that exists, a folder, or a folder that can't be written.
+        InputError: the file has another ending, exists or is a folder, or its folder cannot be written.
     """
     check_ending(path, "output")
     path = Path(path)
@@ -57,12 +57,12 @@ def write_predictions(
     Args:
         path: ``.parquet`` (columns ``index``, ``cluster``, ``confidence``, ``q_0`` ..., ``z_0`` ...) or ``.npz``
             (arrays ``index``, ``cluster``, ``confidence``, ``q``, ``z``).
-        index: place of each sample in its data, (N,).
+        index: row of each sample in its source, (N,).
         z: embeddings, (N, D); None leaves them out.
         q: soft assignments, (N, K).
-        is_soft: they say more than the cluster; if not, confidence and soft assignments are left out.
+        is_soft: True writes soft assignments and confidence; False, for a hard head, leaves them out.
         others: further columns by name, (N,) each.
-        ids: column or array ``id`` beside the index, (N,), integers or strings; None leaves it out.
+        ids: values of a column or array ``id`` beside the index, (N,), integers or strings; None leaves it out.
     """
     with prediction_stream(path, is_soft=is_soft) as write:
         write(index, z, q, others, ids)
@@ -77,11 +77,11 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
         is_soft: as in :func:`write_predictions`.
 
     Yields:
-        A function of the index, z, q, and optionally ``others`` and ``ids`` of some samples, as in
+        A function that writes the index, z, q, and optionally ``others`` and ``ids`` of some samples, as in
         :func:`write_predictions`.
 
     Raises:
-        ValueError: there was no piece, or one has other columns, types or shapes than the first.
+        ValueError: there was no piece, or a piece has other columns, types or shapes than the first.
     """
     in_format = _npz_stream if path.suffix == ".npz" else _parquet_stream
     is_empty = True
@@ -105,7 +105,7 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
 
 @contextmanager
 def _parquet_stream(file: Any, _: Path) -> Iterator[_Write]:
-    """A row group at a time."""
+    """Yield a function that writes pieces to a Parquet file, one row group at a time."""
     import pyarrow
     from pyarrow import parquet
 
@@ -135,7 +135,11 @@ def _parquet_stream(file: Any, _: Path) -> Iterator[_Write]:
 
 @contextmanager
 def _npz_stream(file: Any, folder: Path) -> Iterator[_Write]:
-    """Each array waits in a file of its own until its length is known: in the archive they follow one another."""
+    """Yield a function that writes pieces to an NPZ file.
+
+    In the archive, the arrays follow one another, and the header of each has its length. So each array is kept in a
+    temporary file until all pieces are written.
+    """
     with ExitStack() as stack:
         waiting: dict[str, tuple[Any, Any]] = {}
         n_rows = 0
@@ -146,7 +150,7 @@ def _npz_stream(file: Any, folder: Path) -> Iterator[_Write]:
             if not waiting:
                 for name, array in arrays.items():
                     waiting[name] = stack.enter_context(tempfile.TemporaryFile(dir=folder)), array[:0]
-            kinds, first = _kinds(arrays), _kinds({name: like for name, (_, like) in waiting.items()})
+            kinds, first = _kinds(arrays), _kinds({name: empty for name, (_, empty) in waiting.items()})
             if kinds != first:
                 raise ValueError(f"a piece of predictions has {kinds}, but the first one had {first}")
             for name, array in arrays.items():
@@ -155,16 +159,16 @@ def _npz_stream(file: Any, folder: Path) -> Iterator[_Write]:
 
         yield put
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, (part, like) in waiting.items():
+            for name, (part, empty) in waiting.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    header = {"descr": like.dtype.str, "fortran_order": False, "shape": (n_rows, *like.shape[1:])}
+                    header = {"descr": empty.dtype.str, "fortran_order": False, "shape": (n_rows, *empty.shape[1:])}
                     np.lib.format.write_array_header_1_0(member, header)
                     part.seek(0)
                     shutil.copyfileobj(part, member, _COPIED_BYTES)
 
 
 def _kinds(arrays: Mapping[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and shape of a sample of each array."""
+    """Return the type of each array, and the shape of one of its rows."""
     return {name: (array.dtype.str, array.shape[1:]) for name, array in arrays.items()}
 
 
@@ -177,7 +181,7 @@ def _columns(
     others: Mapping[str, Tensor] | None,
     ids: NDArray[Any] | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays of one dimension, and of two."""
+    """Return the arrays of predictions by name: those of one dimension, and those of two."""
     confidence, cluster = q.max(1)
     columns: dict[str, Any] = {
         "index": index.cpu().numpy(),

@@ -1,4 +1,4 @@
-"""What a person sees while it runs."""
+"""Progress bar of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lightning_dc.training import clustering_module
 
 
 class ClusteringProgressBar(TQDMProgressBar):
-    """Lightning's bar with the phase, the loss and the share of labels that the last refresh changed.
+    """Progress bar of Lightning with the phase, the loss and the share of labels that changed at the last refresh.
 
     Args:
-        refresh_rate: steps between two updates of the bar; each costs about a tenth of a millisecond.
+        refresh_rate: steps between two updates of the bar; an update takes about a tenth of a millisecond.
     """
 
     def __init__(self, refresh_rate: int = 50) -> None:

@@ -22,7 +22,7 @@ _N_INIT = 20
 
 
 def sample_size(algorithm: Algorithm, n_samples: int) -> int:
-    """How many samples an algorithm sees; the others follow their nearest neighbours."""
+    """Return the number of samples that an algorithm clusters; the others join the cluster of their nearest one."""
     return min(n_samples, _MOST_SAMPLES.get(algorithm, n_samples))
 
 
@@ -30,7 +30,7 @@ def check_algorithms(names: Sequence[str]) -> None:
     """Check the names of algorithms.
 
     Raises:
-        InputError: one is unknown.
+        InputError: a name is unknown.
     """
     for name in names:
         if name not in get_args(Algorithm):
@@ -38,19 +38,19 @@ def check_algorithms(names: Sequence[str]) -> None:
 
 
 def recluster(z: Tensor, n_clusters: int, algorithm: Algorithm, *, seed: int = 0) -> Tensor:
-    """Cluster embeddings.
+    """Cluster embeddings by an algorithm.
 
-    K-means is that of this package (20 restarts), the others are scikit-learn's: a Gaussian mixture with full
-    covariances that starts from k-means, agglomerative clustering by Ward's criterion, HDBSCAN with a smallest cluster
-    of a tenth of N / K samples, and spectral clustering on the graph of 10 nearest neighbours with ``cluster_qr``.
-    Agglomerative and spectral clustering see a random sample of 10,000, HDBSCAN one of 100,000, if there are more;
-    every other sample joins the cluster of its nearest neighbour in it.
+    K-means is that of this package, with 20 restarts. The other algorithms are those of scikit-learn: a Gaussian
+    mixture with full covariances that starts from k-means, agglomerative clustering by Ward's criterion, HDBSCAN with a
+    smallest cluster of a tenth of N / K samples, and spectral clustering on the graph of 10 nearest neighbours with
+    ``cluster_qr``. If there are more samples, agglomerative and spectral clustering use a random sample of 10,000, and
+    HDBSCAN uses one of 100,000; every other sample joins the cluster of its nearest neighbour in it.
 
     Args:
         z: embeddings, (N, D), finite.
-        n_clusters: number of clusters K; HDBSCAN finds its own.
+        n_clusters: number of clusters K; HDBSCAN finds its own number.
         algorithm: name of the algorithm.
-        seed: of everything random.
+        seed: seed of all random numbers.
 
     Returns:
         Cluster of each sample, (N,), int64, -1 for the noise of HDBSCAN.
@@ -73,16 +73,16 @@ def recluster(z: Tensor, n_clusters: int, algorithm: Algorithm, *, seed: int = 0
     }[algorithm]
     most = sample_size(algorithm, len(z))
     with warnings.catch_warnings():
-        # A mixture that has not quite converged; a graph in several pieces, which is what one hopes for.
+        # A mixture may not quite have converged, and a graph may have several components, as separate clusters do.
         warnings.simplefilter("ignore", UserWarning)
-        labels = _on_a_sample(z.double().numpy(), n_clusters, seed, most, cluster)
+        labels = _cluster_sample(z.double().numpy(), n_clusters, seed, most, cluster)
     return torch.from_numpy(labels.astype(np.int64))
 
 
-def _on_a_sample(
+def _cluster_sample(
     z: NDArray[np.float64], n_clusters: int, seed: int, most: int, cluster: Callable[..., _Labels]
 ) -> _Labels:
-    """Cluster at most so many samples; the rest follows its nearest neighbours."""
+    """Cluster at most ``most`` samples; each of the others joins the cluster of its nearest neighbour among them."""
     if len(z) <= most:
         return cluster(z, n_clusters, seed)
     from sklearn.neighbors import KNeighborsClassifier
@@ -97,7 +97,7 @@ def _gaussian_mixture(z: NDArray[np.float64], n_clusters: int, seed: int) -> _La
 
     z = z - z.mean(0)
     variance = float(z.var(0).mean())
-    # Of the covariances, on the scale of the data; samples that are all the same have none.
+    # Added to the variances, on the scale of the data; if all samples are equal, there is no scale.
     floor = 1e-6 * variance if variance > np.finfo(np.float64).tiny else 1e-6
     tensor = torch.from_numpy(z)
     start = kmeans(tensor, n_clusters, n_init=_N_INIT, generator=torch.Generator().manual_seed(seed))

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
 
 from lightning_dc.distributed import failing_together
-from lightning_dc.training import ClusteringModule, FullAssignment, clustering_module, final_assignment
+from lightning_dc.training import ClusteringModule, FinalReader, FullAssignment, clustering_module, final_assignment
 
 
-class Report(Callback, ABC):
-    """Base class of files, tables and figures at the end of a fit.
+class Report(FinalReader, ABC):
+    """Base class of callbacks that write files, tables and figures at the end of a fit.
 
-    A report reads the final assignment of the training set, which is made once for all reports. It is left out where
-    training has ended before there were clusters, and in a ``fast_dev_run``.
+    A report reads the final assignment of the training set, which is computed once for all reports. There is no report
+    if training has ended before there were clusters, or in a ``fast_dev_run``.
     """
 
     def applies(self, module: ClusteringModule) -> bool:
@@ -41,16 +40,16 @@ class Report(Callback, ABC):
             module: the trained method.
             final: assignments of the training set by the final model.
             collected: result of :meth:`collect`.
-            folder: folder of the run; None where its loggers have none.
+            folder: folder of the run; None if its loggers have no folder.
         """
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        if module.state.assignments is None or trainer.fast_dev_run or not self.applies(module):  # type: ignore[attr-defined]
+        final = final_assignment(module) if self.applies(module) else None
+        if final is None:
             return
-        final = final_assignment(module)
         collected = self.collect(module, final)
-        folder = trainer.log_dir  # on every process: it is a broadcast
+        folder = trainer.log_dir  # read it on every process: it is a broadcast
         with failing_together(module.device):
             if trainer.is_global_zero:
                 self.write(module, final, collected, None if folder is None else Path(folder))

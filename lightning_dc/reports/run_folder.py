@@ -1,4 +1,4 @@
-"""Reading the folder of a finished run."""
+"""Reading of the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-_MOST_SAMPLES = 2000  # of the silhouette, whose time grows with their square
+_MOST_SAMPLES = 2000  # for the silhouette, whose time grows with the square of their number
 
 
 class Run(NamedTuple):
-    """One fit of a setting.
+    """Results of one fit of a setting.
 
     Attributes:
-        ids: id of each training sample, (n,).
-        labels: its cluster, (n,).
-        silhouette: mean silhouette of the representation.
-        loss: held-out loss of the task; NaN without one.
-        selected: names of the inputs that were kept; None where a method keeps all.
+        ids: index of each training sample in the data, (n,), int64.
+        labels: cluster of each training sample, (n,), int64.
+        silhouette: mean silhouette of the representation; NaN with a single cluster.
+        loss: held-out loss of the task; NaN without a task.
+        selected: names of the inputs that were kept; None if the method does not select inputs.
     """
 
     ids: torch.Tensor
@@ -31,7 +31,12 @@ class Run(NamedTuple):
 
 
 def read_run(folder: Path, seed: int) -> Run:
-    """What a fit has left in its folder."""
+    """Read the results of a fit from its folder.
+
+    Args:
+        folder: folder of the run, with ``clusters.parquet`` and TensorBoard's events.
+        seed: seed of the samples for the silhouette.
+    """
     from pyarrow import parquet
     from sklearn.metrics import silhouette_score
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]

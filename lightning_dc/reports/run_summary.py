@@ -1,7 +1,8 @@
-"""Clusters in a file and figures in a table, at the end of a fit."""
+"""File of the clusters and closing table at the end of a fit."""
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,37 +17,46 @@ from torch import Tensor
 
 from lightning_dc.distributed import failing_together
 from lightning_dc.errors import InputError
+from lightning_dc.files import check_ending
 from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.reports.closing_table import Rows, fold, print_table, rows_of_terms
-from lightning_dc.reports.files import check_ending
 from lightning_dc.reports.predictions import prediction_stream, write_predictions
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.reports.report import Report
 from lightning_dc.reports.top_terms import TopTerm, top_terms, write_terms
-from lightning_dc.training import ClusteringModule, FullAssignment, clustering_module, record, training_loader
+from lightning_dc.training import (
+    ClusteringModule,
+    FullAssignment,
+    clustering_module,
+    final_assignment,
+    record,
+    training_loader,
+)
+from lightning_dc.training.sink import Sink
 
 
 class RunSummary(Report):
-    """Writes the clusters of the final model to a file, and prints a table of the run.
+    """Report that writes the clusters of the final model to a file, and prints a table of the run.
 
-    The final embeddings can be clustered again by other algorithms: their labels become columns of the file, named
-    ``cluster_`` and the algorithm, and their scores follow those of the model. They are of the training samples alone:
-    ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps centroids of a last k-means.
+    The final embeddings can be clustered again by other algorithms. Their labels become columns of the file, named
+    ``cluster_`` and the algorithm, and their scores follow those of the model. Such labels exist only for the training
+    samples: ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps the centroids of a last k-means.
 
-    Where the inputs are terms of texts, the top terms of a cluster, those with the largest difference between the mean
-    in the cluster and in the rest, are in the table and in ``terms.csv``.
+    If the inputs are terms of texts, the table and ``terms.csv`` have the top terms of each cluster: those with the
+    largest difference between the mean in the cluster and the mean in all other samples.
 
     Args:
         file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
-        recluster: algorithms to cluster the final embeddings by: ``kmeans``, ``gaussian_mixture``, ``agglomerative``,
-            ``hdbscan``, ``spectral``. Of more than 10,000 samples agglomerative and spectral clustering see as many,
-            HDBSCAN of more than 100,000; the others follow their nearest neighbours. They need all embeddings and soft
-            assignments in memory; without them, the clusters are written in pieces.
-        embedding: write the embeddings, too.
-        n_terms: most terms of a cluster; 0 leaves them out.
+        recluster: algorithms that cluster the final embeddings again: ``kmeans``, ``gaussian_mixture``,
+            ``agglomerative``, ``hdbscan``, ``spectral``. Agglomerative and spectral clustering use at most 10,000
+            samples, HDBSCAN at most 100,000; all others join the cluster of their nearest neighbour. The algorithms
+            need all embeddings and soft assignments in memory; without them, the clusters are written in pieces.
+        embedding: whether the embeddings are written, too.
+        n_terms: largest number of terms of a cluster; 0 leaves them out.
 
     Raises:
-        InputError: another ending, an unknown algorithm, a number below 0, or names that are not one a feature.
+        InputError: the file has another ending, an algorithm is unknown, ``n_terms`` is negative, or the number of
+            feature names is not that of the features.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class RunSummary(Report):
             raise InputError(f"summary.n_terms={n_terms} must not be negative")
         self.n_terms = n_terms
 
+        self.needs_tables = len(self.recluster) > 0  # other algorithms need all embeddings
         self._path: Path | None = None
         self._open = ExitStack()
         self._append: Callable[..., None] | None = None
@@ -72,17 +83,19 @@ class RunSummary(Report):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
         names, n_inputs = module.data_description.feature_names, math.prod(module.model.input_shape)
-        if names is not None and len(names) != n_inputs:  # now, not after the run
+        if names is not None and len(names) != n_inputs:  # checked here, before the run is made in vain
             raise InputError(f"feature_names has {len(names)} names, but a sample has {n_inputs} features")
-        folder = trainer.log_dir  # on every process: it is a broadcast
+        folder = trainer.log_dir  # read it on every process: it is a broadcast
         self._path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
         self._append = None
-        module.final_sinks.append(lambda rows, q, z: self._write_rows(module, rows, q, z))
-        module.keeps_final_tables |= len(self.recluster) > 0  # other algorithms take the embeddings as a whole
+
+    def sink(self, module: ClusteringModule) -> Sink:
+        """Return a function that writes rows to the file of clusters."""
+        return functools.partial(self._write_rows, module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        if trainer.is_global_zero and (module.state.assignments is None or trainer.fast_dev_run):  # type: ignore[attr-defined]
+        if final_assignment(module) is None and trainer.is_global_zero:
             print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
         super().on_train_end(trainer, pl_module)
 
@@ -93,12 +106,13 @@ class RunSummary(Report):
         """Close the file of clusters, log the scores, and return the top terms of texts."""
         with failing_together(module.device):
             self._open.close()
+        self._append = None
         record(module, {f"final/{name}": score for name, score in final.scores().items()})
         data = module.data_description
         if data.feature_names is None or self.n_terms == 0 or not data.has_terms:
             return []
         loader, n_clusters = training_loader(module), module.model.head.n_clusters
-        return top_terms(loader, final.labels, n_clusters, data.feature_names, self.n_terms)
+        return top_terms(loader, final.labels.to(module.device), n_clusters, data.feature_names, self.n_terms)
 
     def write(
         self, module: ClusteringModule, final: FullAssignment, collected: list[TopTerm], folder: Path | None
@@ -108,11 +122,11 @@ class RunSummary(Report):
         path = folder / self.file_name
         rows: Rows = [(name.upper(), f"{score:.4f}") for name, score in final.scores().items()]
         columns, rows_again = self._cluster_again(module, final)
-        if columns:  # once more, with these columns: the file is there already if another algorithm fails
+        if columns:  # the file exists already, in case an algorithm fails; write it again with these columns
             self._write_whole(module, path, final, columns)
         if collected:
             write_terms(folder / "terms.csv", collected)
-        print_table(rows + rows_again + rows_of_terms(collected) + self._rows(module, final, path))
+        print_table(rows + rows_again + rows_of_terms(collected) + self._rows_of_run(module, final, path))
 
     def _write_rows(self, module: ClusteringModule, rows: slice, q: Tensor, z: Tensor) -> None:
         """Append rows of the final assignment to the file, on the process that has a path."""
@@ -128,6 +142,7 @@ class RunSummary(Report):
     def _write_whole(
         self, module: ClusteringModule, path: Path, final: FullAssignment, columns: Mapping[str, Tensor]
     ) -> None:
+        """Write the whole file with further columns."""
         assert final.q is not None
         loader, is_soft = training_loader(module), module.model.head.is_soft
         z = final.z if self.embedding else None
@@ -144,10 +159,10 @@ class RunSummary(Report):
             start = time.perf_counter()
             try:
                 labels = recluster(final.z, n_clusters, algorithm, seed=module.state.seed % (1 << 32))
-            except Exception as error:  # the run itself has gone well: its table must come
+            except Exception as error:  # the run itself has succeeded, so its table must still be printed
                 rows.append((f"again: {algorithm}", f"failed: {type(error).__name__}: {error}"[:100]))
                 continue
-            if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # a cluster keeps its number
+            if int(labels.min()) >= 0 and int(labels.max()) < n_clusters:  # number clusters as the model does
                 table = contingency_table(own, labels, n_clusters, n_clusters)
                 labels = match_clusters(table).argsort()[labels]
             scores = final.scores(labels)
@@ -164,8 +179,8 @@ class RunSummary(Report):
         return columns, rows
 
     @staticmethod
-    def _rows(module: ClusteringModule, final: FullAssignment, path: Path) -> Rows:
-        """Return rows of the table about the run."""
+    def _rows_of_run(module: ClusteringModule, final: FullAssignment, path: Path) -> Rows:
+        """Return the rows of the table that describe the run."""
         rows: Rows = []
         state, head = module.state, module.model.head
         if head.is_soft:

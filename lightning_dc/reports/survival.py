@@ -1,4 +1,4 @@
-"""Survival of clusters, by lifelines: Kaplan-Meier curves, log-rank test, concordance."""
+"""Survival analysis of clusters by lifelines: Kaplan-Meier curves, log-rank test, concordance."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Values = NDArray[Any]
 
 
 def check_lifelines() -> None:
-    """Check that lifelines is there, which the analysis of survival needs.
+    """Check that lifelines, which the survival analysis needs, is installed.
 
     Raises:
-        InputError: it is not.
+        InputError: lifelines is not installed.
     """
     if importlib.util.find_spec("lifelines") is None:
         raise InputError(
@@ -30,11 +30,18 @@ def check_lifelines() -> None:
 
 
 def survival_statistics(time: _Values, event: _Values) -> dict[str, float]:
-    """Number of samples ``n`` and of ``events``, and the Kaplan-Meier ``median_time``: infinite where not reached.
+    """Return the numbers of samples, ``n``, and of ``events``, and the median survival time by Kaplan-Meier.
 
     Args:
         time: time of the event or of censoring, (N,).
-        event: 1 where the event was seen, 0 where censored, (N,).
+        event: 1 if the event was observed, 0 if it was censored, (N,).
+
+    Returns:
+        ``n``, ``events`` and ``median_time``, in the unit of ``time``: infinite if the survival does not fall to one
+        half, and NaN without samples.
+
+    Raises:
+        InputError: lifelines is not installed.
     """
     check_lifelines()
     from lifelines import KaplanMeierFitter
@@ -44,15 +51,18 @@ def survival_statistics(time: _Values, event: _Values) -> dict[str, float]:
 
 
 def log_rank_test(clusters: _Values, time: _Values, event: _Values) -> dict[str, float]:
-    """Log-rank test of whether the clusters survive alike.
+    """Test by the log-rank test whether survival is equal in all clusters.
 
     Args:
         clusters: cluster of each sample, (N,).
         time: time of the event or of censoring, (N,).
-        event: 1 where the event was seen, 0 where censored, (N,).
+        event: 1 if the event was observed, 0 if it was censored, (N,).
 
     Returns:
         ``log_rank`` (chi-square) and ``p``; NaN with fewer than two clusters, or without an event.
+
+    Raises:
+        InputError: lifelines is not installed.
     """
     check_lifelines()
     from lifelines.statistics import multivariate_logrank_test
@@ -64,16 +74,20 @@ def log_rank_test(clusters: _Values, time: _Values, event: _Values) -> dict[str,
 
 
 def concordance(log_risk: _Values, time: _Values, event: _Values) -> float:
-    """Harrell's concordance index: the share of comparable pairs in which the higher risk has the event first.
+    """Return Harrell's concordance index: the share of comparable pairs in which the higher risk has the event first.
+
+    Samples with a missing time or event are left out.
 
     Args:
-        log_risk: higher where the event comes sooner, (N,).
-        time: time of the event or of censoring, (N,).
-        event: 1 where the event was seen, 0 where censored, (N,).
+        log_risk: predicted log risk, which is higher if the event is expected sooner, (N,).
+        time: time of the event or of censoring, (N,); NaN if missing.
+        event: 1 if the event was observed, 0 if it was censored, (N,); NaN if missing.
 
     Returns:
-        Between 0 and 1, 0.5 by chance; NaN without a comparable pair. Samples with a missing time or event are left
-        out.
+        A number between 0 and 1, which is 0.5 by chance; NaN without a comparable pair.
+
+    Raises:
+        InputError: lifelines is not installed.
     """
     check_lifelines()
     from lifelines.utils import concordance_index
@@ -86,13 +100,16 @@ def concordance(log_risk: _Values, time: _Values, event: _Values) -> float:
 
 
 def kaplan_meier_figure(clusters: _Values, time: _Values, event: _Values, title: str) -> Figure:
-    """Survival curve of each cluster with its 95 % confidence band, and the log-rank p-value.
+    """Draw the survival curve of each cluster with its 95 % confidence band, and the log-rank p-value.
 
     Args:
         clusters: cluster of each sample, (N,).
-        time: time of the event or of censoring, (N,); NaN where missing.
-        event: 1 where the event was seen, 0 where censored, (N,); NaN where missing.
-        title: of the figure; the p-value follows it.
+        time: time of the event or of censoring, (N,); NaN if missing.
+        event: 1 if the event was observed, 0 if it was censored, (N,); NaN if missing.
+        title: title of the figure, which the p-value follows.
+
+    Raises:
+        InputError: lifelines is not installed.
     """
     check_lifelines()
     from lifelines import KaplanMeierFitter
@@ -100,7 +117,7 @@ def kaplan_meier_figure(clusters: _Values, time: _Values, event: _Values, title:
 
     known = ~(np.isnan(time) | np.isnan(event))
     clusters, time, event = clusters[known], time[known], event[known]
-    figure = Figure(figsize=(7, 5), layout="constrained")  # not pyplot's: it would stay in memory
+    figure = Figure(figsize=(7, 5), layout="constrained")  # a figure of pyplot would stay in memory
     axes = figure.subplots()
     for cluster in np.unique(clusters):
         own = clusters == cluster

@@ -1,4 +1,4 @@
-"""Terms that the texts of a cluster have more of than the other texts."""
+"""Top terms of clusters of texts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
-from lightning_dc.reports.files import whole_csv
+from lightning_dc.files import whole_csv
 from lightning_dc.reports.input_statistics import input_statistics
 
 
 class TopTerm(NamedTuple):
-    """A feature that tells a cluster from the rest.
+    """Feature that distinguishes a cluster from all other samples.
 
     Attributes:
-        cluster: the cluster.
-        rank: 1 for the feature of the largest difference.
+        cluster: number of the cluster.
+        rank: rank in the cluster; 1 is the feature with the largest difference.
         term: name of the feature.
-        mean: its mean in the cluster, as the model sees it: scaled.
-        mean_of_rest: its mean in all other samples.
+        mean: mean of the feature in the cluster, scaled as the model sees it.
+        mean_of_rest: mean of the feature in all other samples, scaled likewise.
     """
 
     cluster: int
@@ -35,19 +35,20 @@ class TopTerm(NamedTuple):
 def top_terms(
     loader: SampleLoader, labels: Tensor, n_clusters: int, names: Sequence[str], n_terms: int
 ) -> list[TopTerm]:
-    """Return the features with the largest difference of means, in the cluster minus in all other samples.
+    """Return the features with the largest difference between the mean in a cluster and in all other samples.
 
-    See :func:`~lightning_dc.reports.input_statistics.input_statistics` for how the samples are read.
+    :func:`~lightning_dc.reports.input_statistics.input_statistics` describes how the samples are read.
 
     Args:
         loader: the data.
         labels: cluster of each sample, (N,).
         n_clusters: number of clusters K.
         names: name of each feature, (F,).
-        n_terms: most terms of a cluster; features that are not more frequent in it than in the rest are none.
+        n_terms: largest number of terms of a cluster; features whose mean is not larger in the cluster than in all
+            other samples do not count.
 
     Returns:
-        Terms by cluster and rank; none for a cluster without samples, or with all of them.
+        Terms, ordered by cluster and rank; none for a cluster without samples, or with all of them.
     """
     statistics = input_statistics(loader, labels, n_clusters, len(names)).cpu()
     sizes, means, rest = statistics.sizes, statistics.means, statistics.means_of_rest

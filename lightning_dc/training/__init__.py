@@ -1,13 +1,14 @@
-"""What a fit is: a module with phases, the quantities of a step, and passes over the training set."""
+"""Training: a module with phases, the quantities of a step, and passes over the training set."""
 
 from lightning_dc.training.checkpoint import read_checkpoint
+from lightning_dc.training.final import FinalReader, final_assignment
+from lightning_dc.training.finite import check_finite_embeddings, check_finite_parameters
 from lightning_dc.training.full_pass import (
     LARGE_TABLE,
     assign_all,
     embed_batch,
     embed_chunks,
     embed_owned,
-    final_assignment,
     read_owned,
     read_targets,
     sample_chunks,
@@ -24,6 +25,7 @@ __all__ = [
     "LARGE_TABLE",
     "Assignments",
     "ClusteringModule",
+    "FinalReader",
     "FullAssignment",
     "Phase",
     "PhaseConfig",
@@ -32,6 +34,8 @@ __all__ = [
     "TargetDistribution",
     "TrainingStep",
     "assign_all",
+    "check_finite_embeddings",
+    "check_finite_parameters",
     "clustering_module",
     "embed_batch",
     "embed_chunks",

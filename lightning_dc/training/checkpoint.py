@@ -1,4 +1,4 @@
-"""Checkpoints: reading them, and checking that they fit a run."""
+"""Reading of checkpoints, and checks that they fit a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_dc.errors import InputError
 
 CHECKPOINT_KEY = "lightning_dc"
-"""Key of what lightning_dc adds to a checkpoint."""
+"""Key of the entry that lightning_dc adds to a checkpoint."""
 
 
 def read_checkpoint(path: str | Path, argument: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def check_same(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         own: description of this run, by the same keys.
 
     Raises:
-        InputError: they differ.
+        InputError: one of these differs.
     """
     for key, value in own.items():
         if state[key] != value:
@@ -58,6 +58,10 @@ def check_same(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
 
 def check_same_phases(names: Sequence[str], own: Sequence[str]) -> None:
     """Check that a run is resumed with the same phases.
+
+    Args:
+        names: names of the phases in the checkpoint, in order.
+        own: names of the phases of this run, in order.
 
     Raises:
         InputError: they differ.
@@ -78,7 +82,7 @@ def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], argu
         argument: name of the argument in error messages.
 
     Raises:
-        InputError: they do not.
+        InputError: a weight is missing on one side, or has another shape.
     """
     for name in own.keys() | weights.keys():
         shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own)]
@@ -98,7 +102,7 @@ def check_optimizer(states: Sequence[Mapping[str, Any]], own: torch.optim.Optimi
         phase: name of the phase.
 
     Raises:
-        InputError: it is another kind.
+        InputError: the optimizer is of another kind.
     """
     settings = [set(group) for group in own.param_groups]
     if [set(group) for group in states[0]["param_groups"]] != settings:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
+
+from torch import nn
 
 from lightning_dc.errors import InputError
 from lightning_dc.losses import LossTerm
 from lightning_dc.model import ClusteringModel
 from lightning_dc.training.phase import Phase
-from lightning_dc.training.step import TrainingStep
+from lightning_dc.training.quantity import Quantity
 
 Losses = Mapping[str, LossTerm]
+Quantities = Mapping[str, Quantity]
+
+_LOGGED = ("loss", "lr", "acc", "nmi", "ari", "entropy", "labels_changed")  # as train/NAME
 
 
 def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTerm]:
     """Return the loss terms of a method and those that the user adds.
 
     Raises:
-        InputError: a name is taken, or something is no loss term.
+        InputError: a name is taken or no identifier, or an added object is not a loss term.
     """
     extra = dict(extra_losses or {})
     taken = sorted(losses.keys() & extra.keys())
     if taken:
         raise InputError(f"extra_losses names {taken}, which the method has itself; choose other names")
     for name, term in extra.items():
+        if not name.isidentifier() or name in _LOGGED or hasattr(nn.ModuleDict, name):
+            raise InputError(f"extra_losses names {name!r}, which means something else; choose another name")
         if not isinstance(term, LossTerm):
             raise InputError(
                 f"extra_losses.{name} is a {type(term).__name__}; give a class that derives from lightning_dc.LossTerm"
@@ -32,7 +40,12 @@ def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTe
 
 
 def check_phases(
-    phases: Sequence[Phase], model: ClusteringModel, losses: Losses, extra: Iterable[str], method: str
+    phases: Sequence[Phase],
+    model: ClusteringModel,
+    losses: Losses,
+    extra: Iterable[str],
+    quantities: Quantities,
+    method: str,
 ) -> tuple[Phase, ...]:
     """Check phases, and return those that are not empty.
 
@@ -41,18 +54,19 @@ def check_phases(
         model: its model.
         losses: loss terms by name.
         extra: names of the losses that the user has added.
+        quantities: quantities of the method's steps by name.
         method: name of the method, for messages.
 
     Raises:
-        InputError: a phase names a part or loss that is not there, a loss reads what is not there, an added loss has no
-            weight, or nothing would train.
+        InputError: a phase names a part or loss that the method does not have, a loss reads a quantity that it does not
+            have, an added loss has no weight, or no phase has a step.
     """
     kept = tuple(phase for phase in phases if not phase.is_empty)
     for phase in kept:
         _check_weights(phase, losses)
         _check_parts(phase, model, method)
         for name in phase.config.loss_weights:
-            _check_quantities(name, losses[name], model, method)
+            _check_quantities(name, losses[name], model, quantities, method)
     unweighted = sorted(set(extra) - {name for phase in phases for name in phase.config.loss_weights})
     if unweighted:
         raise InputError(
@@ -63,23 +77,32 @@ def check_phases(
     return kept
 
 
-def check_refreshed(phases: Iterable[Phase], losses: Losses, provided: frozenset[str], method: str) -> None:
+def check_refreshed(
+    phases: Iterable[Phase], losses: Losses, provided: frozenset[str], quantities: Quantities, method: str
+) -> None:
     """Check that callbacks provide all quantities that follow from the whole training set, such as P.
 
     Args:
         phases: phases of the run.
         losses: loss terms by name.
         provided: names of the quantities that the callbacks of the run provide.
+        quantities: quantities of the method's steps by name.
         method: name of the method, for messages.
 
     Raises:
-        InputError: one is not provided.
+        InputError: no callback provides a quantity that a loss reads, or a phase without clusters reads it.
     """
-    quantities = TrainingStep.quantities()
     for phase in phases:
         for name in phase.config.loss_weights:
             for read in losses[name].quantities:
-                if quantities[read].is_refreshed and read not in provided:
+                if not quantities[read].is_refreshed:
+                    continue
+                if not phase.has_clusters:
+                    raise InputError(
+                        f"loss {name!r} reads {read}, which phase {phase.name!r} does not have, as there are no "
+                        "clusters yet; give it a weight in the loss_weights of a later phase"
+                    )
+                if read not in provided:
                     raise InputError(
                         f"loss {name!r} of phase {phase.name!r} reads {read}, which no callback of {method} computes; "
                         "use a method that has it, such as DEC, or leave the loss out"
@@ -112,8 +135,15 @@ def _check_parts(phase: Phase, model: ClusteringModel, method: str) -> None:
         raise InputError(f"{type(model.network).__name__} has no layer-wise pretraining; set layerwise.max_epochs to 0")
 
 
-def _check_quantities(name: str, term: LossTerm, model: ClusteringModel, method: str) -> None:
-    known = TrainingStep.quantities()
+def _check_quantities(name: str, term: LossTerm, model: ClusteringModel, known: Quantities, method: str) -> None:
+    if type(term).forward is nn.Module.forward:
+        raise InputError(f"loss {name!r} ({type(term).__name__}) has no forward; write one that names what it reads")
+    unread = sorted(set(inspect.signature(type(term).forward).parameters) & known.keys() - set(term.quantities))
+    if unread:
+        raise InputError(
+            f"loss {name!r} ({type(term).__name__}) has a default for {unread[0]!r}, which it would not be given; "
+            "leave the default out"
+        )
     for read in term.quantities:
         if read not in known:
             raise InputError(

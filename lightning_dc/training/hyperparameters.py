@@ -46,7 +46,8 @@ def as_config(value: Any, name: str = "value") -> Any:
     if isinstance(value, type):
         return {"class_path": _import_path(value, name)}
     if isinstance(value, functools.partial):
-        return {"class_path": _import_path(_called(value, name), name), "init_args": as_config(value.keywords, name)}
+        function = _called_function(value, name)
+        return {"class_path": _import_path(function, name), "init_args": as_config(value.keywords, name)}
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
         return {field.name: as_config(getattr(value, field.name), f"{name}.{field.name}") for field in fields}
@@ -58,6 +59,9 @@ def as_config(value: Any, name: str = "value") -> Any:
 def describe_arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Describe the arguments of a constructor, defaults included, in the form that the command line reads.
 
+    Arguments that a constructor takes as ``*args`` and ``**kwargs`` are those of the next constructor in the order of
+    the base classes.
+
     Args:
         cls: the class.
         args: positional arguments.
@@ -66,9 +70,26 @@ def describe_arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]
     Raises:
         InputError: one cannot be described.
     """
-    bound = inspect.signature(cls).bind(*args, **kwargs)
-    bound.apply_defaults()
-    return {name: as_config(value, f"{cls.__name__}.{name}") for name, value in bound.arguments.items()}
+    arguments: dict[str, Any] = {}
+    is_first = True
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        signature = inspect.signature(vars(base)["__init__"])
+        bound = signature.bind_partial(None, *args, **kwargs)
+        if is_first:
+            bound.apply_defaults()
+        is_first, args, kwargs = False, (), {}
+        for parameter in list(signature.parameters.values())[1:]:
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                args = bound.arguments.get(parameter.name, ())
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                kwargs = bound.arguments.get(parameter.name, {})
+            elif parameter.name in bound.arguments:
+                arguments[parameter.name] = bound.arguments[parameter.name]
+        if not args and not kwargs:
+            break
+    return {name: as_config(value, f"{cls.__name__}.{name}") for name, value in arguments.items()}
 
 
 def _describe_object(value: Any, name: str) -> dict[str, Any]:
@@ -76,32 +97,32 @@ def _describe_object(value: Any, name: str) -> dict[str, Any]:
     try:
         parameters = inspect.signature(type(value)).parameters.values()
     except (TypeError, ValueError):  # a class written in C
-        raise _not_described(value, name) from None
+        raise _description_error(value, name) from None
     # A module without a constructor of its own has the *args and **kwargs of nn.Module.
     arguments = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     if type(value).__module__ == "builtins" or not all(hasattr(value, argument) for argument in arguments):
-        raise _not_described(value, name)
+        raise _description_error(value, name)
     init_args = {argument: as_config(getattr(value, argument), f"{name}.{argument}") for argument in arguments}
     return {"class_path": _import_path(type(value), name), "init_args": init_args}
 
 
-def _called(value: functools.partial[Any], name: str) -> Callable[..., Any]:
+def _called_function(value: functools.partial[Any], name: str) -> Callable[..., Any]:
     """Return the function that a partial calls; jsonargparse makes partials of a helper that takes the class last."""
     if value.args and value.func.__module__.startswith("jsonargparse."):
         return value.args[-1]  # type: ignore[no-any-return]
     if value.args:
-        raise _not_described(value, name)
+        raise _description_error(value, name)
     return value.func
 
 
 def _import_path(value: Callable[..., Any], name: str) -> str:
     path = f"{value.__module__}.{value.__qualname__}"
     if "<" in path:
-        raise _not_described(value, name)
+        raise _description_error(value, name)
     return path
 
 
-def _not_described(value: Any, name: str) -> InputError:
+def _description_error(value: Any, name: str) -> InputError:
     return InputError(
         f"{name} is {value!r}, which no checkpoint can describe; give a class, functools.partial(Class, argument=...), "
         "or an object that keeps its constructor arguments as attributes of the same names"

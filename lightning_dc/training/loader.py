@@ -17,10 +17,10 @@ from lightning_dc.training.module import ClusteringModule
 
 
 def training_loader(module: ClusteringModule) -> SampleLoader:
-    """Return the loader of the run's training data, as one that can be read by place.
+    """Return the loader of the run's training data, whose samples can be read by their row numbers.
 
     Raises:
-        InputError: it cannot be read so, or it cannot be shared between processes.
+        InputError: the loader cannot be read by row numbers, or it cannot be shared between processes.
     """
     loader = module.trainer.train_dataloader
     if isinstance(loader, SampleLoader):
@@ -39,7 +39,7 @@ def training_loader(module: ClusteringModule) -> SampleLoader:
 
 
 class _DataLoaderReader:
-    """Reader of the data set of a user's DataLoader, in the order of the index or by index."""
+    """Reader of the data set of a user's DataLoader, by ranges of rows or by row numbers."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
@@ -51,14 +51,14 @@ class _DataLoaderReader:
         return self._read(self.source_rows[start:stop])
 
     def take(self, index: Tensor) -> Batch:
-        if len(index) == 0:  # which no collate_fn can take
+        if len(index) == 0:  # a collate_fn does not accept an empty list
             batch = self.read(0, 1)
             y, targets = (None if part is None else part[:0] for part in (batch.y, batch.targets))
             return Batch(batch.x[:0], y, batch.index[:0], targets=targets)
         return self._read(checked_index(index, self.n_samples).cpu())
 
     def unscale(self, x: Tensor) -> Tensor:
-        return x.double()  # the user's samples are in the unit of the data
+        return x.double()  # this loader does not scale
 
     def _read(self, index: Tensor) -> Batch:
         batch = as_batch(self._loader.collate_fn([self._loader.dataset[i] for i in index.tolist()]))

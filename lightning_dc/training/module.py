@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -17,10 +18,10 @@ from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.batch import Batch, DataDescription, Preprocessor, as_batch
-from lightning_dc.distributed import world
+from lightning_dc.distributed import act_alone, world
 from lightning_dc.errors import InputError
 from lightning_dc.losses import LossTerm
-from lightning_dc.metrics import AssignmentStatistics, ClusterAgreement, TaskScores
+from lightning_dc.metrics import TaskScores
 from lightning_dc.model import ClusteringModel
 from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Progress
@@ -32,48 +33,47 @@ from lightning_dc.training.checkpoint import (
     check_weights,
     read_checkpoint,
 )
+from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
-from lightning_dc.training.hyperparameters import describe_arguments
-from lightning_dc.training.optimization import Settings, build_optimizer, set_rates, settings_of
+from lightning_dc.training.evaluation import Evaluation
+from lightning_dc.training.finite import check_finite_embeddings
+from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
-from lightning_dc.training.sink import Sink
+from lightning_dc.training.progress import repair_progress
+from lightning_dc.training.rebuildable import RebuildableModule
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
 
 
-class ClusteringModule(pl.LightningModule):
+class ClusteringModule(RebuildableModule):
     """Base class of clustering methods: a model and loss terms, trained through phases.
 
-    A method derives from it and makes one call of ``super().__init__`` with its parts. The arguments of the method's
-    own constructor are kept as hyperparameters, so that a checkpoint alone rebuilds the method.
+    A method derives from this class and calls ``super().__init__`` once with its parts. The arguments of the method's
+    own constructor are kept as hyperparameters, so that a checkpoint alone is enough to rebuild the method.
 
     Args:
         model: network and heads.
-        losses: loss terms of the method by name; phases weight them.
+        losses: loss terms of the method by name; the phases give them weights.
         phases: all phases of the method, in order; those without a step are left out.
         callbacks: callbacks of the method, in the order in which they act.
         augmentation: random transform of training batches; None for none.
-        extra_losses: loss terms that the user adds, by name; some phase must weight each.
+        extra_losses: loss terms that the user adds, by name; at least one phase must give each of them a weight.
         task_scores: scores of the supervised task in validation and test; None without a task.
 
     Attributes:
         phases: phases of the run, in order.
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
-        final: assignments of the training set by the final model, once a fit has ended; None before, and where training
-            has ended before there were clusters.
-        final_sinks: functions that the rows of the final assignment are handed to, piece by piece.
-        keeps_final_tables: the final assignment keeps q and z even if they are large.
+        final: assignments of the training set by the final model, in main memory; None before a fit has ended, if
+            training has ended before there were clusters, after a ``fast_dev_run``, and in the process that has started
+            a fit by ``ddp_spawn``.
 
     Raises:
-        InputError: parts that do not fit each other.
+        InputError: the parts do not fit each other.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Note the arguments of the most derived constructor, which are the hyperparameters."""
-        module = super().__new__(cls)
-        vars(module)["_arguments"] = (args, kwargs)
-        return module
+    step_class: ClassVar[type[TrainingStep]] = TrainingStep
+    """Quantities that losses can read; a method with further ones has a subclass of ``TrainingStep``."""
 
     def __init__(
         self,
@@ -90,7 +90,9 @@ class ClusteringModule(pl.LightningModule):
         if augmentation is not None:
             augmentation.check(model.input_shape)
         terms = join_losses(losses, extra_losses)
-        self.phases = check_phases(phases, model, terms, extra_losses or (), type(self).__name__)
+        self.phases = check_phases(
+            phases, model, terms, extra_losses or (), self.step_class.quantities(), type(self).__name__
+        )
         self.model = model
         self.losses = nn.ModuleDict(terms)  # which trains and saves their parameters
         self.loss_terms = terms
@@ -98,52 +100,58 @@ class ClusteringModule(pl.LightningModule):
         self.method_callbacks = list(callbacks)
         self.state = RunState(seed=torch.initial_seed())
         self.final: FullAssignment | None = None
-        self.final_sinks: list[Sink] = []
-        self.keeps_final_tables = False
-        self.agreement = ClusterAgreement()
-        self.assignment_statistics = AssignmentStatistics(model.head.n_clusters)
-        self.task_scores = task_scores
+        self.evaluation = Evaluation(model.head.n_clusters, task_scores)
         self._preprocessing: dict[str, Any] = {}
         self._settings: Settings = []
-        self._describe(*arguments)
+        self._unreached: list[nn.Parameter] = []  # by the losses of a phase
+        self._unreached_in = -1
+        self.save_arguments(arguments)
 
-    # ---- what a method may override --------------------------------------------------------------------------------
+    # ---- hooks for methods -----------------------------------------------------------------------------------------
 
     @property
     def importance(self) -> Tensor | None:
-        """Importance of each input, (F,), at least 0, and 0 if it is dropped; None for a method that weighs none."""
+        """Importance of each input, (F,), at least 0 and 0 for a dropped input; None if the method weighs no inputs."""
         return None
 
     def summary_rows(self) -> list[tuple[str, str]]:
-        """Return what a method adds to the table at the end of a run: names and values."""
+        """Return the rows that the method adds to the table at the end of a run: names and values."""
         return []
 
     # ---- setup -----------------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the method's callbacks, without those that the trainer has already."""
+        """Return the method's callbacks, without those that the trainer already has."""
         attached = self.trainer.callbacks  # type: ignore[attr-defined]
         return [callback for callback in self.method_callbacks if callback not in attached]
 
     def setup(self, stage: str) -> None:
-        """Agree on the seed and start with the first phase; a checkpoint, restored later, says otherwise."""
+        """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
+        act_alone(self.trainer.world_size == 1)
+        self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
+            self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
-            self.final, self.final_sinks, self.keeps_final_tables = None, [], False
+            self.final = None
+            self._unreached, self._unreached_in = [], -1
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))
-            check_refreshed(self.phases, self.loss_terms, provided, type(self).__name__)
-            for phase in self.phases:  # a slip in the optimizer of a late phase must not wait for it
+            check_refreshed(self.phases, self.loss_terms, provided, self.step_class.quantities(), type(self).__name__)
+            for phase in self.phases:  # an error in the optimizer of a late phase must show before training
                 build_optimizer(phase, self.model, self.loss_terms)
         self._hand_over_preprocessing()
 
+    def teardown(self, stage: str) -> None:
+        act_alone(False)
+
     def on_fit_start(self) -> None:
-        self.state.move_to(self.device)  # what a checkpoint has restored
+        self.state.move_to(self.device)  # a checkpoint is restored on the CPU
 
     @property
     def data_description(self) -> DataDescription:
-        """Description of the run's data by its DataModule."""
+        """Description of the run's data, as its DataModule gives it."""
         return DataDescription.of(self._datamodule())
 
     @property
@@ -180,7 +188,7 @@ class ClusteringModule(pl.LightningModule):
         return {read for name in self.phase.config.loss_weights for read in self.loss_terms[name].quantities}
 
     def begin_next_phase(self) -> None:
-        """End the current phase at this step: the next one gets a fresh optimizer; after the last the trainer stops."""
+        """Begin the next phase at this step with a new optimizer; after the last phase, stop the trainer."""
         self.state.phase_index += 1
         self.state.phase_start_step = self.global_step
         if self.phases_over:
@@ -193,11 +201,19 @@ class ClusteringModule(pl.LightningModule):
         self._settings = settings_of(optimizer)
         return optimizer
 
-    def set_rates(self) -> None:
-        """Set learning rate and momentum to the values of the phase's schedules at this step."""
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Optimizer of the current phase."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
-        set_rates(optimizer, self._settings, self.phase, self.progress)
+        return optimizer
+
+    def on_train_start(self) -> None:
+        restore_settings(self.optimizer, self._settings)
+
+    def set_rates(self) -> None:
+        """Set learning rate and momentum to the values of the phase's schedules at this step."""
+        set_rates(self.optimizer, self._settings, self.phase, self.progress)
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
@@ -218,6 +234,7 @@ class ClusteringModule(pl.LightningModule):
         """
         batch = as_batch(batch)
         z = self.embed(batch.x)
+        check_finite_embeddings(self.trainer, int((~z.isfinite().all(1)).sum()), len(z))
         return {"index": batch.index, "z": z, "q": self.model.head(z)}
 
     # ---- training --------------------------------------------------------------------------------------------------
@@ -233,7 +250,7 @@ class ClusteringModule(pl.LightningModule):
         micro_batch = batch_idx % self.trainer.accumulate_grad_batches
         # For random modules of a user's encoder; the draws of this package have generators of their own.
         self._seed_default_generators(mix_seed(self.state.seed, self.global_step, rank, micro_batch))
-        step = self._step(batch, micro_batch)
+        step = self._make_step(batch, micro_batch)
         terms: dict[str, Tensor] = {}
         loss = torch.zeros((), device=batch.x.device)
         for name, weight in self.phase.loss_weights(self.progress).items():
@@ -243,19 +260,36 @@ class ClusteringModule(pl.LightningModule):
                 term = term.sum() * (world_size / batch.size)
             terms[name] = term.detach()
             loss = loss + weight * term
+        # DDP waits for a gradient of every parameter, and without any term the loss must still have a graph.
         if world_size > 1 or not terms:
-            loss = loss + 0.0 * sum(parameter.flatten()[0] for parameter in self.parameters())
+            loss = self._reach_all_parameters(loss)
         return {"loss": loss, **terms}
 
-    def _step(self, batch: Batch, micro_batch: int) -> TrainingStep:
+    def _reach_all_parameters(self, loss: Tensor) -> Tensor:
+        """Add a zero that depends on the parameters that the loss does not reach, for which DDP would wait."""
+        if self._unreached_in != self.state.phase_index:
+            parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            gradients = [None] * len(parameters)
+            if loss.requires_grad:
+                gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)  # type: ignore[assignment]
+            self._unreached = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is None]
+            self._unreached_in = self.state.phase_index
+        return loss + 0.0 * sum(parameter.flatten()[:1].sum() for parameter in self._unreached)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.phase.trainable:  # as on one process, where these parameters have no gradient, and so no weight decay
+            for parameter in self._unreached:
+                parameter.grad = None
+
+    def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
-        kind = TrainingStep if self.phase.layer is None else LayerStep
+        kind = self.step_class if self.phase.layer is None else LayerStep
         return kind(self.model, batch, self.phase, self.state, random, self.augmentation)
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.state.seed)
         datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor):  # for other data, in the same process
+        if isinstance(datamodule, Preprocessor):  # for other data later in this process
             self._preprocessing = datamodule.preprocessing_state()
 
     def _seed_default_generators(self, seed: int) -> None:
@@ -266,64 +300,37 @@ class ClusteringModule(pl.LightningModule):
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self.evaluation.update(self.model, as_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
+        self.log_dict({f"val/{name}": value for name, value in self.evaluation.take().items()})
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch)
+        self.evaluation.update(self.model, as_batch(batch))
 
     def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
-
-    def _evaluate(self, batch: Any) -> None:
-        batch = as_batch(batch)
-        encoded = self.model.encode(batch.x)
-        q = self.model.head(encoded.z.to(self.model.wide_dtype))
-        self.assignment_statistics.update(q)
-        if batch.y is not None:
-            self.agreement.update(q.argmax(1), batch.y)
-        if self.task_scores is not None and batch.targets is not None:
-            self.task_scores.update(self.model.predict_task(encoded.features), batch.targets)
-
-    def _log_metrics(self, prefix: str) -> None:
-        metrics = self.assignment_statistics.compute()
-        if self.agreement.is_labelled:
-            metrics |= self.agreement.compute()
-        if self.task_scores is not None and self.task_scores.is_supervised:
-            metrics |= self.task_scores.compute()
-        self.log_dict({f"{prefix}/{name}": value for name, value in metrics.items()})
-        for metric in (self.assignment_statistics, self.agreement, self.task_scores):
-            if metric is not None:
-                metric.reset()
+        self.log_dict({f"test/{name}": value for name, value in self.evaluation.take().items()})
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
-    def _describe(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Keep the constructor's arguments as hyperparameters, in primitives, with what rebuilds the method."""
-        described = describe_arguments(type(self), args, kwargs)
-        described["_class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
-        self.save_hyperparameters(described)
-
     def init_network(self, path: str | Path) -> None:
-        """Start from the network of a checkpoint, whatever method has trained it, and scale data as it is used to.
+        """Start from the network of a checkpoint of any method, and preprocess data as that network was trained.
 
         Args:
             path: a checkpoint of lightning_dc.
 
         Raises:
-            InputError: it cannot be read, or holds another network.
+            InputError: the checkpoint cannot be read, or it holds another network.
         """
         checkpoint = read_checkpoint(path, "init_from")
-        weights, own = (_of_network(tensors.items()) for tensors in (checkpoint["state_dict"], self.state_dict()))
+        weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
         self._preprocessing = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        repair_progress(checkpoint, self.trainer.num_training_batches)
         own = {"phases": [phase.name for phase in self.phases], "state": self.state.to_dict()}
         checkpoint[CHECKPOINT_KEY] = self._identity() | own
         datamodule = self._datamodule()
@@ -336,7 +343,7 @@ class ClusteringModule(pl.LightningModule):
             raise InputError("ckpt_path names a checkpoint that lightning_dc has not written; give one of its own")
         check_same(saved, self._identity())
         check_weights(checkpoint["state_dict"], self.state_dict(), "ckpt_path")
-        self.state = RunState.from_dict(saved["state"])
+        self.state, self.final = RunState.from_dict(saved["state"]), None
         if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             check_same_phases(saved["phases"], [phase.name for phase in self.phases])
             if not self.phases_over and checkpoint.get("optimizer_states"):
@@ -346,11 +353,12 @@ class ClusteringModule(pl.LightningModule):
         self._hand_over_preprocessing()
 
     def _identity(self) -> dict[str, Any]:
+        """Return the entries that must agree between a checkpoint and the run that loads it."""
         shape, n_clusters = list(self.model.input_shape), self.model.head.n_clusters
         return {"method": type(self).__name__, "input_shape": shape, "n_clusters": n_clusters}
 
     def _hand_over_preprocessing(self) -> None:
-        """New data are preprocessed as the training data were."""
+        """Make the DataModule preprocess new data as the training data were preprocessed."""
         datamodule = self._datamodule()
         if isinstance(datamodule, Preprocessor) and self._preprocessing:
             datamodule.load_preprocessing_state(self._preprocessing)
@@ -360,15 +368,15 @@ class ClusteringModule(pl.LightningModule):
 
 
 def clustering_module(module: pl.LightningModule) -> ClusteringModule:
-    """Return the module that a callback is called with as a :class:`ClusteringModule`.
+    """Return the module that Lightning gives to a callback, typed as a :class:`ClusteringModule`.
 
     Raises:
-        TypeError: it is another kind of module.
+        TypeError: the module is of another class.
     """
     if not isinstance(module, ClusteringModule):
         raise TypeError(f"the callbacks of lightning_dc drive a ClusteringModule, got {type(module).__name__}")
     return module
 
 
-def _of_network(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+def _network_weights(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     return {name: value for name, value in tensors if name.startswith("model.network.")}

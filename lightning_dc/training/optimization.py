@@ -1,7 +1,8 @@
-"""Optimizer of a phase, and its rates."""
+"""The optimizer of a phase, and its learning rate and momentum."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from lightning_dc.schedules import Progress
 from lightning_dc.training.phase import Phase
 
 Settings = Sequence[Mapping[str, Any]]
-"""Settings of each group of an optimizer, by name."""
+"""Settings of each parameter group of an optimizer, by name."""
 
 
 def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, LossTerm]) -> torch.optim.Optimizer:
@@ -25,10 +26,10 @@ def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, L
     Args:
         phase: the phase.
         model: the model, parts of which the phase trains.
-        losses: all loss terms by name; parameters of those that the phase weights are trained.
+        losses: all loss terms by name; the parameters of those that the phase weights are trained, too.
 
     Raises:
-        InputError: the optimizer refuses its arguments, or has no momentum to schedule.
+        InputError: the optimizer rejects its arguments, or a momentum is scheduled that it does not have.
     """
     if not phase.trainable:  # Lightning counts the steps of an optimizer, so there must be one
         return torch.optim.SGD([*model.parameters()], lr=0.0)
@@ -52,22 +53,31 @@ def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, L
 
 
 def settings_of(optimizer: torch.optim.Optimizer) -> Settings:
-    """Return the settings of each group, such as learning rate and betas."""
-    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    """Return the settings of each parameter group, such as learning rate and betas.
+
+    Arguments of the optimizer's constructor are settings; what else is in a group, such as a count of steps, is state.
+    """
+    arguments = inspect.signature(type(optimizer)).parameters.keys() - {"params"}
+    return [{name: group[name] for name in arguments & group.keys()} for group in optimizer.param_groups]
+
+
+def restore_settings(optimizer: torch.optim.Optimizer, settings: Settings) -> None:
+    """Replace the settings that a checkpoint has brought by those of this run."""
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, settings: Settings, phase: Phase, progress: Progress) -> None:
-    """Set learning rate and momentum to the values of the phase's schedules; the other settings are those of the run.
+    """Set learning rate and momentum to the values of the phase's schedules.
 
     Args:
         optimizer: optimizer of the phase.
-        settings: settings that this run has given it, not those of a checkpoint that it resumes from.
+        settings: settings that this run has given it.
         phase: the phase.
         progress: position in the phase.
     """
     schedules = {"lr": phase.config.lr_schedule, "momentum": phase.config.momentum_schedule}
     for group, own in zip(optimizer.param_groups, settings, strict=True):
-        group.update(own)
         for name, schedule in schedules.items():
             if schedule is not None:
                 group[name] = own[name] * schedule(progress)

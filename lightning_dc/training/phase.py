@@ -1,4 +1,4 @@
-"""Phases of a fit, as data."""
+"""Phases of a fit, described as data."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class PhaseConfig:
 
     Args:
         max_epochs: length in epochs; 0 leaves the phase out.
-        max_steps: length in optimizer steps; None means that ``max_epochs`` counts.
-        optimizer: builds the optimizer from the parameters that the phase trains.
-        lr_schedule: factor of the optimizer's learning rate over the phase; None is constant.
-        momentum_schedule: factor of the optimizer's momentum (SGD) over the phase; None is constant.
-        bias_lr_factor: factor of the learning rate of biases; Caffe, and so the DEC code, has 2.
-        loss_weights: weight of each loss term, a number or a schedule; a term that is not named is not computed.
-        trainable: parts of the model that train, of ``encoder``, ``decoder``, ``head`` and ``task``; None
-            leaves the choice to the method.
+        max_steps: length in optimizer steps; if None, ``max_epochs`` sets the length.
+        optimizer: function that builds the optimizer from the parameters that the phase trains.
+        lr_schedule: factor of the optimizer's learning rate over the phase; None keeps the rate constant.
+        momentum_schedule: factor of the optimizer's momentum (SGD) over the phase; None keeps it constant.
+        bias_lr_factor: factor of the learning rate of biases; it is 2 in Caffe, and so in the DEC code.
+        loss_weights: weight of each loss term, a number or a schedule; a term without a weight is not computed.
+        trainable: parts of the model to train, among ``encoder``, ``decoder``, ``head`` and ``task``; None leaves the
+            choice to the method.
         input_dropout: probability of zeroing an input, the masking noise of a denoising autoencoder (Vincent et al.
-            2010, https://jmlr.org/papers/v11/vincent10a.html); what is reconstructed has no noise.
+            2010, https://jmlr.org/papers/v11/vincent10a.html); the reconstruction is compared with the clean input.
         dropout: probability of zeroing a hidden activation.
-        augment: apply the method's augmentation.
+        augment: whether the method's augmentation is applied.
 
     Raises:
         InputError: a value out of range.
@@ -61,7 +61,7 @@ class PhaseConfig:
                 raise InputError(f"{name}={getattr(self, name)} of a phase must lie in [0, 1)")
 
     def parts(self, default: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the parts that train: those that the user names, or else the method's."""
+        """Return the parts to train: those that the user names, or else those of the method."""
         return default if self.trainable is None else tuple(self.trainable)
 
 
@@ -71,15 +71,15 @@ OPTIONAL = frozenset(argument.name for argument in fields(PhaseConfig) if argume
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of a fit.
+    """Section of a fit with an optimizer and loss weights of its own.
 
     Attributes:
-        name: shown in logs and tables; unique in a method.
-        config: settings of the user.
-        trainable: parts that train; none in a phase that only sets the centroids.
-        layer: layer of the autoencoder that is trained alone, for greedy layer-wise pretraining.
-        has_clusters: the head's assignments mean something in this phase, so they are refreshed and logged.
-        initializes_centroids: k-means over the whole training set sets the centroids when the phase begins.
+        name: name in logs and tables, unique within a method.
+        config: settings that the user can change.
+        trainable: parts of the model to train; empty in a phase that only sets the centroids.
+        layer: number of the layer that greedy layer-wise pretraining trains in this phase; None for the whole network.
+        has_clusters: True if the assignments of the head have a meaning in this phase; they are refreshed and logged.
+        initializes_centroids: True if k-means over the whole training set sets the centroids when the phase begins.
     """
 
     name: str
@@ -90,13 +90,13 @@ class Phase:
     initializes_centroids: bool = False
 
     def n_steps(self, steps_per_epoch: int) -> int:
-        """Return the length in optimizer steps."""
+        """Return the length in optimizer steps, given the number of steps in an epoch."""
         config = self.config
         return config.max_epochs * steps_per_epoch if config.max_steps is None else config.max_steps
 
     @property
     def is_empty(self) -> bool:
-        """True if the phase has no step."""
+        """True if the phase has no optimizer step."""
         return self.n_steps(1) == 0
 
     def loss_weights(self, progress: Progress) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Quantities of a training step, as properties that say what they need."""
+"""Quantities of a training step: properties that declare what they need of the model."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from torch import Tensor
 from lightning_dc.model import ClusteringModel
 
 Need = Callable[[ClusteringModel], object]
-"""Raises an InputError if a model lacks what a quantity needs."""
+"""Function that raises an InputError if the model lacks a part that a quantity needs."""
 
 
 class Quantity(cached_property[Tensor]):
-    """A property of a step that loss terms can read; it is computed when the first one asks.
+    """Property of a training step that loss terms can read; it is computed when a term first reads it.
 
     Args:
-        compute: method that computes it.
-        need: checks, before training, that the model has what it needs; None needs nothing.
-        is_refreshed: a callback must compute it from the whole training set.
+        compute: method that computes the quantity.
+        need: function that checks, before training, that the model has the part that the quantity needs; None for no
+            such part.
+        is_refreshed: True if a callback must compute the quantity from the whole training set.
     """
 
     def __init__(self, compute: Callable[[Any], Tensor], need: Need | None = None, is_refreshed: bool = False) -> None:
@@ -30,5 +31,5 @@ class Quantity(cached_property[Tensor]):
 
 
 def quantity(need: Need | None = None, is_refreshed: bool = False) -> Callable[[Callable[[Any], Tensor]], Quantity]:
-    """Make a method of a step a quantity; arguments as in :class:`Quantity`."""
+    """Return a decorator that makes a method of a step a quantity; the arguments are those of :class:`Quantity`."""
     return lambda compute: Quantity(compute, need, is_refreshed)

@@ -1,4 +1,4 @@
-"""Scalars and figures to the loggers."""
+"""Writing of scalars and figures to the loggers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def record(module: ClusteringModule, values: dict[str, float]) -> None:
     """Write scalars to every logger of the run at the current global step, whatever ``log_every_n_steps`` says.
 
-    ``epoch`` comes with them, as with what Lightning logs. What the loggers have is written out at once.
+    The scalar ``epoch`` is added, as Lightning does. The loggers are told to write their files at once.
     """
     for logger in module.trainer.loggers:
         logger.log_metrics(values | {"epoch": module.current_epoch}, step=module.global_step)

@@ -1,4 +1,4 @@
-"""Functions that take the rows of a pass over a data set, piece by piece."""
+"""Sinks: functions that receive the rows of a pass over a data set piece by piece."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, failing_together, sum_, world
 
 Sink = Callable[[slice, Tensor, Tensor], None]
-"""Takes a range of rows of the data set, their soft assignments and their embeddings."""
+"""Function of a range of rows of the data set, their soft assignments, (n, K), and their embeddings, (n, D)."""
 
 
 class GuardedSink:
-    """A sink that gets the rows of all processes, and whose error waits until the pass is over.
+    """Wrapper that gives a sink the rows of all processes, and raises its error only when the pass is over.
 
-    An error that were raised at once on one process would leave the others waiting for ever.
+    If an error were raised at once on one process, the others would wait for it forever.
 
     Args:
-        sink: the sink.
+        sink: the sink to wrap.
         n_samples: number of samples in the data set.
 
     Attributes:
@@ -33,7 +33,7 @@ class GuardedSink:
         self._error: Exception | None = None
 
     def share(self, q: Tensor, z: Tensor) -> None:
-        """Hand over the rows of all processes in one round, of which each has one chunk or none.
+        """Hand over the rows of one round, in which each process has one chunk or none.
 
         Args:
             q: soft assignments of this process's chunk, (n, K).

@@ -1,4 +1,4 @@
-"""State of a run: what a checkpoint keeps beside weights and optimizer."""
+"""State of a run, which a checkpoint keeps beside weights and optimizer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TargetDistribution(NamedTuple):
 
     Attributes:
         frequencies: soft cluster frequencies of the whole training set, (K,), float64.
-        table: P of each sample, (N, K), rows sum to 1; None computes rows from the current assignments.
+        table: P of each sample, (N, K), whose rows sum to 1; if None, rows are computed from the current assignments.
     """
 
     frequencies: Tensor
@@ -44,7 +44,7 @@ class Assignments(NamedTuple):
     Attributes:
         step: global step of the refresh.
         labels: cluster of each sample, (N,), int32.
-        changed: share of labels that differ from those of the refresh before; None at the first one of a phase.
+        changed: share of labels that differ from those of the previous refresh; None at the first one of a phase.
     """
 
     step: int
@@ -62,7 +62,7 @@ class FullAssignment(NamedTuple):
         y: class of each sample, (N,), int64; None without labels.
         q: soft assignments, (N, K); None if they were not kept.
         z: embeddings, (N, D); None if they were not kept.
-        targets: targets, as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T); None without.
+        targets: targets, as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T); None if the data have none.
         output: predictions of the task head, (N, n_outputs); None without a task head.
     """
 
@@ -75,11 +75,15 @@ class FullAssignment(NamedTuple):
     targets: Tensor | None
     output: Tensor | None
 
+    def cpu(self) -> FullAssignment:
+        """Return the tables in main memory."""
+        return FullAssignment(*(None if table is None else table.cpu() for table in self))  # type: ignore[arg-type]
+
     def scores(self, labels: Tensor | None = None) -> dict[str, float]:
         """Return ACC, NMI and ARI; empty without a single known class.
 
         Args:
-            labels: other clusters to score than ``labels``, (N,); noise, -1, counts as one more cluster.
+            labels: clusters to score, (N,); noise, -1, counts as one more cluster. None scores ``self.labels``.
         """
         if self.y is None or bool((self.y < 0).all()):
             return {}
@@ -95,7 +99,7 @@ class RunState:
     """State of a run that is the same on all processes.
 
     Attributes:
-        seed: seed of everything random in training: the one that ``seed_everything`` was given.
+        seed: seed of all random numbers in training, which ``seed_everything`` was given.
         phase_index: number of the current phase; the number of phases when all are over.
         phase_start_step: global step at which the current phase began.
         seconds: wall-clock seconds spent in each phase, by name.
@@ -120,7 +124,7 @@ class RunState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunState:
-        """Return the state that :meth:`to_dict` has described."""
+        """Return the state from the result of :meth:`to_dict`."""
         kinds = {"target_distribution": TargetDistribution, "assignments": Assignments}
         tables = {name: None if values[name] is None else kind(**values[name]) for name, kind in kinds.items()}
         return cls(**{**values, **tables})

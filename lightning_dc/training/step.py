@@ -22,10 +22,10 @@ from lightning_dc.training.state import RunState
 
 
 class TrainingStep:
-    """Quantities that the loss terms of a step may read, by their names: each is a property of this class.
+    """Quantities that the loss terms of a step may read; each quantity is a property of this class.
 
-    A quantity that no active term reads is never computed: clustering without a reconstruction term does not run the
-    decoder. An encoder that the phase does not train is run without gradients.
+    A quantity that no active term reads is never computed: for example, clustering without a reconstruction term does
+    not run the decoder. An encoder that the phase does not train runs without gradients.
 
     Args:
         model: the model.
@@ -59,7 +59,7 @@ class TrainingStep:
         return {name: value for own in members for name, value in own.items() if isinstance(value, Quantity)}
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """Return some quantities by name."""
+        """Return the named quantities."""
         return {name: getattr(self, name) for name in names}
 
     @quantity()
@@ -79,7 +79,7 @@ class TrainingStep:
 
     @quantity(need=lambda model: centroid_head(model.head))
     def centroids(self) -> Tensor:
-        """Centroids of the head, (K, D); without a gradient unless the phase trains the head."""
+        """Centroids of the head, (K, D); they have a gradient only if the phase trains the head."""
         centroids = centroid_head(self._model.head).centroids
         return centroids if "head" in self._phase.trainable else centroids.detach()
 
@@ -131,7 +131,7 @@ class TrainingStep:
             return self._model.encode(noisy, self._corruption("encoder"))
 
     def _corruption(self, name: str) -> Corruption | None:
-        """Dropout on the hidden activations of one pass through a part of the network."""
+        """Return the dropout on hidden activations of one pass through a part of the network; None for no dropout."""
         p, numbers = self._phase.config.dropout, itertools.count()
         if p == 0.0:
             return None
@@ -144,12 +144,12 @@ class LayerStep(TrainingStep):
     @quantity()
     def x(self) -> Tensor:
         """Clean input of the layer, (B, width)."""
-        return self._layer.target
+        return self._layer.x
 
     @quantity(need=lambda model: as_autoencoder(model.network))
     def x_hat(self) -> Tensor:
         """Reconstruction of ``x`` by the layer and its mirror, same shape."""
-        return self._layer.reconstruction
+        return self._layer.x_hat
 
     @cached_property
     def _layer(self) -> LayerReconstruction:

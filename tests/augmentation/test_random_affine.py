@@ -1,4 +1,4 @@
-"""Random shifts and rotations against torch.rot90, shifted copies and scipy.ndimage."""
+"""Tests of random shifts and rotations against torch.rot90, shifted copies and scipy.ndimage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 class Chosen(StepRandom):
-    """Numbers of the test's choice: angle, horizontal and vertical shift, each from -1 to 1."""
+    """Random numbers that the test chooses: angle, horizontal and vertical shift, each from -1 to 1."""
 
     def __init__(self, angle: float = 0.0, shift_x: float = 0.0, shift_y: float = 0.0) -> None:
         self.numbers = torch.tensor([angle, shift_x, shift_y], dtype=torch.float64)
@@ -33,7 +33,7 @@ def images(height: int = 10, width: int = 10, dtype: torch.dtype = torch.float64
 
 
 def shifted(x: Tensor, right: int, down: int) -> Tensor:
-    """Whole-pixel shift with zeros from outside."""
+    """Return images that are shifted by whole pixels, with zeros from outside."""
     x = torch.roll(x, (down, right), (2, 3))
     if right:
         x[..., slice(0, right) if right > 0 else slice(right, None)] = 0
@@ -81,7 +81,7 @@ def test_bounds_of_zero_change_nothing() -> None:
 
 
 def peak(x: Tensor) -> np.ndarray:
-    """Centre of mass of each image, (B, 2), row and column."""
+    """Return the centre of mass of each image, (B, 2), row and column."""
     return np.array([ndimage.center_of_mass(image[0].double().numpy()) for image in x])
 
 

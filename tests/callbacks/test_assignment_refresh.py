@@ -1,4 +1,4 @@
-"""Full passes, clusters that have died, and clusters that keep their numbers."""
+"""Tests of the refresh of assignments: full passes, empty clusters, and numbers of clusters."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def embeddings(weights_then: dict[str, Tensor]) -> np.ndarray:
 
 
 def far_away(*dead: int) -> Any:
-    """K-means whose centroids number ``dead`` are so far away that no sample is theirs."""
+    """Return a k-means that moves the centroids ``dead`` so far away that they get no sample."""
 
     def run(*args: Any, **kwargs: Any) -> SimpleNamespace:
         result = kmeans(*args, **kwargs)
@@ -62,7 +62,7 @@ def far_away(*dead: int) -> Any:
 
 
 class Refreshes(pl.Callback):
-    """Keeps the assignments of each refresh."""
+    """Callback that keeps the assignments of each refresh."""
 
     def __init__(self) -> None:
         self.seen: list[Assignments] = []
@@ -77,7 +77,7 @@ class Refreshes(pl.Callback):
 def test_dead_clusters_are_revived_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, dead: tuple[int, ...]
 ) -> None:
-    """They move to the samples that are farthest from their own centroids; the others stay where they are."""
+    """Empty centroids move to the samples that are farthest from their centroids, and the others stay."""
     model, observe, logger, refreshes = dec(clustering=CLUSTERING), Observe(), Memory(), Refreshes()
     placed: list[Tensor] = []
 
@@ -125,7 +125,7 @@ def test_a_dead_cluster_stays_dead_where_that_is_wanted(
 
 
 def test_what_has_changed_since_the_refresh_before(tmp_path: Path) -> None:
-    model = dec(clustering=CLUSTERING, n_clusters=6)  # more than there are blobs: some are cut
+    model = dec(clustering=CLUSTERING, n_clusters=6)  # more clusters than blobs, so that some blobs are cut
     observe, logger, refreshes = Observe(), Memory(), Refreshes()
     trainer(tmp_path, observe, refreshes, logger=logger).fit(model, Blobs())
     start = observe.phases.index("clustering")
@@ -143,7 +143,7 @@ def test_what_has_changed_since_the_refresh_before(tmp_path: Path) -> None:
 
 
 def test_changes_are_counted_anew_in_each_phase(tmp_path: Path) -> None:
-    """Between two phases k-means has placed the centroids again; that is no convergence."""
+    """Between two phases, k-means sets the centroids again, so few changes there are not convergence."""
     model, refreshes = dec(clustering=CLUSTERING), Refreshes()
     model.phases = (*model.phases, dataclasses.replace(model.phases[-1], name="again"))
     trainer(tmp_path, refreshes).fit(model, Blobs())

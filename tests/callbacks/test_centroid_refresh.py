@@ -17,7 +17,7 @@ from tests.helpers.methods import SGD, Blobs, Observe, dec, trainer
 
 
 def test_centroids_are_refreshed_from_where_they_are(tmp_path: Path) -> None:
-    """After every second step the centroids are the fixed point of k-means that starts from the trained ones."""
+    """After every second step, the centroids are the fixed point of k-means from the trained centroids."""
     phase = PhaseConfig(max_steps=6, loss_weights={"kl": 1.0}, optimizer=SGD)
     observe = Observe()
     model = dec(clustering=phase, kmeans=KMeansConfig(n_init=3, every_n_steps=2))
@@ -33,7 +33,7 @@ def test_centroids_are_refreshed_from_where_they_are(tmp_path: Path) -> None:
 
 
 class ManyBlobs(Blobs):
-    """Four chunks of samples, sorted by their class."""
+    """DataModule of four chunks of samples, sorted by their class."""
 
     def load(self) -> Samples:
         random = np.random.default_rng(0)
@@ -42,7 +42,7 @@ class ManyBlobs(Blobs):
 
 
 def placed(tmp_path: Path, kmeans: Any, **arguments: Any) -> tuple[Tensor, Tensor]:
-    """Centroids from k-means at the beginning of clustering, and the embeddings then."""
+    """Return the centroids of k-means at the beginning of clustering, and the embeddings at that time."""
     phase = PhaseConfig(max_steps=1, loss_weights={"kl": 1.0}, optimizer=functools.partial(torch.optim.SGD, lr=0.0))
     model = dec(clustering=phase, kmeans=KMeansConfig(n_init=3, algorithm=kmeans), **arguments)
     data = ManyBlobs(batch_size=1000)
@@ -57,7 +57,7 @@ def inertia(centroids: Tensor, z: Tensor) -> float:
 
 def test_mini_batches_come_close_to_exact_k_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exact, z = placed(tmp_path, "exact")
-    monkeypatch.setattr("lightning_dc.callbacks.centroid_refresh.embed_owned", None)  # the table is never made
+    monkeypatch.setattr("lightning_dc.callbacks.centroid_refresh.embed_owned", None)  # the table is never built
     in_batches, again = placed(tmp_path, "mini_batch")
     assert torch.equal(z, again)
     assert not torch.equal(in_batches, exact)
@@ -66,7 +66,7 @@ def test_mini_batches_come_close_to_exact_k_means(tmp_path: Path, monkeypatch: p
 
 
 def test_more_clusters_than_rows_of_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every row is seen, those of the short last chunk, too."""
+    """Every row is used, including those of the short last chunk."""
     chunk, n_clusters = 16, 20
     seen: list[int] = []
     for module in ("centroid_refresh", "training.full_pass", "distributed"):
@@ -81,7 +81,7 @@ def test_more_clusters_than_rows_of_a_chunk(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_large_tables_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``auto`` the limit decides: embeddings have 30,000 numbers here, P 45,000."""
+    """With ``auto``, the limit decides. Embeddings have 30,000 numbers here, P 45,000."""
     for module in ("centroid_refresh", "target_distribution_refresh", "assignment_refresh"):
         monkeypatch.setattr(f"lightning_dc.callbacks.{module}.LARGE_TABLE", 30_000)
     exact, _ = placed(tmp_path, "exact")

@@ -1,4 +1,4 @@
-"""Centroids that follow the batches, against a loop over the samples."""
+"""Tests of the update of centroids after each batch against a loop over the samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SGD = functools.partial(torch.optim.SGD, lr=0.02)
 
 
 class Spy(pl.Callback):
-    """What the update of each step began with, and what it has left."""
+    """Callback that keeps the values before and after the update of each step."""
 
     def __init__(self) -> None:
         self.before: list[np.ndarray] = []
@@ -46,7 +46,7 @@ def update_of(model: Any) -> CountedCentroidUpdate:
 
 
 def spied(**kwargs: Any) -> tuple[DCN, Spy]:
-    """A model, and what follows the update of its centroids and precedes their refresh."""
+    """Return a model, and a callback that acts between the update of its centroids and their refresh."""
     model = dcn(clustering=PhaseConfig(max_steps=6, loss_weights=WEIGHTS, optimizer=SGD), **kwargs)
     spy = Spy()
     model.method_callbacks.insert(1, spy)
@@ -54,7 +54,7 @@ def spied(**kwargs: Any) -> tuple[DCN, Spy]:
 
 
 def pull(centroids: np.ndarray, counts: np.ndarray, z: np.ndarray) -> None:
-    """Eq. 16 of the paper, one sample after the other; in place."""
+    """Update centroids in place by eq. 16 of the paper, one sample after the other."""
     for z_i, k in zip(z, cdist(z, centroids).argmin(1), strict=True):
         counts[k] += 1
         centroids[k] += (z_i - centroids[k]) / counts[k]
@@ -81,7 +81,7 @@ def test_counts_begin_anew_after_kmeans(tmp_path: Path) -> None:
     since = [40, 80, 40, 70, 40, 80]
     assert [len(z) for z in spy.z] == sizes
     assert [float(counts.sum()) - 300 for counts in spy.counts] == since
-    for step in (2, 4):  # k-means has indeed replaced them
+    for step in (2, 4):  # k-means has replaced the centroids
         assert not np.array_equal(spy.before[step], spy.after[step - 1])
     for step in (1, 3, 5):
         np.testing.assert_array_equal(spy.before[step], spy.after[step - 1])
@@ -97,7 +97,7 @@ def test_centroids_that_train_by_gradients_are_left_alone(tmp_path: Path) -> Non
 
 
 def test_state_makes_the_round_trip(tmp_path: Path) -> None:
-    """Without a refresh in between, a resumed run goes on counting where the checkpoint has stopped."""
+    """Without a refresh in between, a resumed run continues with the counts of the checkpoint."""
     save = ModelCheckpoint(tmp_path / "kept", "third", every_n_train_steps=8 + 3, save_top_k=-1)
     whole, uninterrupted = spied(refresh=REFRESH())
     trainer(tmp_path, save, enable_checkpointing=True).fit(whole, Blobs())

@@ -1,4 +1,4 @@
-"""Factors of the adaptive penalty, from data that are read in chunks."""
+"""Tests of the factors of the adaptive penalty, from data that are read in chunks."""
 
 from __future__ import annotations
 

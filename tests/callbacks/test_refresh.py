@@ -17,7 +17,7 @@ from tests.helpers.methods import SGD, Blobs, dec, trainer
 
 
 class Note(Refresh):
-    """Notes the step of each refresh in the phase."""
+    """Refresh that keeps its steps in the phase."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +38,7 @@ class Note(Refresh):
     ],
 )
 def test_steps_that_are_due(tmp_path: Path, arguments: dict[str, int], expected: list[int]) -> None:
-    """Four batches an epoch, eleven steps of clustering: the end of the phase is not due."""
+    """An epoch has four batches, and clustering has eleven steps; no refresh is due at the end of the phase."""
     note = Note(**arguments)
     model = dec(clustering=PhaseConfig(max_steps=11, loss_weights={"kl": 1.0}, optimizer=SGD))
     trainer(tmp_path, note).fit(model, Blobs())
@@ -59,7 +59,7 @@ def test_a_period_below_one_is_refused(name: str, value: int) -> None:
 
 @pytest.fixture
 def seeded_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each call of k-means, whether it began anew."""
+    """Return a list that has, for each call of k-means, whether it started from new centroids."""
     calls: list[bool] = []
 
     def note(*args: Any, **kwargs: Any) -> Any:
@@ -79,7 +79,7 @@ def test_a_trainer_that_goes_on_after_the_last_phase_keeps_the_centroids(
 
 
 class TwiceDEC(DEC):
-    """Clusters in two phases, each of which begins with k-means."""
+    """Method with clusters in two phases, each of which begins with k-means."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,7 +87,7 @@ class TwiceDEC(DEC):
 
 
 def test_each_phase_that_asks_for_centroids_begins_with_kmeans(tmp_path: Path, seeded_calls: list[bool]) -> None:
-    """Even where the phase before ends at a step at which its centroids have just been refreshed."""
+    """K-means starts anew even if the previous phase ends at a step that has just refreshed the centroids."""
     pl.seed_everything(0, verbose=False)
     model = TwiceDEC(
         input_shape=(6,),
@@ -96,7 +96,7 @@ def test_each_phase_that_asks_for_centroids_begins_with_kmeans(tmp_path: Path, s
         pretraining=PhaseConfig(max_epochs=1, loss_weights={"reconstruction": 1.0}, optimizer=SGD),
         clustering=PhaseConfig(max_steps=7, loss_weights={"kl": 1.0}, optimizer=SGD),
         kmeans=KMeansConfig(every_n_steps=3),
-        refresh=RefreshConfig(every_n_steps=3, tolerance=0.99),  # ends the phase at the first one that can tell
+        refresh=RefreshConfig(every_n_steps=3, tolerance=0.99),  # ends the phase at the first refresh that can
     )
     trainer(tmp_path).fit(model, Blobs())
     assert seeded_calls == [True, False, True, False]

@@ -1,4 +1,4 @@
-"""The command line, as a user meets it."""
+"""Tests of the command line as users call it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COMMON = ("--model.pretraining", "--model.kmeans", "--trainer")
 
 
 def quick_flags(name: str) -> list[str]:
-    """Those of QUICK that the method of a shipped configuration has."""
+    """Return the arguments of QUICK that the method of a shipped configuration has."""
     model = yaml.safe_load(find_config(name).read_text())["model"]
     init_args = model["init_args"]
     if model["class_path"] == "DeepType":
@@ -71,7 +71,7 @@ def test_every_shipped_config_runs_on_tiny_data(lightning_dc_cli: CommandLine, t
 
 @pytest.mark.slow
 def test_the_main_job_of_the_readme(lightning_dc_cli: CommandLine) -> None:
-    """DEC on the digits, whole; k-means on the pixels has ACC 0.79 (scikit-learn, n_init=20)."""
+    """Run DEC on all digits; k-means on the pixels has ACC 0.79 (scikit-learn, n_init=20)."""
     printed = lightning_dc_cli("fit", "--config", "dec_digits")
     assert "labels changed" in printed
     logged = scalars(RUN)
@@ -207,7 +207,7 @@ def test_configs_and_flags_are_composed(
     config = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
     assert config["nu"] == 3.0
     assert config["clustering"]["max_epochs"] == 7
-    assert config["clustering"]["optimizer"]["init_args"]["momentum"] == 0.9  # of the first file, kept
+    assert config["clustering"]["optimizer"]["init_args"]["momentum"] == 0.9  # from the first file
     assert config["refresh"]["every_n_steps"] == 9
 
 

@@ -1,4 +1,4 @@
-"""The command line on a user's own files: fit, and predict on new ones."""
+"""Tests of the command line on a user's own files: fit, and predict on new files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ SURVIVAL = ("--data.target=survival", "--data.target_columns=[time,event]")
         ("AnnDataModule", cells, ("--data.label=kind", "--data.n_top_genes=12"), "cell0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore")  # of anndata, when it writes
+@pytest.mark.filterwarnings("ignore")  # warnings of anndata when it writes
 def test_a_checkpoint_knows_what_becomes_of_new_files(
     lightning_dc_cli: CommandLine,
     tmp_path: Path,
@@ -96,7 +96,7 @@ def test_a_checkpoint_knows_what_becomes_of_new_files(
     predicted = np.load("new.npz")
     assert predicted["id"][0] == first_id
     assert predicted["z"].shape == (20, 3)
-    # what a training file gives is the same in a run and in a prediction
+    # a run and a prediction give the same for the training file
     lightning_dc_cli("predict", *data, "--ckpt_path", CHECKPOINT, "--output.path=again.parquet")
     again = parquet.read_table("again.parquet")
     place = {name: row for row, name in enumerate(again["id"].to_pylist())}
@@ -108,7 +108,7 @@ def test_a_resumed_run_keeps_what_was_learned(lightning_dc_cli: CommandLine, tmp
     path, _ = table(tmp_path / "files")
     data = (f"--data.path={path}", "--data.val_fraction=0.5", "--data.batch_size=8", *TABLE)
     lightning_dc_cli(*FIT, "--data=TableDataModule", *data, "--trainer.max_steps=2")
-    resume = ("--ckpt_path", CHECKPOINT, "--seed_everything=5")  # whose split has other means
+    resume = ("--ckpt_path", CHECKPOINT, "--seed_everything=5")  # another seed, whose split has other means
     lightning_dc_cli(*FIT, "--data=TableDataModule", *data, *resume)
     saved, resumed = (
         torch.load(version(number) / "checkpoints/last.ckpt", weights_only=True)["lightning_dc"]["preprocessing"]
@@ -159,7 +159,7 @@ def test_new_data_in_python_are_preprocessed_as_the_training_data(tmp_path: Path
     fitting.save_checkpoint(tmp_path / "last.ckpt")
     if from_checkpoint:
         model = AEKMeans.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
-    others = TableDataModule(str(new), **roles)  # which lacks the label, so that nothing could be learned of it
+    others = TableDataModule(str(new), **roles)  # it lacks the label, so that nothing could be learned from it
     batches: Any = trainer().predict(model, others)
     x = data.ensure_learned().encoding(csv.read_csv(new), new, "error")
     expected = data.train_dataloader().scaling(torch.from_numpy(x), torch.float32)

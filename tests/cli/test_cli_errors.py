@@ -1,4 +1,4 @@
-"""A user's slips: one clear line, before training, and nothing is lost."""
+"""Tests of errors of users: each gives one clear line before training, and no file is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line with k-means, DCN and IDEC, and what may follow or precede a run."""
+"""Tests of the command line with k-means, DCN and IDEC, and of further steps before and after a run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_method_needs_no_configuration_file(lightning_dc_cli: CommandLine, met
     assert set(clusters["cluster"].tolist()) <= {0, 1, 2, 3}
     assert {"z_0", "z_2"} <= clusters.keys()
     soft = {"confidence", "q_3"} & clusters.keys()
-    assert soft == (set() if method == "DCN" else {"confidence", "q_3"})  # k-means is not sure of anything
+    assert soft == (set() if method == "DCN" else {"confidence", "q_3"})  # k-means has no confidence
     assert ("entropy" in printed) == (method != "DCN")
 
 
@@ -64,7 +64,7 @@ def test_clustering_again_adds_columns_rows_and_scalars(lightning_dc_cli: Comman
             assert f"{score.upper()} {expected:.4f}" in row_of(printed, f"again: {name}")
         assert f"final/{name}_acc" in logged
         assert "4 clusters" in row_of(printed, f"again: {name}")
-    # Numbers are those of the model as far as possible: no other naming agrees with it more often.
+    # Clusters have the numbers of the model where possible: no other numbering agrees with it more often.
     own = clusters["cluster"]
     table = np.array([[(clusters["cluster_kmeans"][own == j] == k).sum() for k in range(4)] for j in range(4)])
     assert np.trace(table) == table[linear_sum_assignment(-table)].sum()
@@ -105,7 +105,7 @@ def test_an_unknown_algorithm_is_refused_before_training(lightning_dc_cli: Comma
 
 
 def test_a_run_starts_from_the_autoencoder_of_another(lightning_dc_cli: CommandLine) -> None:
-    """AE+k-means, then IDEC from its autoencoder, then DCN from that of IDEC."""
+    """Run AE+k-means, then IDEC from its autoencoder, then DCN from the autoencoder of IDEC."""
     frozen = ("--model.clustering.optimizer=torch.optim.SGD", "--model.clustering.optimizer.lr=0.0")
     lightning_dc_cli(*fit_of("AEKMeans"))
     first = autoencoder_of(CHECKPOINT)
@@ -176,6 +176,7 @@ def test_validate_test_and_predict_of_ae_kmeans(lightning_dc_cli: CommandLine) -
     [
         ("DCN", "--model.clustering.trainable=[head]", "trainable of DCN's clustering names head"),
         ("DCN", "--model.refresh.every_n_steps=0", "every_n_steps=0 between two refreshes must be at least 1"),
+        ("DCN", "--model.refresh={every_n_steps: 5, every_n_epochs: 1}", "to refresh by steps add every_n_epochs=null"),
         ("DCN", "--model.clustering.loss_weights={kl: 1.0}", "name ['kl']; choose from reconstruction, kmeans"),
         ("IDEC", "--model.clustering.loss_weights={kmeans: 1.0}", "name ['kmeans']; choose from reconstruction, kl"),
         ("AEKMeans", "--model.n_clusters=201", "n_clusters=201 is more than the 200 samples"),

@@ -1,4 +1,4 @@
-"""Flags for a part of what a file, or a method's default, says."""
+"""Tests of flags that change a part of a file or of a method's default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OWN = "model: {class_path: DeepType, init_args: {n_clusters: 4, pretraining: {lo
 
 
 def printed(lightning_dc_cli: CommandLine, capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, Any]:
-    """Arguments of the model that would be fitted."""
+    """Return the arguments of the model that would be fitted."""
     with pytest.raises(SystemExit) as end:
         lightning_dc_cli(*flags, "--print_config")
     assert not end.value.code
@@ -50,7 +50,7 @@ def test_a_weight_that_is_not_named_keeps_its_default(
 ) -> None:
     weights = printed(lightning_dc_cli, capsys, *flags)[phase]["loss_weights"]
     assert weights == expected
-    assert list(weights) == list(expected)  # the sum has one order
+    assert list(weights) == list(expected)  # so that the sum is taken in one order
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--model.refresh.tolerance=0.5",), (None, 5, 0.5, 2)),
-        (("--model.refresh.every_n_steps=7",), (7, 5, 0.001, 2)),  # steps beat epochs
-        (("--model.refresh.every_n_epochs=null",), (None, None, 0.001, 2)),
+        (("--model.refresh.tolerance=0.5",), (None, None, 0.5, 2)),  # neither is set: every 5 epochs
+        (("--model.refresh.every_n_steps=7",), (7, None, 0.001, 2)),
+        (("--model.refresh.every_n_epochs=3", "--model.refresh.patience=1"), (None, 3, 0.001, 1)),
     ],
 )
 def test_a_flag_for_refreshes_keeps_the_other_defaults_of_the_method(

@@ -1,4 +1,4 @@
-"""Choice of settings over resamples."""
+"""Tests of the choice of settings over resamples."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_selection_that_is_cut_short_leaves_the_scores_before(
             ("2", "1.0", "0"),
             ("3", "1.0", "0"),
         ]
-    (tmp_path / "chosen" / "scores.csv").unlink()  # cut short in the first setting
+    (tmp_path / "chosen" / "scores.csv").unlink()  # interrupted in the first setting
     with pytest.raises(InputError, match=r"holds another selection, perhaps an unfinished one; choose .* --output"):
         select(command, fit)
 
@@ -147,7 +147,7 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
         "--data.batch_size=16",
         "--trainer.accelerator=cpu",
         "--model.joint.max_epochs=5",
-        "--features.file_name=null",  # a selection reads these files of its runs all the same
+        "--features.file_name=null",  # a selection needs these files of its runs all the same
         "--summary.file_name=other.npz",
         "--summary.embedding=false",
     )

@@ -1,4 +1,4 @@
-"""Arrays from files and from memory."""
+"""Tests of arrays from files and from memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Y = np.arange(30) % 3
 
 
 def loaded(*arguments: Any, **options: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """All samples and labels, in order."""
+    """Return all samples and labels in order."""
     data = ArrayDataModule(*arguments, scaling="none", **options)
     data.setup("fit")
     batch = data.predict_dataloader().read(0, 1000)
@@ -93,7 +93,7 @@ def test_a_npy_file_stays_on_disk_and_is_not_written_to(tmp_path: Path) -> None:
     data = ArrayDataModule(tmp_path / "x.npy")
     loader = data.train_dataloader()
     mapped = np.memmap(tmp_path / "x.npy", np.float32, "r+", offset=128, shape=X.shape)
-    mapped[3] = 7.0  # what another sees of the file, the loader sees, too: it holds no copy
+    mapped[3] = 7.0  # the loader holds no copy: it sees changes of the file
     mapped.flush()
     np.testing.assert_array_equal(loader.x[3:4], 7.0)
     loader.x[4:5][:] = 9.0

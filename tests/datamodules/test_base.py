@@ -1,4 +1,4 @@
-"""What every DataModule shares: checks, splits, scaling, state."""
+"""Tests of the base class of DataModules: checks, splits, scaling, state."""
 
 from __future__ import annotations
 
@@ -12,45 +12,10 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 import datamodules
-from datamodules import ClusteringDataModule, Samples
+from datamodules import Samples
 from datamodules.loading.loader import BatchLoader
 from lightning_dc.errors import InputError
-
-N_SAMPLES = 20
-
-
-def features(n_samples: int = N_SAMPLES, offset: float = 0.0) -> np.ndarray:
-    """The first feature is the row's number."""
-    noise = np.random.default_rng(0).normal(size=(n_samples, 2))
-    return np.column_stack([np.arange(n_samples) + offset, noise])
-
-
-class Given(ClusteringDataModule):
-    """Samples that a test gives."""
-
-    def __init__(self, samples: Any, test_samples: Any = None, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.samples = samples
-        self.test_samples = test_samples
-        self.n_loads = 0
-
-    def load(self) -> Samples:
-        self.n_loads += 1
-        return self.samples
-
-    def load_test(self) -> Samples | None:
-        return self.test_samples
-
-
-def given(x: Any = None, y: Any = None, test: Any = None, **arguments: Any) -> Given:
-    """A DataModule that is set up."""
-    data = Given(Samples(features() if x is None else x, y), test, **arguments)
-    data.setup("fit")
-    return data
-
-
-def everything(loader: BatchLoader) -> np.ndarray:
-    return loader.read(0, 10_000).x.numpy()
+from tests.helpers.samples import N_SAMPLES, Given, everything, features, given
 
 
 @pytest.mark.parametrize(
@@ -209,7 +174,7 @@ def test_input_shape_is_that_of_a_sample_and_loads_once() -> None:
 
 
 def rows(loader: BatchLoader) -> list[int]:
-    """Places in the source, by the first feature."""
+    """Return the row numbers in the source, which are the first feature."""
     return everything(loader)[:, 0].astype(int).tolist()
 
 

@@ -1,4 +1,4 @@
-"""The breast cancer table of scikit-learn."""
+"""Tests of the breast cancer table of scikit-learn."""
 
 from __future__ import annotations
 

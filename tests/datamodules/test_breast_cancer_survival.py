@@ -1,4 +1,4 @@
-"""The gene expression data of scikit-survival."""
+"""Tests of the gene expression data of scikit-survival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every DataModule keeps the contract."""
+"""Tests that every DataModule keeps the contract."""
 
 from __future__ import annotations
 
@@ -142,14 +142,14 @@ class TestCells(DataModuleContract):
 
 
 class Own(ClusteringDataModule):
-    """A user's own, with nothing but ``load``."""
+    """DataModule of a user that has only ``load``."""
 
     def load(self) -> Samples:
         return Samples(X)
 
 
 class Kept(DataModuleContract):
-    """A contract that pytest doesn't collect."""
+    """Contract that pytest does not collect."""
 
     def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
         return Own(batch_size=16)
@@ -161,21 +161,21 @@ class TestAUsersOwn(DataModuleContract):
 
 
 class Unsteady(Own):
-    """Other samples at each call."""
+    """DataModule that returns other samples at each call."""
 
     def load(self) -> Samples:
         return Samples(np.random.default_rng().normal(size=(40, 5)))
 
 
 class Labelled(Own):
-    """Gives labels whether asked or not."""
+    """DataModule that returns labels even if it is not asked for them."""
 
     def load(self) -> Samples:
         return Samples(X, Y)
 
 
 class Forgetful(LearningDataModule[Any]):
-    """Learns a mean, and does not apply what another has learned."""
+    """DataModule that learns a mean, and ignores the mean that another one has learned."""
 
     learned_name = "mean"
 

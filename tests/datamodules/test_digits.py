@@ -1,4 +1,4 @@
-"""The digits of scikit-learn."""
+"""Tests of the digits of scikit-learn."""
 
 from __future__ import annotations
 

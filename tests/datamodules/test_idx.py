@@ -1,4 +1,4 @@
-"""The IDX reader against files that the test writes, whole and broken."""
+"""Tests of the IDX reader against files that the test writes, whole and broken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_dc.errors import InputError
 
 
 def idx(array: np.ndarray) -> bytes:
-    """The format as its page describes it: magic number, big-endian sizes, bytes."""
+    """Return a file in the format that its page describes: magic number, big-endian sizes, bytes."""
     return struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape) + array.tobytes()
 
 
@@ -91,7 +91,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def array_or_none(content: bytes) -> np.ndarray | None:
-    """The array; None where the reader refuses the file. Any other error comes through."""
+    """Return the array; None if the reader refuses the file. Any other error is raised."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             return read(content, Path(folder))

@@ -1,4 +1,4 @@
-"""Images of a folder."""
+"""Tests of images of a folder."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_images_of_any_mode_are_taken(tmp_path: Path, mode: str) -> None:
 
 def test_the_camera_says_what_is_up(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # turned by a quarter of a circle
     half = np.zeros((10, 12), np.uint8)
     half[5:] = 255  # white below
     folder = save(tmp_path / "images", "turned.png", Image.fromarray(half), exif=exif)

@@ -1,4 +1,4 @@
-"""Imports of datamodules: no circles, and little of lightning_dc."""
+"""Tests of the imports of datamodules: no circles, and few modules of lightning_dc."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODULES = {module_name(path): path for path in FILES}
 
 @cache
 def imported_names(path: Path) -> frozenset[str]:
-    """Modules and attributes of modules that a file imports anywhere, also for type checks alone."""
+    """Return the modules, and attributes of modules, that a file imports anywhere, even for type checks alone."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -34,13 +34,13 @@ def imported_names(path: Path) -> frozenset[str]:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Modules of datamodules that a file imports; of ``from package import name`` the package or the module."""
+    """Return the modules of datamodules that a file imports; ``from package import name`` may name either."""
     names = imported_names(path)
     return {name if name in MODULES else name.rpartition(".")[0] for name in names} & MODULES.keys()
 
 
 def find_circle(imports: dict[str, set[str]]) -> list[str] | None:
-    """A path of imports that comes back to its beginning; None if there is none."""
+    """Return a path of imports that comes back to its beginning; None if there is none."""
     done: set[str] = set()
 
     def visit(module: str, path: list[str]) -> list[str] | None:

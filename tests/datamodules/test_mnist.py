@@ -1,4 +1,4 @@
-"""MNIST from tiny files, from a loopback server, and from the real ones where they are."""
+"""Tests of MNIST with tiny files, with a loopback server, and with the real files if they are there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = tuple(datamodules.mnist.CHECKSUMS)
 
 
 def arrays(folder: Path, prefix: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels, read without the reader under test."""
+    """Return images and labels, read without the reader under test."""
     images = gzip.decompress((folder / f"{prefix}-images-idx3-ubyte.gz").read_bytes())[16:]
     labels = gzip.decompress((folder / f"{prefix}-labels-idx1-ubyte.gz").read_bytes())[8:]
     return np.frombuffer(images, np.uint8).reshape(-1, 1, 28, 28), np.frombuffer(labels, np.uint8)

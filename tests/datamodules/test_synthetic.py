@@ -1,4 +1,4 @@
-"""Gaussian clusters with a truth that the test can measure."""
+"""Tests of Gaussian clusters whose true parameters the test can estimate."""
 
 from __future__ import annotations
 
@@ -126,5 +126,5 @@ def test_survival_times_follow_the_same_risk() -> None:
     assert set(event) == {0.0, 1.0}
     assert 0.2 < 1 - event.mean() < 0.5
     assert spearmanr(time, risk).statistic < -0.4
-    # As many events as the cumulative hazard says (the martingale residuals of the true model add up to zero).
+    # The number of events is the sum of cumulative hazards (martingale residuals of the true model add up to zero).
     assert event.sum() == pytest.approx((np.exp(risk) * time).sum(), rel=0.1)

@@ -1,4 +1,4 @@
-"""Texts from folders and tables."""
+"""Tests of texts from folders and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TF-IDF against scikit-learn's and against its formula."""
+"""Tests of TF-IDF against scikit-learn and against its formula."""
 
 from __future__ import annotations
 

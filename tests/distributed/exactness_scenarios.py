@@ -1,6 +1,6 @@
-"""Fits that are killed, resumed and spread over processes, each in forked processes of its own.
+"""Scenarios of fits that are killed, resumed and spread over processes, each in forked processes of its own.
 
-Usage: python exactness_scenarios.py FOLDER: writes one result a scenario, NAME.pt, into FOLDER.
+Usage: python exactness_scenarios.py FOLDER: writes the result of each scenario, NAME.pt, into FOLDER.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ KILLS = {
     "last_batch_at_a_phase_boundary": ("step", 48),
     "epoch_end_at_a_phase_boundary": ("epoch", 48),
     "mid_epoch_layerwise": ("step", 9),
-    "after_a_refresh": ("checkpoint", 55),  # as ModelCheckpoint saves: after all other callbacks of the step
+    "after_a_refresh": ("checkpoint", 55),  # like ModelCheckpoint, which saves after all other callbacks of the step
     "after_a_phase_switch": ("checkpoint", 48),
 }
 
 
 class RandomImages(ClusteringDataModule):
-    """1003 images of 4 x 5 pixels around five centres."""
+    """DataModule of 1003 images of 4 x 5 pixels around five centres."""
 
     def load(self) -> Samples:
         generator = torch.Generator().manual_seed(0)
@@ -70,7 +70,7 @@ class RandomImages(ClusteringDataModule):
 
 
 class Kill(pl.Callback):
-    """Saves a checkpoint and ends the process as a kill would."""
+    """Callback that saves a checkpoint and ends the process as a kill would."""
 
     def __init__(self, when: str, step: int, path: Path) -> None:
         self.when, self.step, self.path = when, step, path
@@ -89,14 +89,14 @@ class Kill(pl.Callback):
 
 
 class KillLast(Kill, Checkpoint):
-    """Lightning calls it after all other callbacks, as it calls ModelCheckpoint."""
+    """Callback that Lightning calls after all others, as it calls ModelCheckpoint."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         self._kill(trainer, "checkpoint")
 
 
 class Sink(pl.Callback):
-    """Keeps assignments and embeddings of the trained model, as a table and piece by piece."""
+    """Callback that keeps assignments and embeddings of the trained model, as a table and piece by piece."""
 
     def __init__(self) -> None:
         self.is_whole = False
@@ -155,7 +155,7 @@ def dcn() -> DCN:
 
 
 class Survivors(RandomImages):
-    """Their risk depends on the centre, which half of the pixels don't show; a tenth of the times is missing."""
+    """Images whose risk depends on the centre, which half of the pixels do not show; some times are missing."""
 
     @property
     def target_spec(self) -> TargetSpec:
@@ -232,7 +232,7 @@ def own_parts() -> DEC:
 
 
 class Method(NamedTuple):
-    """A method beside DEC: how to build it, its data, where it is killed, and steps of the whole run.
+    """Scenario of a method other than DEC: model, data, step of the kill, and steps of the whole run.
 
     An epoch has seven batches, the last of one sample: none for the second process.
     """
@@ -244,7 +244,7 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "dcn": Method(  # killed as ModelCheckpoint saves: what a step does to the centroids is part of the step
+    "dcn": Method(  # killed when ModelCheckpoint saves, since the update of the centroids is part of the step
         dcn,
         RandomImages,
         {
@@ -286,7 +286,14 @@ METHODS = {
 
 
 def fit(
-    path: Path, world_size: int, precision: str, kill: Kill | None, ckpt_path: Path | None, tolerance: float, name: str
+    path: Path,
+    world_size: int,
+    precision: str,
+    kill: Kill | None,
+    ckpt_path: Path | None,
+    tolerance: float,
+    name: str,
+    max_steps: int,
 ) -> None:
     pl.seed_everything(3, verbose=False)
     if name == "mini_batch":  # ten chunks
@@ -299,6 +306,7 @@ def fit(
     sink = Sink()
     trainer = pl.Trainer(
         max_epochs=-1,
+        max_steps=max_steps,
         accelerator="cpu",
         devices=world_size,
         strategy=DDPStrategy(process_group_backend="gloo") if world_size > 1 else "auto",
@@ -311,6 +319,9 @@ def fit(
         callbacks=[sink] if kill is None else [sink, kill],
     )
     trainer.fit(method, data(batch_size=batch_size), ckpt_path=ckpt_path)
+    if max_steps > 0:  # saved as ModelCheckpoint does at the end of a fit
+        trainer.save_checkpoint(path.with_suffix(".ckpt"))
+        return
     weights = torch.cat([parameter.detach().flatten() for parameter in method.parameters()])
     weights_of_all = [weights.clone() for _ in range(world_size)]
     if world_size > 1:
@@ -322,6 +333,7 @@ def fit(
             "ranks_agree": all(torch.equal(weights, other) for other in weights_of_all),
             "labels": method.state.assignments.labels,
             "frequencies": None if (p := method.state.target_distribution) is None else p.frequencies,
+            "final": None if method.final is None else method.final.z,
             "steps": trainer.global_step,
             "pieces_are_whole": sink.is_whole,
         }
@@ -337,8 +349,9 @@ def run(
     resume: str | None = None,
     tolerance: float = 0.0,
     method: str = "dec",
+    max_steps: int = -1,
 ) -> None:
-    """One scenario in ``world_size`` forked processes."""
+    """Run a scenario in ``world_size`` forked processes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -361,7 +374,7 @@ def run(
                 kind = KillLast if kill is not None and kill[0] == "checkpoint" else Kill
                 killer = None if kill is None else kind(*kill, folder / f"{name}.ckpt")
                 ckpt_path = None if resume is None else folder / f"{resume}.ckpt"
-                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance, method)
+                fit(folder / f"{name}.pt", world_size, precision, killer, ckpt_path, tolerance, method, max_steps)
                 os._exit(0)
             except BaseException as error:
                 sys.stderr.write(f"{name}, rank {rank}: {error!r}\n")
@@ -393,6 +406,17 @@ def main(folder: Path) -> None:
     run(folder, "tolerance_killed", 1, tolerance=0.02, kill=("step", 55))
     run(folder, "tolerance_resumed", 1, tolerance=0.02, resume="tolerance_killed")
     run(folder, "from_2_to_1", 1, resume="mid_epoch_2_killed")
+    for world_size in (1, 2):
+        twice = f"twice_{world_size}"  # at the last batch of an epoch, and then within the next one
+        resumed = f"last_batch_{world_size}_killed"
+        run(folder, f"{twice}_killed", world_size, kill=("step", 69), resume=resumed)
+        run(folder, twice, world_size, resume=f"{twice}_killed")
+        run(folder, f"max_steps_{world_size}_killed", world_size, max_steps=55)
+        run(folder, f"max_steps_{world_size}", world_size, resume=f"max_steps_{world_size}_killed")
+    for method in ("dec", "dcn"):
+        name, step = f"{method}_resumed_float64", 59 if method == "dec" else 17
+        run(folder, f"{name}_killed", 1, precision="64-true", kill=("step", step), method=method)
+        run(folder, name, 1, precision="64-true", resume=f"{name}_killed", method=method)
 
 
 if __name__ == "__main__":

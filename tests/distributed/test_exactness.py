@@ -1,4 +1,4 @@
-"""The same run killed and resumed, and on one process and two, is the same run."""
+"""Tests that a run gives the same results if it is killed and resumed, and on one process and two."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_other_methods_killed_and_resumed_are_bitwise_the_same(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_other_methods_on_two_processes_equal_one_in_float64(results: Results, method: str) -> None:
-    """DeepType with risk sets of the global batch, missing times, and weights that are exactly zero."""
+    """DeepType has risk sets of the global batch, missing times, and weights that are exactly zero."""
     one, two = results[f"{method}_float64_1"], results[f"{method}_float64_2"]
     assert one["weights"].dtype == torch.float64
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-8 if method == "deeptype" else 1e-12)
@@ -67,6 +67,7 @@ def test_two_processes_equal_one_in_float64(results: Results) -> None:
     torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
     assert torch.equal(two["labels"], one["labels"])
     torch.testing.assert_close(two["frequencies"], one["frequencies"], rtol=0, atol=1e-9)
+    torch.testing.assert_close(two["final"], one["final"], rtol=0, atol=1e-9)
 
 
 def test_mini_batch_k_means_on_two_processes_equals_one(results: Results) -> None:
@@ -106,3 +107,20 @@ def test_the_stop_on_label_change_comes_at_the_same_step_everywhere(results: Res
 
 def test_training_has_moved_the_weights(results: Results) -> None:
     assert not torch.equal(results["whole_1"]["weights"], results["tolerance_1"]["weights"])
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("stop", ["twice", "max_steps"])
+def test_runs_that_go_on_within_an_epoch_are_bitwise_the_same(results: Results, stop: str, world_size: int) -> None:
+    """Resumed from a checkpoint of a resumed run, and from one of a fit that ``max_steps`` has stopped in an epoch."""
+    whole, resumed = results[f"whole_{world_size}"], results[f"{stop}_{world_size}"]
+    assert resumed["steps"] == whole["steps"]
+    assert torch.equal(resumed["weights"], whole["weights"])
+    assert torch.equal(resumed["labels"], whole["labels"])
+
+
+@pytest.mark.parametrize(("method", "whole"), [("dec", "float64_1"), ("dcn", "dcn_float64_1")])
+def test_runs_in_float64_resume_with_the_same_bits(results: Results, method: str, whole: str) -> None:
+    resumed = results[f"{method}_resumed_float64"]
+    assert resumed["weights"].dtype == torch.float64
+    assert torch.equal(resumed["weights"], results[whole]["weights"])

@@ -1,4 +1,4 @@
-"""A process that fails tells the others."""
+"""Tests that a process that fails tells the others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_clusters_that_can_not_be_written_keep_no_process_waiting(tmp_path: Path
     fit = (
         *(sys.executable, "-m", "lightning_dc", "fit", "--config=kmeans_synthetic", "--trainer.accelerator=cpu"),
         *("--data.n_samples=5000", "--trainer.strategy=ddp", "--trainer.devices=2"),
-        "--summary.file_name=config.yaml/clusters.parquet",  # below a file
+        "--summary.file_name=config.yaml/clusters.parquet",  # a file is no folder
     )
     printed = run_command(fit, tmp_path, succeeds=False)
     assert "FileExistsError" in printed

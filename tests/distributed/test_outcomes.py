@@ -1,4 +1,4 @@
-"""Outcome tables on two processes."""
+"""Tests of outcome tables on two processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The defaults that every autoencoder inherits."""
+"""Tests of the defaults that every autoencoder inherits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fully connected autoencoder against layers written out by hand."""
+"""Tests of the fully connected autoencoder against layers that are written out by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def autoencoder(input_shape: tuple[int, ...] = (2, 3), hidden_dims: tuple[int, .
 
 
 def linears(stack: nn.Module) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights and biases, in order."""
+    """Return weights and biases in order."""
     layers = [module for module in stack.modules() if isinstance(module, nn.Linear)]
     return [(layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in layers]
 
@@ -41,7 +41,7 @@ def forward(x: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]]) -> np.nd
 
 
 class Recorder:
-    """A corruption that doubles, and notes what it was given."""
+    """Corruption that doubles its arguments, and keeps them."""
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""MLPEncoder, and embeddings from named layers."""
+"""Tests of MLPEncoder, and of embeddings from named layers."""
 
 from __future__ import annotations
 

@@ -19,3 +19,15 @@ class ReadsTheTask(LossTerm):
     def forward(self, output: Tensor) -> Tensor:
         """Return something."""
         return output.square().sum(1)
+
+
+class HasNoForward(LossTerm):
+    """Reads nothing."""
+
+
+class HasADefault(LossTerm):
+    """Has a default for a quantity."""
+
+    def forward(self, z: Tensor, q: Tensor | None = None) -> Tensor:
+        """Return something."""
+        return z.square().sum(1) if q is None else q.sum(1)

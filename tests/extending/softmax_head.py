@@ -22,4 +22,5 @@ class SoftmaxHead(ClusteringHead):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return soft assignments, (B, D) to (B, K)."""
-        return torch.softmax(self.linear(z) / self.temperature, dim=1)
+        scores = self.linear(z.to(self.linear.weight.dtype)).to(z.dtype)
+        return torch.softmax(scores / self.temperature, dim=1)

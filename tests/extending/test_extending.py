@@ -88,7 +88,7 @@ data: {init_args: {batch_size: 200}}
     z = np.stack([table["z_0"].to_numpy(), table["z_1"].to_numpy()], 1)
     expected = ((np.linalg.norm(z, axis=1) - 0.5) ** 2).mean()
     assert scalars(RUN)["train/unit_norm"][-1].value == pytest.approx(expected, rel=1e-5)
-    loaded = DEC.load_from_checkpoint(CHECKPOINT, weights_only=True)
+    loaded = DEC.load_from_checkpoint(CHECKPOINT, trust=["tests"])
     assert loaded.losses["unit_norm"].length == 0.5
 
 
@@ -100,7 +100,7 @@ model:
 """
     printed = fit(lightning_dc_cli, own)
     assert "cluster sizes" in printed
-    loaded = DEC.load_from_checkpoint(CHECKPOINT, weights_only=True)
+    loaded = DEC.load_from_checkpoint(CHECKPOINT, trust=["tests"])
     assert loaded.model.head.temperature == 2.0
     table = parquet.read_table(RUN / "clusters.parquet")
     z = torch.tensor(np.stack([table["z_0"].to_numpy(), table["z_1"].to_numpy()], 1))
@@ -160,6 +160,15 @@ def test_a_picture(lightning_dc_cli: CommandLine) -> None:
             "extra_losses names ['kl'], which the me",
         ),
         ("{a: {class_path: tests.extending.unit_norm.UnitNorm}}", "{kl: 1.0}", "no phase gives it a weight"),
+        (
+            "{loss: {class_path: tests.extending.unit_norm.UnitNorm}}",
+            "{loss: 1.0}",
+            "'loss', which means something else",
+        ),
+        ("{keys: {class_path: tests.extending.unit_norm.UnitNorm}}", "{keys: 1.0}", "'keys', which means something"),
+        ("{a-b: {class_path: tests.extending.unit_norm.UnitNorm}}", "{a-b: 1.0}", "'a-b', which means something"),
+        ("{a: {class_path: tests.extending.bad_losses.HasNoForward}}", "{kl: 1.0, a: 1.0}", "has no forward"),
+        ("{a: {class_path: tests.extending.bad_losses.HasADefault}}", "{kl: 1.0, a: 1.0}", "has a default for 'q'"),
         ("{a: {class_path: tests.extending.unit_norm.UnitNorm}}", "{kl: 1.0, b: 1.0}", "name ['b']; choose from"),
     ],
 )
@@ -186,3 +195,26 @@ model:
     )
     message = lightning_dc_cli.fails("fit", "--config=base.yaml", "--config=own.yaml")
     assert "loss 'kl' of phase 'clustering' reads p, which no callback of DCN computes" in message
+
+
+def test_p_is_not_read_before_there_are_clusters(lightning_dc_cli: CommandLine) -> None:
+    Path("base.yaml").write_text(BASE)
+    Path("own.yaml").write_text("model: {init_args: {pretraining: {loss_weights: {reconstruction: 1.0, kl: 0.1}}}}")
+    message = lightning_dc_cli.fails("fit", "--config=base.yaml", "--config=own.yaml")
+    assert "loss 'kl' reads p, which phase 'pretraining' does not have" in message
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed", "64-true"])
+def test_a_head_with_weights_in_any_precision(lightning_dc_cli: CommandLine, precision: str) -> None:
+    own = f"""
+model: {{init_args: {{head: {{class_path: tests.extending.softmax_head.SoftmaxHead}}}}}}
+trainer: {{precision: {precision}}}
+"""
+    assert "cluster sizes" in fit(lightning_dc_cli, own)
+
+
+def test_nu_is_not_given_beside_a_head(lightning_dc_cli: CommandLine) -> None:
+    Path("base.yaml").write_text(BASE)
+    own = "model: {init_args: {nu: 2.0, head: {class_path: tests.extending.softmax_head.SoftmaxHead}}}"
+    Path("own.yaml").write_text(own)
+    assert "nu=2.0 is that of StudentTHead" in lightning_dc_cli.fails("fit", "--config=base.yaml", "--config=own.yaml")

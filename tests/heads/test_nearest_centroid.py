@@ -1,4 +1,4 @@
-"""The head of k-means against scipy's distances."""
+"""Tests of the head of k-means against scipy's distances."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_tie_goes_to_the_lower_number() -> None:
 
 
 def test_autocast_does_not_lower_the_precision() -> None:
-    centroids = torch.tensor([[100.0, 100.0], [100.2, 100.2]])  # one number in bfloat16
+    centroids = torch.tensor([[100.0, 100.0], [100.2, 100.2]])  # equal in bfloat16
     z = torch.tensor([[100.15, 100.15], [100.05, 100.05]])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         q = head_of(centroids)(z)
@@ -61,7 +61,7 @@ def test_far_from_the_origin_the_same_centroids_are_the_nearest() -> None:
     assert torch.equal(far.double() - 4096, z)
     assert head_of(far_centroids)(far).argmax(1).tolist() == expected.tolist()
     products = (far_centroids.square().sum(1) - 2 * far @ far_centroids.T).argmin(1)
-    assert products.tolist() != expected.tolist()  # what an expansion into products would give
+    assert products.tolist() != expected.tolist()  # the result of an expansion into products
 
 
 def test_no_gradient_flows_through_it() -> None:

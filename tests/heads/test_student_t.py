@@ -1,4 +1,4 @@
-"""The head of DEC against scipy's Student-t density."""
+"""Tests of the head of DEC against scipy's Student-t density."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments of short runs, and what runs have left."""
+"""Arguments of short runs, and files of finished runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WIDTHS = (
 
 
 def fit_of(method: str, *flags: object) -> tuple[object, ...]:
-    """A fit without a configuration file."""
+    """Run a fit without a configuration file."""
     clustering = () if method == "AEKMeans" else ("--model.clustering.max_steps=3",)
     steps = ("--model.pretraining.max_steps=4", *clustering)
     return ("fit", f"--model={method}", "--model.n_clusters=4", *WIDTHS, *DATA, *steps, *flags)

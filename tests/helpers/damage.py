@@ -1,4 +1,4 @@
-"""Damaged files, and what may come of them."""
+"""Damaged files, and their allowed results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_dc.errors import InputError
 
 
 def damaged(data: st.DataObject, content: bytes) -> bytes:
-    """A file with some bytes changed, or cut short."""
+    """Return the bytes of a file with some of them changed, or cut off."""
     changed = bytearray(content)
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
         changed[place] = data.draw(st.integers(0, 255))
@@ -20,9 +20,9 @@ def damaged(data: st.DataObject, content: bytes) -> bytes:
 
 
 def read_or_refuse(data: ClusteringDataModule, path: Path) -> None:
-    """Load; nothing but an error in one line that names the file may come out.
+    """Load a file; the only error allowed is one line that names the file.
 
-    The split of too few samples names its argument.
+    If there are too few samples to split, the error names the argument instead.
     """
     try:
         data.setup("fit")

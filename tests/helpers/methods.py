@@ -1,4 +1,4 @@
-"""Small methods and data, and callbacks that look at a fit."""
+"""Small methods and data, and callbacks that observe a fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFRESH = functools.partial(RefreshConfig, tolerance=0.0)
 
 
 class Blobs(ClusteringDataModule):
-    """150 samples of 6 features around 3 centres, in float64."""
+    """DataModule of 150 samples of 6 features around 3 centres, in float64."""
 
     def __init__(self, y: str = "true", batch_size: int = 40) -> None:
         super().__init__(batch_size=batch_size)
@@ -63,7 +63,7 @@ def dcn(**kwargs: Any) -> DCN:
         "pretraining": PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=SLOW),
         "clustering": PhaseConfig(max_epochs=4, loss_weights=DCN_WEIGHTS, optimizer=SLOW),
         "kmeans": KMeansConfig(n_init=3),
-        "refresh": RefreshConfig(every_n_epochs=10, tolerance=0.0),
+        "refresh": RefreshConfig(tolerance=0.0),
     }
     return DCN(**{**defaults, **kwargs})
 
@@ -101,7 +101,7 @@ def weights(module: nn.Module) -> Tensor:
 
 
 def plain_autoencoder(p: dict[str, Tensor]) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Encoder 6-8-2 and decoder 2-8-6, ReLU inside only, as products with the parameters of a model."""
+    """Return encoder 6-8-2 and decoder 2-8-6, with ReLU only inside, as products with the parameters of a model."""
 
     def network(name: str, x: Tensor) -> Tensor:
         hidden = torch.relu(x @ p[f"model.network.{name}.linear_1.weight"].T + p[f"model.network.{name}.linear_1.bias"])
@@ -111,7 +111,7 @@ def plain_autoencoder(p: dict[str, Tensor]) -> tuple[Callable[[Tensor], Tensor],
 
 
 class Observe(pl.Callback):
-    """Keeps the weights, the phase and the learning rate before each step."""
+    """Callback that keeps the weights, the phase and the learning rate before each step."""
 
     def __init__(self) -> None:
         self.weights: list[dict[str, Tensor]] = []
@@ -136,7 +136,7 @@ class Memory(Logger):
         self.rows.append(dict(metrics))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Of no interest here."""
+        """Ignore the hyperparameters."""
 
 
 def logged(logger: Memory, name: str) -> list[float]:

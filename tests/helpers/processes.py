@@ -24,7 +24,7 @@ _LAST_WORDS_S = 3.0  # of the other processes, when the first one has failed
 def started(
     command: Sequence[str], folder: Path | None, output: IO[str], environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs; at the end it is killed with all processes that it started."""
+    """Start a command; at the end of the context, kill it with all processes that it started."""
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=output, stderr=output, text=True, start_new_session=True
     )
@@ -43,7 +43,7 @@ def run_command(
     timeout_s: float = 240.0,
     succeeds: bool = True,
 ) -> str:
-    """What a command prints that succeeds, or that fails on one of its processes first."""
+    """Return the output of a command, which must succeed, or fail on one of its processes first."""
     with tempfile.TemporaryFile("w+") as output:
 
         def printed() -> str:
@@ -62,7 +62,7 @@ def run_command(
 
 
 def run_on_two_processes(function: Function, folder: Path, timeout_s: float = 240.0) -> list[Any]:
-    """What a module's function returns on rank 0 and on rank 1, which it is called with."""
+    """Return the results of a module's function on two processes; its arguments are the ranks 0 and 1."""
     processes = torch.multiprocessing.spawn(_run, (function, str(folder)), nprocs=2, join=False)
     deadline = time.monotonic() + timeout_s
     try:

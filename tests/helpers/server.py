@@ -1,4 +1,4 @@
-"""A server on this machine, for downloads."""
+"""Server on this machine for tests of downloads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Server:
-    """Serves a folder's files under /good/, other bytes under /changed/, half under /cut/, errors elsewhere."""
+    """Server of a folder's files under /good/, other bytes under /changed/, half under /cut/, errors elsewhere."""
 
     def __init__(self, files: Path) -> None:
         self.requests: list[str] = []

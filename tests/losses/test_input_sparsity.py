@@ -1,4 +1,4 @@
-"""The sparsity term."""
+"""Tests of the sparsity term."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clustering loss of DEC against torch's KL divergence."""
+"""Tests of the clustering loss of DEC against torch's KL divergence."""
 
 from __future__ import annotations
 

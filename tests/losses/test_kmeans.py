@@ -1,4 +1,4 @@
-"""The k-means loss against its formula."""
+"""Tests of the k-means loss against its formula."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def step_of(z: Tensor, centroids: Tensor, trainable: tuple[str, ...]) -> TrainingStep:
-    """A training step of which ``z`` are both samples and embeddings."""
+    """Return a training step whose samples and embeddings are both ``z``."""
     head = NearestCentroidHead(*centroids.shape).double()
     with torch.no_grad():
         head.centroids.copy_(centroids)

@@ -1,4 +1,4 @@
-"""The reconstruction error against torch's mean squared error."""
+"""Tests of the reconstruction error against torch's mean squared error."""
 
 from __future__ import annotations
 

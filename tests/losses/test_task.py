@@ -1,4 +1,4 @@
-"""The task loss: means over the known targets of the global batch, on one process and on two."""
+"""Tests of the task loss: means over the known targets of the global batch, on one process and on two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ N_SAMPLES = 11  # odd: the second process has one row fewer
 
 
 def batch_of(kind: TargetKind, n_samples: int = N_SAMPLES) -> tuple[Tensor, Tensor]:
-    """Inputs and targets, a third of them missing, with tied times."""
+    """Draw inputs and targets, a third of them missing, with tied times."""
     random = torch.Generator().manual_seed(5)
     x = torch.randn(n_samples, 4, generator=random, dtype=torch.float64)
     missing = torch.arange(n_samples) % 3 == 1
@@ -51,7 +51,7 @@ def network(kind: TargetKind) -> nn.Linear:
 
 
 def mean_of_known(kind: TargetKind, output: Tensor, targets: Tensor) -> Tensor:
-    """The loss of the rows with a target, as torch has it."""
+    """Compute the loss of the rows with a target by torch."""
     if kind == "class":
         return functional.cross_entropy(output, targets, ignore_index=-1)
     known = ~targets.isnan()
@@ -113,7 +113,7 @@ def test_unknown_arguments_are_refused(arguments: Any, message: str) -> None:
 
 
 def losses_and_gradients(rank: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """As a training step of rank 0 or 1 of two: loss = sum x W / n, and DDP's mean of the gradients."""
+    """Compute a training step of rank 0 or 1 of two: loss = sum x W / n, and DDP's mean of the gradients."""
     results = {}
     for kind, n_samples in ((kind, n) for kind in KINDS for n in (N_SAMPLES, 1)):
         x, targets = batch_of(kind, n_samples)

@@ -1,4 +1,4 @@
-"""AE+k-means against scikit-learn's k-means."""
+"""Tests of AE+k-means against scikit-learn's k-means."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def ae_kmeans(**kwargs: Any) -> AEKMeans:
 
 
 class Digits(ClusteringDataModule):
-    """900 digits of scikit-learn, whose clusters overlap."""
+    """DataModule of 900 digits of scikit-learn, whose clusters overlap."""
 
     def load(self) -> Samples:
         return Samples(load_digits().data[:900])
 
 
 def of_all(model: AEKMeans, data: ClusteringDataModule) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings, and clusters as the model has them."""
+    """Return the embeddings and clusters of the model."""
     x = data.train_dataloader().read(0, 10_000).x
     return model.embed(x).detach().double().numpy(), model(x).argmax(1).numpy()
 
@@ -95,7 +95,7 @@ def test_the_step_of_kmeans_changes_no_weight_of_the_autoencoder(tmp_path: Path)
 
 
 def test_the_checkpoint_of_a_fit_holds_the_centroids(tmp_path: Path) -> None:
-    """As the command line saves it: at the end of the epoch that the one step of k-means has begun."""
+    """The command line saves at the end of the epoch that the single step of k-means has begun."""
     model, data = ae_kmeans(), Blobs()
     save = ModelCheckpoint(tmp_path / "kept", "last", enable_version_counter=False, save_on_train_epoch_end=True)
     trainer(tmp_path, save, enable_checkpointing=True).fit(model, data)

@@ -1,4 +1,4 @@
-"""DCN against a training loop written from the paper, and its promises."""
+"""Tests of DCN against a training loop that is written from the paper, and of its documented behaviour."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from tests.helpers.methods import (
 
 
 def samples(dtype: torch.dtype = torch.float32) -> Tensor:
-    """All samples, scaled as they are in training."""
+    """Return all samples, scaled as in training."""
     x = torch.as_tensor(Blobs().load().x)
     return (x / x.square().mean().sqrt()).to(dtype)
 
 
 def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> None:
-    """SGD on summed squared errors, then for each batch a step and the centroids; float64, tolerance 1e-10."""
+    """SGD on summed squared errors, then a step and an update of the centroids a batch; float64, tolerance 1e-10."""
     model = dcn()
     initial = {name: value.detach().clone().double() for name, value in model.named_parameters()}
     observe = Observe()
     trainer(tmp_path, observe, precision="64-true").fit(model, Blobs())
 
-    # The same in plain NumPy-like torch.
+    # The same training in plain torch.
     x = samples(torch.float64)
     p = {name: value.clone().requires_grad_() for name, value in initial.items() if name.startswith("model.network")}
     encode, decode = plain_autoencoder(p)
@@ -103,13 +103,13 @@ def embeddings(weights_then: dict[str, Tensor]) -> np.ndarray:
 
 
 def test_centroids_are_refreshed_every_n_epochs_from_where_they_are(tmp_path: Path) -> None:
-    """By k-means that starts from the centroids that the last batch has left; there is none at the end."""
+    """K-means starts from the centroids after the last batch, and does not run at the end."""
     fast = functools.partial(torch.optim.SGD, lr=0.02, momentum=0.9)
     clustering = PhaseConfig(max_epochs=4, loss_weights=DCN_WEIGHTS, optimizer=fast)
     seen: list[tuple[int, Tensor]] = []
 
     class BeforeTheRefresh(pl.Callback):
-        """Follows the update of the centroids, and precedes the refresh."""
+        """Callback that acts between the update of the centroids and the refresh."""
 
         def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
             if pl_module.phase.name == "clustering":
@@ -186,16 +186,19 @@ def test_training_of_the_head_is_refused() -> None:
         dcn(clustering=clustering)
 
 
-def test_steps_between_refreshes_beat_epochs(tmp_path: Path) -> None:
-    """As ``max_steps`` of a phase beats ``max_epochs``: k-means and the assignments are refreshed by steps."""
-    ends = []
-    for every_n_epochs in (None, 10):
-        model = dcn(refresh=REFRESH(every_n_steps=5, every_n_epochs=every_n_epochs))
-        trainer(tmp_path).fit(model, Blobs())
-        assert model.state.assignments is not None
-        ends.append((model.state.assignments.step, weights(model)))
-    assert ends[0][0] == ends[1][0] == 8 + 15
-    assert torch.equal(ends[0][1], ends[1][1])
+def test_steps_and_epochs_between_refreshes_are_not_given_together() -> None:
+    with pytest.raises(
+        InputError, match=r"every_n_epochs=10 are both set; .* to refresh by steps add every_n_epochs=null"
+    ):
+        dcn(refresh=REFRESH(every_n_steps=5, every_n_epochs=10))
+
+
+@pytest.mark.parametrize(("arguments", "steps"), [({"every_n_steps": 5}, 8 + 15), ({"every_n_epochs": 1}, 8 + 12)])
+def test_the_last_refresh_comes_by_steps_or_by_epochs(tmp_path: Path, arguments: dict[str, int], steps: int) -> None:
+    model = dcn(refresh=REFRESH(**arguments))
+    trainer(tmp_path).fit(model, Blobs())
+    assert model.state.assignments is not None
+    assert model.state.assignments.step == steps
 
 
 def test_the_encoder_alone_can_be_trained(tmp_path: Path) -> None:

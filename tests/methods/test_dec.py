@@ -1,4 +1,4 @@
-"""DEC against a training loop written from the paper, and its promises."""
+"""Tests of DEC against a training loop that is written from the paper, and of its documented behaviour."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_whole_fit_equals_a_loop_written_from_the_paper(tmp_path: Path) -> Non
     data = Blobs()
     trainer(tmp_path, observe, precision="64-true").fit(model, data)
 
-    # The same in plain NumPy-like torch.
+    # The same training in plain torch.
     x = torch.as_tensor(data.load().x)
     x = x / x.square().mean().sqrt()
     p = {name: value.clone().requires_grad_() for name, value in initial.items()}
@@ -158,7 +158,7 @@ def test_biases_learn_faster_where_asked(tmp_path: Path) -> None:
 
 
 def test_frequencies_alone_give_the_target_of_the_current_assignments(tmp_path: Path) -> None:
-    """With a refresh before every step both modes are the same mathematics."""
+    """With a refresh before every step, both modes compute the same."""
     fitted = []
     for keep in (True, False):
         model = dec(refresh=REFRESH(every_n_steps=1), keep_p_table=keep)

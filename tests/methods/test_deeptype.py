@@ -1,4 +1,4 @@
-"""DeepType against a training loop written from the paper, and its promises."""
+"""Tests of DeepType against a training loop that is written from the paper, and of its documented behaviour."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 
 class Outcomes(ClusteringDataModule):
-    """150 samples of 6 inputs around 3 centres, in float64, with targets of a kind; a fifth of them missing."""
+    """DataModule of 150 samples of 6 inputs around 3 centres, in float64; a fifth of the targets is missing."""
 
     def __init__(self, kind: TargetKind = "class", y: str = "true", missing: bool = True, batch_size: int = 40) -> None:
         super().__init__(batch_size=batch_size, scaling="standard")
@@ -167,7 +167,7 @@ def test_dropped_inputs_are_exactly_zero_and_the_others_are_named(tmp_path: Path
 
 
 class ExclusiveOr(ClusteringDataModule):
-    """The class is whether the first two of 6 inputs have one sign; neither says anything by itself."""
+    """DataModule whose class is whether the first two of 6 inputs have the same sign; each alone is uninformative."""
 
     target_spec = TargetSpec("class", ["unlike", "like"])
 
@@ -232,7 +232,7 @@ def test_targets_of_each_kind_are_learned(tmp_path: Path, kind: TargetKind) -> N
 
 def test_a_task_is_not_learned_from_samples_without_a_target_but_they_are_clustered(tmp_path: Path) -> None:
     class Shifted(Outcomes):
-        """Samples without a target are somewhere else."""
+        """DataModule whose samples without a target lie elsewhere."""
 
         def load(self) -> Samples:
             samples = super().load()
@@ -269,7 +269,7 @@ def test_it_stops_when_labels_have_not_changed_so_many_times(tmp_path: Path) -> 
     for patience in (1, 3):
         run = trainer(tmp_path)
         run.fit(deeptype(joint=joint, refresh=RefreshConfig(every_n_epochs=1, patience=patience)), Outcomes())
-        assert run.global_step == 8 + 4 * patience + 1  # pretraining, refreshes of an encoder that stays, k-means
+        assert run.global_step == 8 + 4 * patience + 1  # pretraining, refreshes of an unchanged encoder, k-means
 
 
 @pytest.mark.filterwarnings("ignore:The weights of all inputs are zero")
@@ -329,6 +329,13 @@ def test_inputs_of_equal_importance_are_named_in_their_order() -> None:
 def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         deeptype(**arguments)
+
+
+def test_steps_and_epochs_between_refreshes_are_not_given_together() -> None:
+    with pytest.raises(
+        InputError, match=r"every_n_steps=5 and every_n_epochs=1 are both set; .* add every_n_epochs=null"
+    ):
+        RefreshConfig(every_n_steps=5, every_n_epochs=1)
 
 
 def test_data_without_targets_are_refused(tmp_path: Path) -> None:

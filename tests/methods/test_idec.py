@@ -1,4 +1,4 @@
-"""IDEC: the loss of DEC and the reconstruction, by hand."""
+"""Tests of IDEC: the loss of DEC and the reconstruction, computed by hand."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_weights_of_both_terms_may_be_schedules(tmp_path: Path) -> None:
 
 
 def test_without_the_reconstruction_it_is_dec(tmp_path: Path) -> None:
-    """Encoder and centroids take the same way, step by step; the decoder stays."""
+    """Encoder and centroids are the same at each step; the decoder does not change."""
     ways: list[list[dict[str, Tensor]]] = []
     for method, loss_weights in ((dec, {"kl": 1.0}), (idec, {"reconstruction": 0.0, "kl": 1.0})):
         observe = Observe()

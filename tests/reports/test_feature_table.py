@@ -1,4 +1,4 @@
-"""Tables of the inputs against pandas on the raw data."""
+"""Tests of tables of the inputs against pandas on the raw data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCALINGS = ("none", "rms", "standard", "unit")
 
 
 def write(tmp_path: Path) -> tuple[tuple[str, ...], pd.DataFrame]:
-    """Flags for a table, and its inputs as pandas has them: categories one-hot, one input far from 0."""
+    """Return flags for a table, and its inputs as pandas encodes them: categories one-hot, one input far from 0."""
     rows = [row | {"year": 2000.0 + row["age"] / 1e4} for row in table_rows()]
     names = ["gene_a", "gene_b", "age", "colour", "year"]
     path = write_table(tmp_path / "table.csv", rows, names)
@@ -52,14 +52,14 @@ def test_means_are_those_of_the_raw_table(lightning_dc_cli: CommandLine, tmp_pat
     assert set(found["feature"]) == set(raw.columns)
     best = (
         found.filter(like="standardized_difference_").abs().max(axis=1).fillna(0.0)
-    )  # none where one cluster has all samples
+    )  # none if one cluster has all samples
     assert best.is_monotonic_decreasing
-    if scaling == "unit":  # a sample's own size is gone
+    if scaling == "unit":  # the size of a sample cannot be restored
         assert not [name for name in found.columns if name.startswith("mean")]
         return
     for _, row in found.iterrows():
         column = training[row["feature"]]
-        of_float32 = 0.0 if scaling == "standard" else 1e-7 * abs(column.mean())  # what the model sees
+        of_float32 = 0.0 if scaling == "standard" else 1e-7 * abs(column.mean())  # the inputs of the model
         close = {"abs": 1e-3 * column.std() + of_float32, "rel": 0}
         assert row["mean"] == pytest.approx(column.mean(), **close)
         for k in range(3):
@@ -73,13 +73,13 @@ def test_digits_are_those_that_the_spread_gives_a_meaning(lightning_dc_cli: Comm
     flags, raw = write(tmp_path)
     lightning_dc_cli(*flags)
     found = pd.read_csv(RUN / "features.csv", dtype=str).set_index("feature")
-    assert found.loc["age", "mean"] == f"{raw['age'].mean():.2f}"  # its standard deviation is 16.4
+    assert found.loc["age", "mean"] == f"{raw['age'].mean():.2f}"  # the standard deviation is 16.4
     assert found.loc["year", "mean"] == f"{raw['year'].mean():.6f}"  # 0.00164
     assert found.loc["colour=red", "mean"] == "0.3333"  # a share
 
 
 class SparseCounts(ArrayDataModule):
-    """Logarithms of counts in a sparse matrix."""
+    """DataModule of logarithms of counts in a sparse matrix."""
 
     feature_names = tuple("abcdef")
 
@@ -97,7 +97,7 @@ def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
     raw = pd.DataFrame(data.x.toarray(), columns=list(data.feature_names))
     expected = raw.groupby(labels).mean()
     found = pd.read_csv(Path(run.log_dir) / "inputs.csv").set_index("feature").loc[list(data.feature_names)]
-    assert "importance" not in found  # the method has none
+    assert "importance" not in found  # the method has no importances
     for k in range(3):
         np.testing.assert_allclose(found[f"mean_cluster_{k}"], expected.loc[k], atol=1e-3)
         own, rest = raw[labels == k], raw[labels != k]
@@ -108,7 +108,7 @@ def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """The figures of a run by name, as they go to TensorBoard."""
+    """Return a dictionary of the figures of a run by name, as they go to TensorBoard."""
     found: dict[str, Figure] = {}
 
     def record(module: ClusteringModule, name: str, figure: Figure) -> None:
@@ -120,7 +120,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
 
 
 def kmeans_flags(path: Path, n_clusters: int) -> tuple[str, ...]:
-    """K-means on the inputs of a table."""
+    """Return flags that fit k-means to the inputs of a table."""
     data = ("--data=TableDataModule", f"--data.path={path}")
     model = ("--model=AEKMeans", "--model.autoencoder=lightning_dc.Identity", "--model.pretraining.max_epochs=0")
     return ("fit", *model, f"--model.n_clusters={n_clusters}", *data, "--trainer.accelerator=cpu")

@@ -1,4 +1,4 @@
-"""Sums of the inputs over clusters, against scipy and pandas."""
+"""Tests of sums of the inputs over clusters against scipy and pandas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS = np.arange(CHUNK_SIZE + 100) % 3
 
 
 def statistics_of(x: np.ndarray, scaling: ScalingName) -> tuple[InputStatistics, np.ndarray]:
-    """Ours, and the samples that they are of."""
+    """Return our statistics and their samples."""
     rows = TensorRows(torch.from_numpy(x))
     learned = learn_scaling(scaling, rows)
     loader = BatchLoader(rows, None, scaling=learned, batch_size=64, shuffle=True, dtype=rows.dtype)

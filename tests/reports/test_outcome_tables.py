@@ -1,4 +1,4 @@
-"""Outcome tables of runs from the command line."""
+"""Tests of outcome tables of runs from the command line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(run: Path = RUN) -> list[dict[str, str]]:
 
 
 def clusters_and_targets(target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Final clusters of the training samples, and their targets."""
+    """Return the final clusters of the training samples and their targets."""
     table = parquet.read_table(RUN / "clusters.parquet")
     targets = SyntheticDataModule(n_samples=N_SAMPLES, target=target).load().targets
     return table["cluster"].to_numpy(), np.asarray(targets)[table["index"].to_numpy()]
@@ -125,4 +125,4 @@ def test_the_checkpoint_of_a_supervised_method_rebuilds_its_model(lightning_dc_c
     lightning_dc_cli(*fit("survival", "--config=deeptype_synthetic", *quick), "--data.target=survival")
     path = RUN.parents[1] / "deeptype_synthetic/version_0/checkpoints/last.ckpt"
     model = DeepType.load_from_checkpoint(path, weights_only=True)
-    assert model.task_scores.spec == TargetSpec("survival", ["time", "event"])
+    assert model.evaluation.task_scores.spec == TargetSpec("survival", ["time", "event"])

@@ -1,4 +1,4 @@
-"""Tables and tests against scikit-learn, scikit-survival and formulas."""
+"""Tests of outcome tables and their statistics against scikit-learn, scikit-survival and formulas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def only(tables: list[OutcomeTable]) -> OutcomeTable:
 
 
 def pearson(table: np.ndarray) -> tuple[float, float]:
-    """Chi-square and its p-value, by the formula."""
+    """Compute chi-square and its p-value by the formula."""
     expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
     statistic = ((table - expected) ** 2 / expected).sum()
     return statistic, chi2.sf(statistic, (table.shape[0] - 1) * (table.shape[1] - 1))

@@ -1,4 +1,4 @@
-"""Files of predictions, against the model."""
+"""Tests of files of predictions against the model."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def predict(writer: PredictionWriter, data: Any, *others: pl.Callback) -> DEC:
         trainer.predict(model, data, return_predictions=False)
     else:
         trainer.predict(model, datamodule=data, return_predictions=False)
-    assert writer._batches == []
+    assert writer._waiting == []
     return model
 
 
 def samples(kind: str) -> Any:
-    """Of our DataModule, or of a loader of one's own in another order."""
+    """Return our DataModule, or a user's own loader in another order."""
     if kind == "module":
         return ArrayDataModule(X, scaling="none")
     rows = [(torch.from_numpy(X[i]), -1, i) for i in np.random.default_rng(1).permutation(len(X)).tolist()]
@@ -60,7 +60,7 @@ def test_all_samples_are_written_in_order(tmp_path: Path, name: str, kind: str) 
 
 
 class Failing(pl.Callback):
-    """Fails at the second batch."""
+    """Callback that fails at the second batch."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error

@@ -1,4 +1,4 @@
-"""Files of predictions, read by pyarrow and numpy."""
+"""Tests of files of predictions, which are read by pyarrow and numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from pyarrow import parquet
 
 from lightning_dc.errors import InputError
-from lightning_dc.reports.files import check_writable_folder
+from lightning_dc.files import check_writable_folder
 from lightning_dc.reports.predictions import check_prediction_path, prediction_stream, write_predictions
 
 INDEX = torch.tensor([3, 8, 9])

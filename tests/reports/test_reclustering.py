@@ -1,4 +1,4 @@
-"""Clustering of embeddings again, against scikit-learn and known clusters."""
+"""Tests of clustering embeddings again, against scikit-learn and known clusters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALGORITHMS = get_args(Algorithm)
 
 
 def separated(n_samples: int = 200) -> tuple[torch.Tensor, np.ndarray]:
-    """Four round clusters that no algorithm can miss."""
+    """Draw four round clusters that every algorithm finds."""
     centers = [[0, 0, 0], [20, 0, 0], [0, 20, 0], [0, 0, 20]]
     x, y = make_blobs(n_samples, 3, centers=centers, random_state=0)
     return torch.from_numpy(x.astype(np.float32)), y
@@ -36,7 +36,7 @@ def overlapping() -> torch.Tensor:
 
 
 def elongated() -> tuple[np.ndarray, np.ndarray]:
-    """Three long parallel clusters: cut in half, they look better to k-means."""
+    """Draw three long parallel clusters; k-means prefers to cut them in half."""
     random = np.random.default_rng(0)
     y = np.arange(600) % 3
     return random.normal(size=(600, 2)) * [6.0, 0.6] + np.array([[0, 0], [3, 6], [-3, 12]])[y], y
@@ -63,7 +63,7 @@ def test_kmeans_is_as_good_as_sklearns() -> None:
 
 
 def log_likelihood(x: np.ndarray, labels: np.ndarray) -> float:
-    """Mean log likelihood of the Gaussian mixture whose components are the clusters."""
+    """Return the mean log likelihood of the Gaussian mixture whose components are the clusters."""
     clusters = [x[labels == k] for k in np.unique(labels)]
     densities = [
         np.log(len(own) / len(x))
@@ -89,7 +89,7 @@ def test_a_mixture_is_as_likely_as_sklearns(data: str) -> None:
 
 
 def test_the_scale_of_the_embedding_does_not_matter_to_a_mixture() -> None:
-    """A covariance is kept from collapsing by a share of the variance, not by a number."""
+    """A share of the variance, not a fixed number, keeps a covariance from collapsing."""
     x, y = elongated()
     for scale in (1e-5, 1e5):
         assert adjusted_rand_score(y, recluster(torch.from_numpy(x * scale), 3, "gaussian_mixture")) > 0.95
@@ -167,14 +167,14 @@ def test_kmeans_of_sklearn_is_never_used(monkeypatch: pytest.MonkeyPatch, algori
                 monkeypatch.setattr(module, name, refuse)
     monkeypatch.setattr(KMeans, "fit", refuse)
     monkeypatch.setattr(sklearn.cluster.MiniBatchKMeans, "fit", refuse)
-    with pytest.raises(AssertionError):  # what it would be used for otherwise
+    with pytest.raises(AssertionError):  # k-means++ would use it otherwise
         GaussianMixture(4).fit(separated()[0].numpy())
     assert len(recluster(separated()[0], 4, algorithm)) == 200
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_encoder_that_has_collapsed_does_not_end_in_an_error(algorithm: Algorithm) -> None:
-    """The run is over, and its other results are still to be written."""
+    """The run is over, and its other results must still be written."""
     for value in (0.0, 1.1):
         labels = recluster(torch.full((60, 3), value), 4, algorithm)
         assert labels.shape == (60,)

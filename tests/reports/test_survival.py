@@ -1,4 +1,4 @@
-"""Concordance and survival curves against scikit-survival."""
+"""Tests of concordance and survival curves against scikit-survival."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lightning_dc.reports.survival import check_lifelines, concordance, kaplan_m
 
 
 def data(n: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log risks, times with ties, and events."""
+    """Draw log risks, times with ties, and events."""
     random = np.random.default_rng(0)
     risk = random.normal(size=n)
     death, censoring = random.exponential(np.exp(-risk)), random.exponential(1.5, n)
@@ -27,7 +27,7 @@ def data(n: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_concordance_is_that_of_scikit_survival() -> None:
     risk, _, event = data()
-    time = data()[1] + np.linspace(0, 0.01, 80)  # the two disagree about ties in time
+    time = data()[1] + np.linspace(0, 0.01, 80)  # the two treat ties in time differently
     expected = concordance_index_censored(event == 1, time, risk)[0]
     assert concordance(risk, time, event) == pytest.approx(expected)
     assert concordance(-risk, time, event) == pytest.approx(1 - expected)

@@ -1,4 +1,4 @@
-"""Terms of clusters, against pandas."""
+"""Tests of terms of clusters against pandas."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def _terms_as_tuples(rank: int) -> list[tuple[object, ...]]:
 
 
 class LabelsElsewhere(torch.Tensor):
-    """Labels that say that they are on another device."""
+    """Labels that claim to be on another device."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # what is made of them is an ordinary tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # results of operations are ordinary tensors
 
     @property
     def device(self) -> torch.device:
@@ -73,7 +73,7 @@ class LabelsElsewhere(torch.Tensor):
 
 
 def test_sums_are_shared_on_the_device_of_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NCCL refuses tensors in main memory."""
+    """Sum like NCCL, which refuses tensors in main memory."""
     x, labels = samples()
     expected, shared = terms_of(0), []
 

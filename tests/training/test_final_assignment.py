@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from datamodules import SyntheticDataModule
 from lightning_dc import AEKMeans, DeepType, Identity, KMeansConfig, PhaseConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
 from lightning_dc.reports import FeatureTable, OutcomeTables, RunSummary
+from lightning_dc.training import FinalReader
 from tests.helpers.methods import Blobs, dec, trainer
 
 
@@ -97,7 +100,7 @@ def test_a_second_fit_replaces_the_first_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keeps", [False, True])
 def test_large_tables_are_not_kept_but_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
-    monkeypatch.setattr("lightning_dc.training.full_pass.LARGE_TABLE", 150 * 3 - 1)
+    monkeypatch.setattr("lightning_dc.training.final.LARGE_TABLE", 150 * 3 - 1)
     model = dec()
     summary = RunSummary(recluster=["kmeans"] if keeps else [])
     logger = TensorBoardLogger(tmp_path, name="", version="run")
@@ -125,3 +128,32 @@ def test_a_report_that_fails_leaves_no_half_written_file(tmp_path: Path, monkeyp
     with pytest.raises(RuntimeError, match="no table today"):
         run.fit(model, SyntheticDataModule(n_samples=100, target="class"))
     assert not [path for path in (tmp_path / "run").iterdir() if "clusters" in path.name]
+
+
+def test_a_fitted_method_can_be_pickled_and_copied(tmp_path: Path) -> None:
+    model = dec()
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    trainer(tmp_path, RunSummary(), logger=logger).fit(model, Blobs())
+    x = Blobs().train_dataloader().read(0, 150).x
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert torch.equal(again.eval()(x), model.eval()(x))
+
+
+def test_another_checkpoint_forgets_the_final_assignment(tmp_path: Path) -> None:
+    model, run = dec(), trainer(tmp_path)
+    run.fit(model, Blobs())
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    assert model.final is not None
+    run.validate(model, Blobs(), ckpt_path=tmp_path / "model.ckpt", verbose=False)
+    assert model.final is None
+
+
+def test_a_reader_may_need_large_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader(FinalReader):
+        needs_tables = True
+
+    monkeypatch.setattr("lightning_dc.training.final.LARGE_TABLE", 10)
+    model = dec()
+    trainer(tmp_path, Reader()).fit(model, Blobs())
+    assert model.final is not None
+    assert model.final.z is not None

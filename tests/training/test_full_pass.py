@@ -1,4 +1,4 @@
-"""Passes over the training set on two processes, of which one fails or owns nothing."""
+"""Tests of passes over the training set on two processes, of which one fails or owns nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ X = np.random.default_rng(0).normal(size=(4 * CHUNK_SIZE + 100, 6)).astype("f4")
 
 
 def assign_with_a_sink_that_fails(rank: int) -> tuple[str, int]:
-    """What rank 0, whose sink fails at its second piece, and rank 1 raise, and the pieces that they got."""
+    """Return the error of a pass and the pieces of its sink; on rank 0 the sink fails at its second piece."""
     pieces: list[slice] = []
 
     def sink(rows: slice, q: Tensor, z: Tensor) -> None:
@@ -44,7 +44,7 @@ def test_a_sink_that_fails_keeps_no_process_waiting(tmp_path: Path) -> None:
 
 
 class Learned(ClusteringDataModule):
-    """One chunk of samples with targets; it counts what is read."""
+    """DataModule of one chunk of samples with targets."""
 
     def load(self) -> Samples:
         return SyntheticDataModule(n_samples=300, n_features=6, target="survival").load()
@@ -55,7 +55,7 @@ class Learned(ClusteringDataModule):
 
 
 def targets_of(rank: int) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Targets, and the ranges of rows that were read."""
+    """Return the targets, and the ranges of rows that were read."""
     torch.manual_seed(0)
     loader, ranges = Learned().train_dataloader(), []
     read = loader.read

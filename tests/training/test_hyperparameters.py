@@ -13,7 +13,7 @@ from lightning_dc.training.hyperparameters import as_config
 
 
 def some_function() -> None:
-    """Can be imported."""
+    """Do nothing; this function can be imported."""
 
 
 def test_primitives_stay_as_they_are() -> None:

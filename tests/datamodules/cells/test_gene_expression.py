@@ -1,4 +1,4 @@
-"""Genes that vary most, against pandas and scanpy."""
+"""Tests of the choice of genes that vary most against pandas and scanpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.fake_files import counts
 
 
 def single_cell_counts(n_cells: int, n_genes: int, seed: int = 0) -> np.ndarray:
-    """Counts over several orders of magnitude, with overdispersion and genes that no cell has."""
+    """Draw counts over several orders of magnitude, with overdispersion and genes that no cell has."""
     random = np.random.default_rng(seed)
     mean = random.lognormal(-1.0, 1.8, n_genes)
     shape = random.uniform(0.2, 5.0, n_genes)
@@ -30,7 +30,7 @@ def normalised(x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(200, 500), (50, 2000), (400, 30)])
 def test_dispersion_is_that_of_a_data_frame(shape: tuple[int, int]) -> None:
-    """The published steps, written with pandas: https://doi.org/10.1038/nbt.3192 and scanpy's documentation."""
+    """Follow the published steps with pandas: https://doi.org/10.1038/nbt.3192 and scanpy's documentation."""
     pd = pytest.importorskip("pandas")
     x = normalised(single_cell_counts(*shape))
     frame = pd.DataFrame({"mean": x.mean(0), "variance": x.var(0, ddof=1)})

@@ -1,4 +1,4 @@
-"""AnnData files."""
+"""Tests of AnnData files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.helpers.damage import read_or_refuse
 from tests.helpers.fake_files import counts, write_fake_cells
 
 pytest.importorskip("anndata")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of anndata and pandas, when files are written
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of anndata and pandas when they write files
 
 ALL = 1 << 30
 GENES = [f"gene{j}" for j in range(40)]
@@ -239,9 +239,9 @@ def test_a_broken_index_is_refused(tmp_path: Path, part: str, number: int) -> No
 
 
 def damage_content(data: st.DataObject, path: Path) -> None:
-    """Take out, replace or change a part of a file, which stays one that HDF5 can read.
+    """Remove, replace or change a part of a file that HDF5 can still read.
 
-    HDF5 itself may loop for ever over a file in which single bytes were changed.
+    HDF5 itself may loop forever over a file in which single bytes were changed.
     """
     import h5py
 

@@ -1,4 +1,4 @@
-"""Samples in a file against the same samples in memory, and the block shuffle."""
+"""Tests of samples in a file against the same samples in memory, and of the block shuffle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def from_file(path: Path, **arguments: Any) -> ArrayDataModule:
 
 @pytest.fixture
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 7 rows, windows of 21."""
+    """Make the loader shuffle blocks of 7 rows in windows of 21."""
     monkeypatch.setattr(BlockShuffle, "of_row_bytes", classmethod(lambda cls, _: cls(7, 3)))
 
 
@@ -92,7 +92,7 @@ def test_windows_hold_every_row_once_and_can_be_entered_anywhere(
 
 
 def test_block_shuffle_is_random() -> None:
-    """No row stays where it is more often than chance has it, and neighbours part."""
+    """Rows keep their places no more often than by chance, and neighbours are separated."""
     orders = []
     for seed in range(50):
         rows: list[int] = []

@@ -1,4 +1,4 @@
-"""Scaling of inputs against scikit-learn's scalers."""
+"""Tests of the scaling of inputs against scikit-learn's scalers."""
 
 from __future__ import annotations
 

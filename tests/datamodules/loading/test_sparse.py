@@ -1,4 +1,4 @@
-"""Sparse samples against the same samples in a dense array."""
+"""Tests of sparse samples against the same samples in a dense array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.sparse import SparseRows
 from datamodules.loading.tensor_rows import TensorRows
 from lightning_dc.errors import InputError
-from tests.datamodules.test_base import Given, everything, given
+from tests.helpers.samples import Given, everything, given
 
 N_SAMPLES, N_FEATURES = 40, 6
 

@@ -1,4 +1,4 @@
-"""Samples by index, whatever their form of storage."""
+"""Tests of reading samples by their row numbers from every form of storage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INDICES = {
 
 
 class Stored(ClusteringDataModule):
-    """Samples with labels and targets that a test gives."""
+    """DataModule of samples, labels and targets that a test gives."""
 
     def __init__(self, x: Any, **arguments: Any) -> None:
         super().__init__(batch_size=8, **arguments)

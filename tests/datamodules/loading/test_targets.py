@@ -1,4 +1,4 @@
-"""Targets of a supervised method, from load to batch."""
+"""Tests of targets of a supervised method, from ``load`` to a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SURVIVAL = TargetSpec("survival", ["time", "event"])
 
 
 class Supervised(ClusteringDataModule):
-    """Targets that a test gives; the first input is the row's number."""
+    """DataModule of targets that a test gives; the first input is the row's number."""
 
     def __init__(
         self, targets: Any, spec: TargetSpec | None, y: Any = None, test: Any = None, **arguments: Any

@@ -1,4 +1,4 @@
-"""Parquet files larger than what is held, against pandas."""
+"""Tests of Parquet files that are larger than the rows in memory, against pandas."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FEATURES = ["gene_0", "gene_1", "gene_2", "gene_3", "count"]
 def test_samples_are_the_columns_of_all_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, n_together: int
 ) -> None:
-    """Some rows at a time, fewer of many columns: of five, 36 numbers are seven rows."""
+    """Some rows are read at a time, and fewer of wider tables: with five columns, 36 numbers are seven rows."""
     monkeypatch.setattr(datamodules.parquet.cache, limit, n_together)
     lengths: set[int] = set()
     numbers = ParquetCache._numbers
@@ -80,7 +80,7 @@ def test_samples_are_the_columns_of_all_files(
 def test_a_reader_does_not_hold_pages_of_all_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int, n_together: int
 ) -> None:
-    """Some columns at a time, and then some rows of all of them."""
+    """Some columns are read at a time, and then some rows of all columns."""
     monkeypatch.setattr(datamodules.parquet.cache, "_OPEN_BYTES", most_bytes)
     monkeypatch.setattr(datamodules.parquet.cache, "_NUMBERS", 36)
     table = frame().assign(large=2**40 + np.arange(N_SAMPLES) // 2)
@@ -120,7 +120,7 @@ def test_the_cache_is_made_once_and_again_when_a_source_changes(
     os.utime(path, ns=(1, 1))  # touched: the checksum says that it is the same
     module(path)
     with monkeypatch.context() as patch:
-        patch.setattr(datamodules.parquet.cache, "_sha256", None)  # it is made once
+        patch.setattr(datamodules.parquet.cache, "_sha256", None)  # the cache is made only once
         module(path)
     assert len(made) == 1
     table = frame()
@@ -219,7 +219,7 @@ def test_of_processes_that_make_the_same_cache_one_wins(
 def test_a_cache_of_a_source_that_has_changed_since_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process makes that of the changed source, or none does, before this one's takes its place."""
+    """Another process caches the changed source, or none does, before this process replaces the cache."""
     for other_makes_it in (True, False):
         path = write(tmp_path / f"{other_makes_it}.parquet", frame(seed=1))
         original = os.replace
@@ -251,7 +251,7 @@ def test_a_source_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_there_is_a_cache_at_any_time_and_one_in_use_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
 ) -> None:
-    """At each step of a replacement, unless no process could read what is replaced."""
+    """Check at each step of a replacement, unless no process could read the replaced cache."""
     path = write(tmp_path / "x.parquet", frame(seed=1))
     old = module(path).load().x
     cache = next((tmp_path / "x.parquet.cache").glob("[!.]*/x.npy"))
@@ -282,7 +282,7 @@ def test_there_is_a_cache_at_any_time_and_one_in_use_stays(
 
 
 def read_again_and_again(path: Path, stop: Any, results: Any) -> None:
-    """In a process of its own: whole samples of either seed, whatever the other process does."""
+    """Read, in a process of its own, whole samples of either seed, whatever the other process does."""
     expected = [frame(seed=seed)[FEATURES].to_numpy("f4") for seed in (0, 1)]
     n_read = 0
     try:

@@ -1,4 +1,4 @@
-"""RCV1 from a file of arrays or scikit-learn's cache, against the same done with dense arrays."""
+"""Tests of RCV1 from a file of arrays or scikit-learn's cache against the same steps with dense arrays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ids(data: ReutersDataModule) -> list[int]:
 
 
 def of_one_root(rcv1: FakeRCV1) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with exactly one root category, and which."""
+    """Return the rows with exactly one root category, and these categories."""
     roots = rcv1.topics[:, [NAMES.index(name) for name in ROOTS]]
     rows = np.array([i for i, row in enumerate(roots) if row.sum() == 1])
     return rows, roots[rows].argmax(1)

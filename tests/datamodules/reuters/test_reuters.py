@@ -1,4 +1,4 @@
-"""Reuters-21578 from invented files, and from the real ones where they are."""
+"""Tests of Reuters-21578 with invented files, and with the real ones if they are there."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_the_real_corpus_is_whole(data_folder: Path) -> None:
 
 @pytest.fixture
 def server(folder: Path, loopback: Callable[[Path], Server], monkeypatch: pytest.MonkeyPatch) -> Server:
-    """Offers an archive of the invented news."""
+    """Start a server of an archive of the invented news."""
     archive = folder / reuters21578.ARCHIVE
     with tarfile.open(archive, "w:gz") as file:
         for path in folder.glob("*.sgm"):

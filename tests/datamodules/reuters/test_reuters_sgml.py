@@ -1,4 +1,4 @@
-"""The reader of Reuters-21578's files."""
+"""Tests of the reader of Reuters-21578's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: columns to inputs, labels, targets and ids."""
+"""Tests of tables, whose columns become inputs, labels, targets and ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL = 1 << 30
 
 
 def table(tmp_path: Path, rows: Any = ROWS, ending: str = "csv", **arguments: Any) -> TableDataModule:
-    """A DataModule of rows, set up; inputs are the genes unless something else is said."""
+    """Set up a DataModule of rows; inputs are the genes unless something else is said."""
     columns = arguments.pop("file_columns", None)
     path = write_table(tmp_path / f"table.{ending}", rows, columns)
     data = TableDataModule(str(path), **{"columns": "gene_*", "scaling": "none", **arguments})
@@ -41,7 +41,7 @@ def values(*names: str, rows: Any = ROWS) -> np.ndarray:
 
 
 def changed(row: int, **new: Any) -> list[dict[str, Any]]:
-    """The rows with one changed."""
+    """Return the rows with one of them changed."""
     return [{**old, **new} if i == row else old for i, old in enumerate(ROWS)]
 
 
@@ -204,7 +204,7 @@ ROLES: dict[str, Any] = {
 
 
 def applied(trained: TableDataModule, path: Path, **arguments: Any) -> TableDataModule:
-    """A DataModule of another file that gets what the first has learned, as a checkpoint holds it."""
+    """Return a DataModule of another file that gets what the first one has learned, as from a checkpoint."""
     trained.train_dataloader()
     torch.save(trained.preprocessing_state(), path.parent / "state.pt")
     other = TableDataModule(str(path), **arguments)

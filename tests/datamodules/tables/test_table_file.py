@@ -1,4 +1,4 @@
-"""Files of tables, and their columns."""
+"""Tests of files of tables and of their columns."""
 
 from __future__ import annotations
 
