@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import ClusteringDataModule
+from datamodules.decompression import check_archive
 from datamodules.loading.file_rows import FileRows
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
@@ -109,6 +110,8 @@ def _read(name: str, argument: str) -> dict[str, Any]:
         raise InputError(f"{argument}={name!r} is no file; give the path of one")
     try:
         return {argument: _map(path)} if path.suffix == ".npy" else _unpack(path, argument)
+    except InputError:
+        raise
     except Exception as error:  # damaged headers make NumPy's parser and the zip reader fail in many ways
         raise _unreadable_array(argument, name, error) from error
 
@@ -131,6 +134,7 @@ def _n_values(path: Path) -> int:
 
 
 def _unpack(path: Path, argument: str) -> dict[str, Any]:
+    check_archive(path)
     with path.open("rb") as stream:  # numpy would leave a broken archive open
         with np.load(stream, allow_pickle=False) as file:
             names = file.files

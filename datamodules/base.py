@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from datamodules.description import describe
 from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.loader import BatchLoader
 from datamodules.loading.samples import CheckedSamples, Samples
@@ -110,6 +111,13 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         Messages about the samples name them.
         """
         return {}
+
+    def __repr__(self) -> str:
+        """Return the class, its arguments and the shape of the samples if they are loaded; nothing is loaded for it."""
+        return describe(self)
+
+    def __str__(self) -> str:  # Lightning's makes all loaders, and fails
+        return describe(self)
 
     # ---- what a subclass calls -------------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from datamodules.messages import unreadable_file
 from lightning_dc.errors import InputError
 
 Color = Literal["rgb", "grey"]
-_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_ENDINGS = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp")
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")  # PostScript would go to Ghostscript, which runs it
+_MOST_PIXELS = 1 << 26
 
 
 class ImageForm:
@@ -47,7 +49,8 @@ class ImageForm:
             Pixels from 0 to 255, (C, H, W).
 
         Raises:
-            InputError: the image cannot be read, is truncated, or its pixels have neither 8 nor 16 bits.
+            InputError: the image cannot be read, is truncated, of another format or too large, or its pixels have
+                neither 8 nor 16 bits.
         """
         from PIL import Image, ImageOps
 
@@ -55,7 +58,8 @@ class ImageForm:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 warnings.filterwarnings("ignore", category=UserWarning)  # about metadata
-                with Image.open(path) as file:
+                with Image.open(path, formats=_FORMATS) as file:
+                    _check_pixels(file.size)
                     image = self._eight_bits(ImageOps.exif_transpose(file))
                     image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
                     pixels = np.asarray(image, dtype=np.uint8)
@@ -77,6 +81,16 @@ class ImageForm:
         return {"size": [self.height, self.width], "color": self.color}
 
 
+def _check_pixels(size: tuple[int, int]) -> None:
+    """Check the size of an image before its pixels are decompressed.
+
+    Raises:
+        ValueError: it has more than 2^26 pixels.
+    """
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise ValueError(f"it has {size[0]} x {size[1]} pixels, more than the limit of {_MOST_PIXELS}; shrink it")
+
+
 class ImageFolderDataModule(LearningDataModule[ImageForm]):
     """Images of a folder that is flat or has one folder for each class.
 
@@ -84,7 +98,8 @@ class ImageFolderDataModule(LearningDataModule[ImageForm]):
     the checkpoint. The id of an image is the path of its file.
 
     Args:
-        path: the folder, with ``.png``, ``.jpg``, ``.bmp``, ``.gif`` (the first picture), ``.tif`` or ``.webp`` files.
+        path: the folder, with ``.png``, ``.jpg``, ``.bmp``, ``.gif`` (the first picture), ``.tif`` or ``.webp`` files
+            of at most 2^26 pixels. Folders such as ``train`` and ``test`` are no classes; the folders in them are.
         size: height and width that images are resized to, in pixels; one number stands for both.
         color: ``rgb`` or ``grey``.
         batch_size: number of images in a training batch, over all processes.

@@ -1,9 +1,13 @@
-"""Parts of messages about files and names."""
+"""Parts of messages about files and names, and notices to the user."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_dc.errors import InputError
 
@@ -33,3 +37,36 @@ def quote_first(names: Sequence[str], at_most: int = 8) -> str:
     """
     shown = ", ".join(map(repr, names[:at_most]))
     return shown if len(names) <= at_most else f"{shown} and {len(names) - at_most} others"
+
+
+def check_all(checks: Sequence[Callable[[], None]]) -> None:
+    """Make several checks, and raise one error for all of them that fail.
+
+    Raises:
+        InputError: a check fails; the message holds those of all.
+    """
+    messages = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            messages.append(str(error))
+    if messages:
+        raise InputError("; ".join(dict.fromkeys(messages)))
+
+
+@functools.cache
+def tell(message: str) -> None:
+    """Tell the user in one line what has been done to the data; the same line is told once in a process."""
+    rank_zero_info(message)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts names with numbers by the numbers.
+
+    Example:
+        >>> sorted(["part-10", "part-9", "a"], key=natural_key)
+        ['a', 'part-9', 'part-10']
+    """
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts if part]

@@ -13,8 +13,12 @@ from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.tables.file import as_strings, is_table_file, read_table, require_column
+from datamodules.messages import tell
+from datamodules.tables.columns import require_column
+from datamodules.tables.dialect import CsvFormat
+from datamodules.tables.file import is_table_file, read_table
 from datamodules.tables.schema import read_classes, read_ids, read_labels
+from datamodules.tables.values import as_strings
 from datamodules.tfidf import TfIdf
 from lightning_dc.errors import InputError
 
@@ -25,8 +29,9 @@ class TextDataModule(LearningDataModule[TfIdf]):
     """TF-IDF of the most frequent words of texts, which are files of a folder or a column of a table.
 
     Words and their idf are learned on the training rows and travel with the checkpoint. Features are sublinear TF-IDF
-    without English stop words; they are sparse, and rows have length 1. A text that has none of the learned words has a
-    row of zeros.
+    without English stop words; they are sparse, and rows have length 1. Of scripts without spaces between words, such
+    as Chinese, Japanese and Thai, n-grams of characters are taken for words. A text that has none of the learned words
+    has a row of zeros.
 
     Args:
         path: a folder of ``.txt`` files, flat or with one folder for each class, or a CSV, TSV or Parquet file.
@@ -35,7 +40,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
         id_column: column of a table with the ids, which are written beside the clusters. The ids of a folder are the
             paths of its files.
         n_words: number of features F. If the texts have fewer words, the other columns are zeros.
-        encoding: encoding of the files in a folder.
+        encoding: encoding of the files in a folder, or of a CSV or TSV file.
         empty: treatment of a text that is white space alone or is missing in a table: ``error`` refuses it, ``zeros``
             gives it a row of zeros.
         batch_size: number of texts in a training batch, over all processes.
@@ -68,10 +73,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
             raise InputError(f"n_words={n_words} must be at least 1")
         if empty not in ("error", "zeros"):
             raise InputError(f"empty={empty!r} is unknown; choose from error, zeros")
-        try:
-            "".encode(encoding)
-        except LookupError as error:
-            raise InputError(f"encoding={encoding!r} is unknown; utf-8 and latin-1 are common") from error
+        self.format = CsvFormat(encoding=encoding)
         self.path = Path(path).expanduser()
         self.text_column = text_column
         self.label = label
@@ -112,7 +114,11 @@ class TextDataModule(LearningDataModule[TfIdf]):
                 self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
             except InputError as error:
                 raise InputError(f"{self.path}: {error}") from error
-        return Samples(self.learned(read.texts), read.y if self.labels else None, ids=read.ids)
+        x = self.learned(read.texts)
+        n_zeros = int((x.getnnz(axis=1) == 0).sum())
+        if 2 * n_zeros > len(read.texts):
+            tell(f"{self.path}: {n_zeros} of {len(read.texts)} texts have none of the words; their rows are zeros")
+        return Samples(x, read.y if self.labels else None, ids=read.ids)
 
     def _read_folder(self) -> _Texts:
         files = find_files(self.path, (".txt",))
@@ -126,7 +132,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
 
     def _read_table(self) -> _Texts:
         text_columns = [name for name in (self.text_column, self.label, self.id_column) if name is not None]
-        table = read_table(self.path, text_columns)
+        table = read_table(self.path, text_columns, self.format)
         names = table.column_names
         require_column("text_column", self.text_column, names, self.path)
         if self.learned is None:  # new texts need no labels

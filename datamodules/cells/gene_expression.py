@@ -40,15 +40,18 @@ class GeneSelection:
         n_top_genes: int | None,
         target_sum: float | None,
         log1p: bool,
+        log_base: float | None = None,
     ) -> GeneSelection:
         """Choose the genes that vary most, by scanpy's default (``flavor="seurat"``).
 
         Args:
-            counts: of training cells, (N, G), not normalised.
+            counts: of training cells, (N, G), not normalised; or logarithms of normalised counts.
             genes: names of the genes, (G,).
             n_top_genes: number of genes to keep; None keeps all.
             target_sum: see the class.
             log1p: see the class.
+            log_base: base b of values that are log_b(1 + normalised count) already, which is undone for the choice, as
+                scanpy does; None for counts.
 
         Raises:
             InputError: there are fewer genes than that.
@@ -57,7 +60,10 @@ class GeneSelection:
             return cls(genes, range(len(genes)), target_sum, log1p)
         if n_top_genes > len(genes):
             raise InputError(f"n_top_genes={n_top_genes} is more than the {len(genes)} genes; lower it, or give null")
-        dispersion = normalised_dispersion(_normalised(counts, target_sum))
+        x = _normalised(counts, target_sum)
+        if log_base is not None:
+            x = (x * np.log(log_base)).expm1()
+        dispersion = normalised_dispersion(x)
         ranked = np.argsort(-np.nan_to_num(dispersion, nan=-np.inf), kind="stable")
         return cls(genes, np.sort(ranked[:n_top_genes]).tolist(), target_sum, log1p)
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.cells.gene_expression import GeneSelection
+from datamodules.cells.logarithms import log_base, why_no_genes
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
 from datamodules.loading.sparse import checked_csr
-from datamodules.messages import quote_first, unreadable_file
+from datamodules.messages import quote_first, tell, unreadable_file
 from datamodules.tables.encoding import sort_distinct
 from lightning_dc.batch import UNLABELLED
 from lightning_dc.errors import InputError
@@ -41,7 +42,8 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         label: column of ``obs`` with classes, for evaluation. A missing class is unknown.
         target_sum: sum of the counts of each cell after normalisation; None leaves the counts as they are.
         log1p: take ln(1 + x).
-        n_top_genes: number of genes to keep; None keeps all.
+        n_top_genes: number of genes to keep; None keeps all. With ``target_sum=None`` and ``log1p=False`` the values
+            may be normalised counts, or logarithms of them, which are undone for the choice; scaled values are refused.
         batch_size: number of cells in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`; ``standard`` is refused for sparse samples.
         val_fraction: share of the cells that is held out for validation.
@@ -104,8 +106,9 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
         if self.learned is None:
             rows = self.training_rows(len(cells))
             training = counts if rows is None else counts[rows.numpy()]
+            base = None if self.n_top_genes is None else self._log_base(data, counts)
             try:
-                self.learned = GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p)
+                self.learned = GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p, base)
             except InputError as error:
                 raise InputError(f"{self.path}: {error}") from error
         position = {gene: i for i, gene in enumerate(genes)}
@@ -161,6 +164,26 @@ class AnnDataModule(LearningDataModule[GeneSelection]):
                 f"count; {remedy if np.isfinite(values[at]) else 'remove the cell'}"
             )
         return counts
+
+    def _log_base(self, data: Any, x: csr_array[Any]) -> float | None:
+        """Return the base of the logarithm that values must have been taken of; None for counts.
+
+        Raises:
+            InputError: genes cannot be chosen, since the values are negative.
+        """
+        if self.target_sum is not None or self.log1p:  # they have been checked to be counts
+            return None
+        problem = why_no_genes(x)
+        if problem is not None:
+            raise InputError(
+                f"{self.path}: {problem}, so the genes that vary most can't be found; name the layer of the counts or "
+                "of their logarithms, or set n_top_genes to null"
+            )
+        told = data.uns.get("log1p") if self.layer is None else None
+        base = log_base(x, told)
+        if base is not None:
+            tell(f"{self.path}: the values are logarithms (base {base:.4g}), which are undone to choose genes")
+        return base
 
     def _names(self, names: Any, what: str) -> list[str]:
         found = [str(name) for name in names]

@@ -24,15 +24,19 @@ def learn_scaling(name: ScalingName, x: Rows) -> Scaling:
         x: samples, all values finite.
 
     Raises:
-        InputError: all samples are the same; or, with ``standard``, a feature is constant, or the samples are sparse,
-            since their zeros would become other numbers.
+        InputError: all samples are the same, or their squares exceed float64; or, with ``standard``, a feature is
+            constant, or the samples are sparse, since their zeros would become other numbers.
 
     Example:
         >>> from datamodules.loading.tensor_rows import TensorRows
         >>> learn_scaling("rms", TensorRows(torch.tensor([[3.0, 4.0], [0.0, 5.0]])))(torch.tensor([5.0]) * 2**-0.5)
         tensor([1.])
     """
-    return _learn_sparse(name, x) if isinstance(x, SparseRows) else _learn_dense(name, x)
+    scaling = _learn_sparse(name, x) if isinstance(x, SparseRows) else _learn_dense(name, x)
+    learned = torch.stack([scaling.factor.isfinite().all(), (scaling.factor > 0).all(), scaling.shift.isfinite().all()])
+    if not learned.all():
+        raise InputError("the squares of some values of x exceed float64, or are 0 in it; check how x is read")
+    return scaling
 
 
 def _learn_dense(name: ScalingName, x: Rows) -> Scaling:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from datamodules.loading.file_rows import FileRows
 from datamodules.messages import unreadable_file
-from datamodules.tables.file import check_unique_columns
+from datamodules.parquet.sources import ParquetSource
+from datamodules.tables.columns import check_unique_columns
+from datamodules.tables.values import has_null, holds_numbers, leaf_type, list_numbers, list_width
 from lightning_dc.errors import InputError
 
 _ROWS = 1 << 16  # limit of the rows that are converted at a time
@@ -41,18 +43,30 @@ class ParquetCache:
 
     Args:
         sources: the Parquet files, whose rows follow one another.
-        columns: names of the columns of numbers.
+        columns: names of the columns of numbers, or of lists of numbers.
         label: name of the column of labels, integers or text; None for no labels.
         folder: folder of the caches; each choice of columns has a cache of its own.
+        widths: number of inputs of each column of lists; None if there are no such columns.
     """
 
-    def __init__(self, sources: Sequence[Path], columns: Sequence[str], label: str | None, folder: Path) -> None:
-        self.sources = list(sources)
+    def __init__(
+        self,
+        sources: Sequence[ParquetSource],
+        columns: Sequence[str],
+        label: str | None,
+        folder: Path,
+        widths: Mapping[str, int] | None = None,
+    ) -> None:
+        self.sources = [source.path for source in sources]
         self.columns = list(columns)
         self.label = label
         self.folder = folder
-        choice = json.dumps([[path.name for path in self.sources], self.columns, label]).encode()
-        self._choice = _digest(choice)
+        self._keys = {source.path: source.keys for source in sources}
+        self._widths = {name: (widths or {}).get(name, 1) for name in self.columns}
+        self._lists = set(widths or {})
+        names = [[path.name, self._keys[path]] if self._keys[path] else path.name for path in self.sources]
+        choice = [names, self.columns, label, *([dict(widths)] if widths else [])]
+        self._choice = _digest(json.dumps(choice).encode())
 
     def read(self) -> tuple[FileRows, NDArray[np.int64] | None]:
         """Return the samples and their classes, from a cache that fits the sources.
@@ -160,7 +174,7 @@ class ParquetCache:
                 schema = file.schema_arrow
             check_unique_columns(schema.names, path)
             types |= {self._type(schema, column, path) for column in self.columns}
-            if self.label is not None:
+            if self.label is not None and self.label not in self._keys[path]:
                 self._require_column(schema, self.label, path)
         dtype = np.dtype(np.float32 if types <= set(_EXACT_IN_FLOAT32) else np.float64)
         n_bytes = self._write_numbers(folder / "x.npy", n_rows, dtype)
@@ -179,8 +193,8 @@ class ParquetCache:
         """Write the columns of all sources, one row group after another, and return the size of the file in bytes."""
         from tqdm import tqdm
 
-        shape = (n_rows, len(self.columns))
-        bar = tqdm(total=n_rows * len(self.columns), unit=" numbers", desc="Converting Parquet", unit_scale=True)
+        shape = (n_rows, self._width(self.columns))
+        bar = tqdm(total=n_rows * shape[1], unit=" numbers", desc="Converting Parquet", unit_scale=True)
         with bar, path.open("wb") as out:
             np.lib.format.write_array_header_1_0(out, {"descr": dtype.str, "fortran_order": False, "shape": shape})
             for source in self.sources:
@@ -201,46 +215,85 @@ class ParquetCache:
         with _errors_naming(source):
             n_rows = file.metadata.row_group(number).num_rows
             blocks = _columns_together(file.metadata.row_group(number), self.columns)
+            names_in_file = file.schema_arrow.names
         at_once = len(blocks) == 1
         with contextlib.nullcontext(out) if at_once else tempfile.TemporaryFile(dir=Path(out.name).parent) as waiting:
             for names in blocks:
-                for table in _read_tables(source, file, number, names):
-                    rows = np.empty((table.num_rows, len(names)), dtype)
-                    for j, name in enumerate(names):
-                        rows[:, j] = self._numbers(table, name, source)
+                read = [name for name in names if name in names_in_file] or names_in_file[:1]
+                for table in _read_tables(source, file, number, self._width(names), read):
+                    rows = np.empty((table.num_rows, self._width(names)), dtype)
+                    for name, place in self._places(names).items():
+                        rows[:, place] = self._values(table, name, source)
                     waiting.write(rows.data)
                     bar.update(rows.size)
             if at_once:
                 return
-            n_together = _rows_together(len(self.columns))
+            n_together = _rows_together(self._width(self.columns))
             for start in range(0, n_rows, n_together):
-                rows = np.empty((min(n_together, n_rows - start), len(self.columns)), dtype)
+                rows = np.empty((min(n_together, n_rows - start), self._width(self.columns)), dtype)
                 first = 0
-                for names in blocks:
-                    part = np.empty((len(rows), len(names)), dtype)
-                    waiting.seek((n_rows * first + start * len(names)) * dtype.itemsize)
+                for width in map(self._width, blocks):
+                    part = np.empty((len(rows), width), dtype)
+                    waiting.seek((n_rows * first + start * width) * dtype.itemsize)
                     waiting.readinto(part.data)
-                    rows[:, first : first + len(names)] = part
-                    first += len(names)
+                    rows[:, first : first + width] = part
+                    first += width
                 out.write(rows.data)
 
     def _read_labels(self, label: str) -> list[Any]:
         values: list[Any] = []
         for source in self.sources:
             with _open(source) as file:
+                if label in self._keys[source] and label not in file.schema_arrow.names:
+                    values += [self._keys[source][label]] * file.metadata.num_rows
+                    continue
                 for number in range(file.num_row_groups):
-                    for table in _read_tables(source, file, number, [label]):
+                    for table in _read_tables(source, file, number, 1, [label]):
                         values += table.column(label).to_pylist()
         return values
 
     def _type(self, schema: Any, column: str, path: Path) -> str:
-        import pyarrow as pa
-
+        """Return the type of the numbers of a column."""
+        if column in self._keys[path] and column not in schema.names:
+            return type(self._keys[path][column]).__name__
         self._require_column(schema, column, path)
         kind = schema.field(column).type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        numbers = leaf_type(kind)
+        if not holds_numbers(numbers) or (numbers != kind) != (column in self._lists):
             raise InputError(f"{path}: column {column!r} holds {kind}, not numbers; choose others with columns")
-        return str(kind)
+        return str(numbers)
+
+    def _width(self, names: Sequence[str]) -> int:
+        """Return the number of inputs of some columns."""
+        return sum(self._widths[name] for name in names)
+
+    def _places(self, names: Sequence[str]) -> dict[str, slice]:
+        """Return the inputs of each of some columns, as places among those of all of them."""
+        places, start = {}, 0
+        for name in names:
+            places[name] = slice(start, start + self._widths[name])
+            start += self._widths[name]
+        return places
+
+    def _values(self, table: Any, column: str, path: Path) -> NDArray[Any]:
+        """Return the values of a column, (n, 1), or of a column of lists, (n, D)."""
+        if column not in table.schema.names:
+            value = self._keys[path][column]
+            if not isinstance(value, int):
+                raise InputError(f"{path}: column {column!r} holds {value!r}, not numbers; choose others with columns")
+            return np.full((table.num_rows, 1), value)
+        if column not in self._lists:
+            return self._numbers(table, column, path)[:, None]
+        width = list_width(table.column(column))
+        if width != self._widths[column]:
+            raise InputError(
+                f"{path}: column {column!r} holds lists of {width or 'different numbers of'} numbers, not "
+                f"{self._widths[column]} each; choose others with columns"
+            )
+        values = list_numbers(table.column(column))
+        if np.isnan(values).any() and has_null(table.column(column)):
+            raise InputError(f"{path}: column {column!r} has missing values; fill them, or leave the rows out")
+        return values
 
     @staticmethod
     def _require_column(schema: Any, column: str, path: Path) -> None:
@@ -252,7 +305,7 @@ class ParquetCache:
         values = table.column(column)
         if values.null_count > 0:
             raise InputError(f"{path}: column {column!r} has missing values; fill them, or leave the rows out")
-        return values.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        return list_numbers(values)
 
 
 @contextlib.contextmanager
@@ -275,11 +328,11 @@ def _open(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _read_tables(path: Path, file: Any, number: int, names: Sequence[str]) -> Iterator[Any]:
-    """Yield columns of a row group, some rows at a time."""
+def _read_tables(path: Path, file: Any, number: int, width: int, names: Sequence[str]) -> Iterator[Any]:
+    """Yield columns of a row group, some rows at a time, fewer if the columns are of many inputs."""
     with _errors_naming(path):
         n_told, n_read = file.metadata.row_group(number).num_rows, 0
-        for table in file.iter_batches(_rows_together(len(names)), row_groups=[number], columns=names):
+        for table in file.iter_batches(_rows_together(width), row_groups=[number], columns=names):
             yield table
             n_read += table.num_rows
         if n_read != n_told:
@@ -293,8 +346,12 @@ def _rows_together(n_columns: int) -> int:
 
 def _columns_together(group: Any, columns: Sequence[str]) -> list[list[str]]:
     """Divide columns of a row group into blocks, in their order, of which a reader may hold the pages."""
-    chunks = (group.column(i) for i in range(group.num_columns))
-    held = {chunk.path_in_schema: min(chunk.total_uncompressed_size, _PAGES_BYTES) for chunk in chunks}
+    held = dict.fromkeys(columns, 0)  # nothing of a column that a folder's name stands for
+    for chunk in (group.column(i) for i in range(group.num_columns)):
+        path = chunk.path_in_schema  # of a list, it goes on after the name
+        name = path if path in held else next((name for name in held if path.startswith(f"{name}.")), None)
+        if name is not None:
+            held[name] += min(chunk.total_uncompressed_size, _PAGES_BYTES)
     blocks: list[list[str]] = []
     n_bytes = 0
     for name in columns:

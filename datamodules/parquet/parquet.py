@@ -9,9 +9,13 @@ from typing import Any
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.messages import unreadable_file
+from datamodules.messages import as_list, quote_first, tell, unreadable_file
 from datamodules.parquet.cache import ParquetCache
-from datamodules.tables.file import check_columns, match_columns, require_column
+from datamodules.parquet.look import integer_columns_that_may_be_unique, list_widths
+from datamodules.parquet.sources import ParquetSource, find_sources
+from datamodules.tables.columns import check_columns, check_unique_columns, match_columns, require_column
+from datamodules.tables.parquet_file import element_names
+from datamodules.tables.row_numbers import row_number_columns, warn_of_identifiers
 from lightning_dc.errors import InputError
 
 
@@ -20,14 +24,22 @@ class ParquetColumns:
 
     Args:
         names: names of the columns.
+        widths: number of features of each column of lists; None if there are no such columns.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], widths: Mapping[str, int] | None = None) -> None:
         self.names = list(names)
+        self.widths = dict(widths or {})
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Name of each feature; those of a column of lists have its name and a number, as in ``embedding[0]``."""
+        parts = (element_names(name, self.widths[name]) if name in self.widths else [name] for name in self.names)
+        return [name for part in parts for name in part]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the names."""
-        return {"names": self.names}
+        """Return names and widths."""
+        return {"names": self.names, "widths": self.widths}
 
 
 class ParquetDataModule(LearningDataModule[ParquetColumns]):
@@ -36,11 +48,15 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
     They are converted once, some rows at a time, to a file that is then read in a block shuffle. It is made again
     when a source changes; during that time the disk holds the old file, too, and a row group of many columns once more.
     A checkpoint keeps the names of the columns and finds them in new data, whatever their order; new data may lack the
-    label.
+    label. A column of lists of numbers of one length D is D features, ``name[0]`` to ``name[D - 1]``. Columns in which
+    pandas has kept the index of a table are no features unless ``columns`` names them.
     For text, categories or missing values use a :class:`~datamodules.TableDataModule`, which holds the table in memory.
 
     Args:
-        path: a ``.parquet`` file, or a folder of such files, which are taken in the order of their names.
+        path: a ``.parquet`` or ``.pq`` file, or a folder of such files, also in folders in it, which are taken in the
+            order of their names, ``part-9`` before ``part-10``. Names that begin with ``.`` or ``_`` are left out.
+            Folders that are called ``key=value`` are values of a column (hive partitions), which may be the label, or a
+            feature that ``columns`` names.
         columns: names or patterns (``gene_*``) of the features; the label is not among them.
         label: column of the class of each sample, integers or text, missing where unknown; None for no labels.
         cache: folder of the converted file; None is a folder beside the source, with ``.cache`` added to its name.
@@ -72,6 +88,7 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
         self.label = label
         self.cache = self.path.with_name(f"{self.path.name}.cache") if cache is None else Path(cache).expanduser()
         self.labels = labels
+        self._is_restored = False
 
     @property
     def source_files(self) -> Mapping[str, Any]:
@@ -83,49 +100,75 @@ class ParquetDataModule(LearningDataModule[ParquetColumns]):
 
     @property
     def feature_names(self) -> Sequence[str]:
-        return self._chosen().names
+        return self._chosen().feature_names
 
     def prepare_data(self) -> None:
         self._cache().update()
 
     def load(self) -> Samples:
+        if not self._is_restored:
+            self._warn_of_identifiers()
         return Samples(*self._cache().read())  # the cache is made again if a checkpoint has other columns
 
     def restore(self, state: dict[str, Any]) -> ParquetColumns:
+        self._is_restored = True
         return ParquetColumns(**state)
 
     def _cache(self) -> ParquetCache:
-        sources, chosen = self._sources(), self._chosen()
-        names = self._names(sources[0])
+        sources, chosen = find_sources(self.path), self._chosen()
+        names = _names(sources[0])
         missing = [name for name in chosen.names if name not in names]
         if missing:
-            raise InputError(f"{sources[0]}: lacks column {missing[0]!r}, which the model was trained on; add it")
+            raise InputError(f"{sources[0].path}: lacks column {missing[0]!r}, which the model was trained on; add it")
         has_label = self.labels and self.label in names  # new data need no label
-        return ParquetCache(sources, chosen.names, self.label if has_label else None, self.cache)
+        return ParquetCache(sources, chosen.names, self.label if has_label else None, self.cache, chosen.widths)
 
     def _chosen(self) -> ParquetColumns:
         if self.learned is None:
-            source = self._sources()[0]
-            names = self._names(source)
-            check_columns("columns", self.columns, names, source)
-            require_column("label", self.label, names, source)
-            chosen = [name for name in match_columns(self.columns, names) if name != self.label]
+            first = find_sources(self.path)[0]
+            names = _names(first)
+            check_columns("columns", self.columns, names, first.path)
+            require_column("label", self.label, names, first.path)
+            matching = [name for name in match_columns(self.columns, names) if name != self.label]
+            left_out = self._left_out(first, matching)
+            chosen = [name for name in matching if name not in left_out]
             if not chosen:
-                raise InputError(f"columns={self.columns!r} leaves no column of {source} but the label; name others")
-            self.learned = ParquetColumns(chosen)
+                raise InputError(
+                    f"columns={self.columns!r} leaves no column of {first.path} but the label; name others"
+                )
+            self.learned = ParquetColumns(chosen, list_widths(first.path, chosen))
         return self.learned
 
-    def _sources(self) -> list[Path]:
-        sources = sorted(self.path.glob("*.parquet")) if self.path.is_dir() else [self.path]
-        if not sources or not sources[0].is_file() or sources[0].suffix != ".parquet":
-            raise InputError(f"path={str(self.path)!r} is neither a .parquet file nor a folder of them; give one")
-        return sources
+    def _left_out(self, source: ParquetSource, names: Sequence[str]) -> list[str]:
+        """Return the columns that a pattern matches but that are features only if they are named, and tell the user."""
+        schema = _schema(source.path)
+        unsure = {*row_number_columns(names, schema.metadata), *set(source.keys).difference(schema.names)}
+        left_out = [name for name in names if name in unsure.difference(as_list(self.columns))]
+        if left_out:
+            tell(
+                f"{self.path}: {quote_first(left_out)} number the rows or name folders, and are no inputs (see columns)"
+            )
+        return left_out
 
-    @staticmethod
-    def _names(path: Path) -> list[str]:
-        from pyarrow import parquet
+    def _warn_of_identifiers(self) -> None:
+        """Warn of columns that count up or are unique in every row."""
+        paths = [source.path for source in find_sources(self.path)]
+        columns = integer_columns_that_may_be_unique(paths, self._chosen().names)
+        warn_of_identifiers(columns, [], self.path, "name others in columns")
 
-        try:
-            return parquet.read_schema(path).names  # type: ignore[no-any-return]
-        except Exception as error:  # damaged files make the parser fail in many ways
-            raise unreadable_file(path, error) from error
+
+def _names(source: ParquetSource) -> list[str]:
+    """Return the columns of a file, followed by those that its folders stand for."""
+    return list(dict.fromkeys([*_schema(source.path).names, *source.keys]))
+
+
+def _schema(path: Path) -> Any:
+    from pyarrow import parquet
+
+    try:
+        schema = parquet.read_schema(path)
+        names = schema.names  # fails if a name is not UTF-8
+    except Exception as error:  # damaged files make the parser fail in many ways
+        raise unreadable_file(path, error) from error
+    check_unique_columns(names, path)
+    return schema

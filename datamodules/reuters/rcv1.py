@@ -1,42 +1,62 @@
-"""Reader of Reuters Corpus Volume 1 (RCV1-v2) as scikit-learn stores it."""
+"""Reader of Reuters Corpus Volume 1 (RCV1-v2), which scikit-learn downloads."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.reuters.news import News
+from datamodules.reuters.rcv1_file import FILE_NAME, Corpus, from_scikit_learn, read_corpus, write_corpus
 from lightning_dc.errors import InputError
 
 ROOTS = ("CCAT", "ECAT", "GCAT", "MCAT")
 """The root categories: corporate and industrial, economics, government and social, markets."""
 
-_N_FILES = 4  # samples, their numbers, their topics, and the names of the topics
+_N_FILES = 4  # of scikit-learn: samples, their numbers, their topics, and the names of the topics
 
 
 def fetch(folder: Path | None) -> None:
-    """Download the corpus with scikit-learn's ``fetch_rcv1`` if its cache lacks it.
+    """Download the corpus with scikit-learn's ``fetch_rcv1`` if it is not there.
 
     Args:
-        folder: scikit-learn's ``data_home``; None is its default.
+        folder: folder of the corpus, in which it becomes ``RCV1/rcv1.npz``; None leaves it to scikit-learn's own cache.
 
     Raises:
-        InputError: the corpus cannot be downloaded.
+        InputError: the corpus cannot be downloaded, or the folder holds pickles of scikit-learn.
     """
-    from sklearn.datasets import fetch_rcv1, get_data_home
+    from sklearn.datasets import fetch_rcv1
 
-    cache = Path(get_data_home(folder)) / "RCV1"
-    if len(list(cache.glob("*.pkl"))) >= _N_FILES:
+    cache = _cache(folder)
+    if (cache / FILE_NAME).is_file() or _pickles(cache):
+        if not _is_own(folder):
+            _check_no_pickles(cache)
         return
     try:
-        fetch_rcv1(data_home=folder)
+        if _is_own(folder):
+            fetch_rcv1(data_home=folder)
+            return
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".") as scratch:
+            write_corpus(from_scikit_learn(fetch_rcv1(data_home=scratch)), cache / FILE_NAME)
     except OSError as error:
         raise InputError(
             f"RCV1 could not be downloaded to {str(cache)!r} ({error}); call sklearn.datasets.fetch_rcv1 where there "
-            "is a network, and copy that folder"
+            "is a network, and then datamodules.reuters.rcv1.convert with the folder, and copy it"
         ) from error
+
+
+def convert(folder: str) -> None:
+    """Make ``RCV1/rcv1.npz`` of the pickles in a cache of scikit-learn, which may run code: use it for your own alone.
+
+    Args:
+        folder: scikit-learn's ``data_home``, in which ``RCV1`` lies.
+    """
+    from sklearn.datasets import fetch_rcv1
+
+    corpus = from_scikit_learn(fetch_rcv1(data_home=folder, download_if_missing=False))
+    write_corpus(corpus, _cache(Path(folder)) / FILE_NAME)
 
 
 def read_rcv1(folder: Path | None, n_documents: int | None, seed: int) -> News:
@@ -46,24 +66,22 @@ def read_rcv1(folder: Path | None, n_documents: int | None, seed: int) -> News:
     https://jmlr.org/papers/v5/lewis04a.html).
 
     Args:
-        folder: scikit-learn's ``data_home``; None is its default.
+        folder: folder in which ``RCV1/rcv1.npz`` lies; None takes scikit-learn's own cache.
         n_documents: size of a random subset; None takes all documents. The subset depends only on the numbers of the
             documents and on the seed, not on the order of the files, and keeps their order.
         seed: seed of the subset, for NumPy's ``RandomState``, whose random numbers never change.
 
     Raises:
-        InputError: scikit-learn's files are missing or damaged, or hold fewer documents than that.
+        InputError: the files are missing or damaged, are pickles in a given folder, or hold fewer documents than that.
     """
-    from scipy.sparse import csr_array
-    from sklearn.datasets import fetch_rcv1, get_data_home
-
-    cache = Path(get_data_home(folder)) / "RCV1"
+    cache = _cache(folder)
     try:
-        corpus: Any = fetch_rcv1(data_home=folder, download_if_missing=False)
-        documents, topics = csr_array(corpus.data), corpus.target.tocsc()
-        ids = np.asarray(corpus.sample_id, np.int64)
-        columns = {name: column for column, name in enumerate(corpus.target_names)}
-    except Exception as error:  # damaged pickles fail in many ways
+        corpus = _read(folder)
+        documents, topics, ids = corpus.documents, corpus.topics.tocsc(), corpus.ids
+        columns = {name: column for column, name in enumerate(corpus.topic_names)}
+    except InputError:
+        raise
+    except Exception as error:  # damaged files fail in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"RCV1 can't be read from {str(cache)!r} ({reason}); remove that folder and set data.download to true"
@@ -87,3 +105,46 @@ def read_rcv1(folder: Path | None, n_documents: int | None, seed: int) -> News:
         raise InputError(f"RCV1 in {str(cache)!r} has no document with exactly one of {', '.join(ROOTS)}")
     y = roots[rows].argmax(1).astype(np.int64)
     return News(documents[rows], y, ROOTS, ids[rows], np.zeros(len(rows), bool))
+
+
+def _read(folder: Path | None) -> Corpus:
+    """Read the corpus, and pickles in scikit-learn's own cache alone."""
+    from sklearn.datasets import fetch_rcv1
+
+    cache = _cache(folder)
+    if not (cache / FILE_NAME).is_file():
+        if _is_own(folder):
+            return from_scikit_learn(fetch_rcv1(data_home=folder, download_if_missing=False))
+        _check_no_pickles(cache)
+    return read_corpus(cache / FILE_NAME)
+
+
+def _cache(folder: Path | None) -> Path:
+    from sklearn.datasets import get_data_home
+
+    return Path(get_data_home() if folder is None else folder) / "RCV1"
+
+
+def _is_own(folder: Path | None) -> bool:
+    """Tell whether a folder is scikit-learn's own cache, in which it has written the pickles itself."""
+    from sklearn.datasets import get_data_home
+
+    return folder is None or folder.resolve() == Path(get_data_home()).resolve()
+
+
+def _pickles(cache: Path) -> bool:
+    return len(list(cache.glob("*.pkl"))) >= _N_FILES
+
+
+def _check_no_pickles(cache: Path) -> None:
+    """Check that a folder without a file of arrays does not hold pickles instead.
+
+    Raises:
+        InputError: it does.
+    """
+    if not (cache / FILE_NAME).is_file() and any(cache.glob("*.pkl")):
+        raise InputError(
+            f"RCV1 in {str(cache)!r} is stored as pickles, which run code when they are read; remove that folder and "
+            'set data.download to true, or, if scikit-learn has made it for you, make arrays of it: python -c "from '
+            f'datamodules.reuters import rcv1; rcv1.convert({str(cache.parent)!r})"'
+        )

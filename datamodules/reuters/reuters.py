@@ -40,12 +40,13 @@ class ReutersDataModule(LearningDataModule[Features]):
     - ``rcv1`` (Lewis et al. 2004, https://jmlr.org/papers/v5/lewis04a.html), the REUTERS of the DEC paper: the 685,071
       documents with exactly one of the four root categories, or a random subset of them; with 10,000 documents it is
       REUTERS-10K. Features are the most frequent of the 47,236 stems, with the weights that come with the corpus;
-      scikit-learn's ``fetch_rcv1`` downloads and stores it. The corpus has no texts, so a model of it cannot be applied
+      scikit-learn's ``fetch_rcv1`` downloads it. The corpus has no texts, so a model of it cannot be applied
       to raw texts.
 
     Args:
         folder: for Reuters-21578 the folder of the ``.sgm`` files or of their ``.tar.gz``, or the path of that archive;
-            None is ``data/reuters21578``. For RCV1 scikit-learn's ``data_home``; None is its default.
+            None is ``data/reuters21578``. For RCV1 the folder in which ``RCV1/rcv1.npz`` lies or is made; None takes
+            scikit-learn's own cache, whose pickles are read from there alone.
         corpus: ``reuters21578`` or ``rcv1``.
         n_topics: number of the most frequent topics of Reuters-21578 whose news are kept; ``all`` keeps the news of all
             topics, and None is 10.

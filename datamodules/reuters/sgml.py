@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import html
+import lzma
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from datamodules.decompression import check_size, size_limit
+from datamodules.folder import check_link
 from lightning_dc.errors import InputError
 
 CORPUS_FILES = tuple(f"reut2-{number:03}.sgm" for number in range(22))
@@ -118,8 +121,9 @@ def _clean(text: str) -> str:
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each ``.sgm`` file of a folder or an archive, in the order of the names."""
     if path.is_dir():
-        files = sorted(path.glob("*.sgm"))
-        archives = sorted(path.glob("*.tar.gz"))
+        files, archives = sorted(path.glob("*.sgm")), sorted(path.glob("*.tar.gz"))
+        for file in (*files, *archives):
+            check_link(file, path.resolve())
         if files or len(archives) != 1:
             yield from ((file.name, _read(file)) for file in files)
             return
@@ -128,14 +132,38 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"{path} is neither a folder nor a tar.gz; give where the .sgm files of Reuters-21578 lie")
     try:
         with tarfile.open(path) as archive:
-            members = [member for member in archive if member.isfile() and member.name.endswith(".sgm")]
+            limit = size_limit(path.stat().st_size)
+            members = [member for member in _members(archive, path, limit) if member.name.endswith(".sgm")]
             for member in sorted(members, key=lambda member: member.name):
-                file = archive.extractfile(member)
-                if file is not None:
-                    yield member.name, file.read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+                _check_member(member, path)
+                content = archive.extractfile(member)
+                if content is not None:
+                    yield member.name, content.read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
         reason = " ".join(str(error).split())  # tarfile has a line for each compression that it has tried
         raise InputError(f"{path}: can't be read as a tar archive ({reason}); get the file again") from error
+
+
+def _members(archive: tarfile.TarFile, path: Path, limit: int) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of an archive, and check the sum of their sizes before the next one is looked for."""
+    n_bytes = 0
+    for member in archive:
+        n_bytes += max(0, member.size)
+        check_size(n_bytes, path, limit)
+        yield member
+
+
+def _check_member(member: tarfile.TarInfo, path: Path) -> None:
+    """Check that a member of an archive is a file in it.
+
+    Raises:
+        InputError: it is a link, or its name leads out of the archive.
+    """
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts or not member.isfile():
+        raise InputError(
+            f"{path}: {member.name} is no file in the archive; give an archive without links and paths out"
+        )
 
 
 def _read(path: Path) -> bytes:

@@ -11,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.tables.file import as_numbers, as_strings
+from datamodules.tables.complaints import MOST_CATEGORIES
+from datamodules.tables.values import as_numbers, as_strings
 from lightning_dc.errors import InputError
 
 Missing = Literal["error", "mean", "median", "most_frequent"]
 Unseen = Literal["error", "zeros"]
+Fill = Mapping[str, float | str]
 
-_MOST_CATEGORIES = 10_000
 _REMEDY = "name it in categorical or in drop, or mend the value"
 
 
@@ -27,11 +28,19 @@ class TableEncoding:
     Args:
         columns: categories of each column, in the order of the inputs; None for a numeric column.
         fill: value that replaces a missing one, by column; a missing value of another column is refused.
+        spare: values that may replace a missing one of a column without a ``fill``, by column and treatment; None for
+            none.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[str] | None], fill: Mapping[str, float | str]) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, Sequence[str] | None],
+        fill: Mapping[str, float | str],
+        spare: Mapping[str, Mapping[str, float | str]] | None = None,
+    ) -> None:
         self.columns = {name: None if found is None else list(found) for name, found in columns.items()}
         self.fill = dict(fill)
+        self.spare = {name: dict(values) for name, values in (spare or {}).items()}
 
     @classmethod
     def learn(
@@ -44,9 +53,10 @@ class TableEncoding:
             names: columns of the table that are inputs.
             categorical: inputs that are categorical.
             rows: training rows, (n,); None for all.
-            missing: ``error`` refuses missing values. Otherwise they are replaced by a value of the training rows: in a
-                numeric column by the ``mean``, the ``median`` or the ``most_frequent`` value, and in a categorical
-                column by the most frequent one. If several values are most frequent, the smallest is taken.
+            missing: ``error`` refuses missing values, but learns what could replace them in new rows. Otherwise they
+                are replaced by a value of the training rows: in a numeric column by the ``mean``, the ``median`` or the
+                ``most_frequent`` value, and in a categorical column by the most frequent one. If several values are
+                most frequent, the smallest is taken.
             path: the file, for messages.
 
         Raises:
@@ -54,13 +64,14 @@ class TableEncoding:
         """
         columns: dict[str, list[str] | None] = {}
         fill: dict[str, float | str] = {}
+        spare: dict[str, dict[str, float | str]] = {}
         training = table if rows is None else table.take(rows)
         for name in names:
             values: Any
             if name in categorical:
                 values = [value for value in as_strings(training[name], name, path) if value is not None]
                 columns[name] = sort_distinct(values)
-                if len(set(values)) > _MOST_CATEGORIES:
+                if len(set(values)) > MOST_CATEGORIES:
                     raise InputError(
                         f"{path}: column {name!r} holds {len(set(values))} categories; drop it, or give it as numbers"
                     )
@@ -70,9 +81,11 @@ class TableEncoding:
                 columns[name] = None
             if len(values) == 0:
                 raise InputError(f"{path}: column {name!r} has no value in the training rows; name it in drop")
-            if missing != "error":
-                fill[name] = _fill(values, missing)
-        return cls(columns, fill)
+            if missing == "error":
+                spare[name] = _fills(values)
+            else:
+                fill[name] = _fills(values)[missing]
+        return cls(columns, fill, spare)
 
     @property
     def feature_names(self) -> list[str]:
@@ -93,7 +106,7 @@ class TableEncoding:
             start = stop
         return groups
 
-    def __call__(self, table: Any, path: Path, unseen: Unseen) -> NDArray[Any]:
+    def __call__(self, table: Any, path: Path, unseen: Unseen, missing: Missing = "error") -> NDArray[Any]:
         """Encode the rows of a table.
 
         Args:
@@ -101,6 +114,8 @@ class TableEncoding:
             path: the file, for messages.
             unseen: treatment of a category that has not been learned: ``error`` refuses it, and ``zeros`` gives it
                 zeros for all categories of its column.
+            missing: treatment of missing values in columns for which none was chosen in training: ``error`` refuses
+                them, and the others replace them by that value of the training rows.
 
         Returns:
             Inputs, (N, F), float32 if that holds the type of each column exactly, otherwise float64.
@@ -109,33 +124,34 @@ class TableEncoding:
             InputError: a value is missing, unseen or of another type; the message names column and row, from 0.
         """
         parts: list[NDArray[Any]] = []
+        fill = {**{name: values[missing] for name, values in self.spare.items() if missing in values}, **self.fill}
         for name, categories in self.columns.items():
             if categories is None:
-                parts.append(self._numbers(table[name], name, path)[:, None])
+                parts.append(self._numbers(table[name], name, path, fill)[:, None])
             else:
-                parts.append(self._one_hot(table[name], name, categories, path, unseen))
+                parts.append(self._one_hot(table[name], name, categories, path, unseen, fill))
         return np.concatenate(parts, axis=1)
 
-    def _numbers(self, column: Any, name: str, path: Path) -> NDArray[Any]:
+    def _numbers(self, column: Any, name: str, path: Path, fill: Fill) -> NDArray[Any]:
         values: NDArray[Any] = as_numbers(column, name, path, _REMEDY)
         missing = np.isnan(values)
         if missing.any():
-            if name not in self.fill:
-                raise _is_missing(path, name, int(missing.argmax()))
-            values[missing] = self.fill[name]
+            if name not in fill:
+                raise self._is_missing(path, name, int(missing.argmax()))
+            values[missing] = fill[name]
         return values
 
     def _one_hot(
-        self, column: Any, name: str, categories: Sequence[str], path: Path, unseen: Unseen
+        self, column: Any, name: str, categories: Sequence[str], path: Path, unseen: Unseen, fill: Fill
     ) -> NDArray[np.float32]:
         number = {name: i for i, name in enumerate(categories)}
         values = as_strings(column, name, path)
         one_hot = np.zeros((len(values), len(categories)), np.float32)
         for row, value in enumerate(values):
             if value is None:
-                if name not in self.fill:
-                    raise _is_missing(path, name, row)
-                value = str(self.fill[name])
+                if name not in fill:
+                    raise self._is_missing(path, name, row)
+                value = str(fill[name])
             category = number.get(value)
             if category is not None:
                 one_hot[row, category] = 1
@@ -148,7 +164,13 @@ class TableEncoding:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the categories of the columns and the values that replace missing ones."""
-        return {"columns": self.columns, "fill": self.fill}
+        return {"columns": self.columns, "fill": self.fill, "spare": self.spare}
+
+    def _is_missing(self, path: Path, name: str, row: int) -> InputError:
+        remedy = "set missing to mean, median or most_frequent"
+        if not self.spare:  # a checkpoint of an earlier version
+            remedy = "train again with missing set to mean, median or most_frequent"
+        return InputError(f"{path}: column {name!r} has no value in row {row}; {remedy}, or leave the row out")
 
 
 def sort_distinct(values: Iterable[str]) -> list[str]:
@@ -166,19 +188,15 @@ def sort_distinct(values: Iterable[str]) -> list[str]:
     return distinct if any(map(math.isnan, numbers.values())) else sorted(distinct, key=numbers.__getitem__)
 
 
-def _fill(values: Any, missing: Missing) -> float | str:
-    """Return the value that replaces a missing one."""
+def _fills(values: Any) -> dict[str, float | str]:
+    """Return the values that may replace a missing one, by treatment."""
     if isinstance(values, list):
         counts = Counter(values)
-        return max(sort_distinct(values), key=counts.__getitem__)  # the first one if there are several
-    if missing == "most_frequent":
-        distinct, n_times = np.unique(values, return_counts=True)
-        return float(distinct[n_times.argmax()])
-    return float(np.mean(values, dtype=np.float64) if missing == "mean" else np.median(values.astype(np.float64)))
-
-
-def _is_missing(path: Path, name: str, row: int) -> InputError:
-    return InputError(
-        f"{path}: column {name!r} has no value in row {row}; set missing to mean, median or most_frequent, or leave "
-        "the row out"
-    )
+        most_frequent = max(sort_distinct(values), key=counts.__getitem__)  # the first one if there are several
+        return dict.fromkeys(("mean", "median", "most_frequent"), most_frequent)
+    distinct, n_times = np.unique(values, return_counts=True)
+    return {
+        "mean": float(np.mean(values, dtype=np.float64)),
+        "median": float(np.median(values.astype(np.float64))),
+        "most_frequent": float(distinct[n_times.argmax()]),
+    }

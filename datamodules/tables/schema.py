@@ -1,4 +1,4 @@
-"""Roles of the columns of a table, and what is read from them."""
+"""Schema of a table, and labels, ids and targets that are read by it."""
 
 from __future__ import annotations
 
@@ -6,53 +6,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.tables.encoding import TableEncoding, sort_distinct
-from datamodules.tables.file import as_numbers, as_strings
+from datamodules.tables.roles import Roles
+from datamodules.tables.values import as_numbers, as_strings
 from lightning_dc.batch import UNLABELLED, TargetSpec
 from lightning_dc.errors import InputError
 
-Target = Literal["none", "class", "multilabel", "value", "survival"]
 _INTEGER = re.compile("0|-?[1-9][0-9]{0,17}")  # others, such as 007, would not be written as they were read
 _REMEDY = "name another column, or mend the value"
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Roles of the columns of a table.
-
-    Args:
-        columns: names or patterns of the inputs; None for all columns that have no other role.
-        drop: names or patterns of columns that are not inputs.
-        categorical: names or patterns of inputs that are categorical.
-        label: column of the classes, for evaluation; None for no classes.
-        target: kind of the target.
-        target_columns: columns of the target; of ``survival`` the time and the event.
-        id_column: column of the ids; None for no ids.
-    """
-
-    columns: list[str] | None
-    drop: list[str]
-    categorical: list[str]
-    label: str | None
-    target: Target
-    target_columns: list[str]
-    id_column: str | None
-
-    @property
-    def text_columns(self) -> list[str]:
-        """Columns of classes and ids, which are text even if they look like numbers, such as ``01``."""
-        classes = self.target_columns if self.target == "class" else []
-        return [*classes, *(name for name in (self.label, self.id_column) if name is not None)]
-
-    @property
-    def reserved(self) -> list[str]:
-        """Columns of targets, classes and ids, which are not inputs."""
-        return [*self.target_columns, *(name for name in (self.label, self.id_column) if name is not None)]
 
 
 @dataclass(frozen=True)
@@ -155,6 +121,28 @@ def read_ids(table: Any, column: str | None, path: Path) -> NDArray[Any]:
     if all(_INTEGER.fullmatch(value) for value in seen):
         return np.array([int(value) for value in seen])
     return np.array(list(seen))
+
+
+def read_row_ids(table: Any, columns: Sequence[str], path: Path) -> NDArray[Any] | None:
+    """Read ids from columns that number or name the rows.
+
+    Args:
+        table: a ``pyarrow.Table``.
+        columns: names of such columns.
+        path: file of the table, for messages.
+
+    Returns:
+        Values of the first column that has another one in each row, (N,); None if there is none, or if they are the
+        numbers of the rows, from 0.
+    """
+    for column in columns:
+        try:
+            ids = read_ids(table, column, path)
+        except InputError:  # a value is missing, comes twice, or is neither text nor number
+            continue
+        if ids.dtype.kind != "i" or not np.array_equal(ids, np.arange(len(ids))):
+            return ids
+    return None
 
 
 def read_targets(table: Any, schema: TableSchema, path: Path) -> NDArray[Any] | None:

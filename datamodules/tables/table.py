@@ -12,10 +12,22 @@ import numpy as np
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
-from datamodules.messages import as_list, quote_first
+from datamodules.messages import as_list, quote_first, tell
+from datamodules.tables.columns import check_columns, is_element, match_columns, require_column
+from datamodules.tables.complaints import Complaints
+from datamodules.tables.dialect import CsvFormat, Decimal
 from datamodules.tables.encoding import Missing, TableEncoding, Unseen
-from datamodules.tables.file import check_columns, match_columns, read_table, require_column
-from datamodules.tables.schema import Roles, TableSchema, Target, read_classes, read_ids, read_labels, read_targets
+from datamodules.tables.file import read_table
+from datamodules.tables.roles import Roles, Target
+from datamodules.tables.row_numbers import row_number_columns, warn_of_identifiers
+from datamodules.tables.schema import (
+    TableSchema,
+    read_classes,
+    read_ids,
+    read_labels,
+    read_row_ids,
+    read_targets,
+)
 from lightning_dc.batch import TargetSpec
 from lightning_dc.errors import InputError
 
@@ -23,13 +35,18 @@ from lightning_dc.errors import InputError
 class TableDataModule(LearningDataModule[TableSchema]):
     """Rows of a CSV, TSV or Parquet file.
 
+    The dialect of a CSV file is guessed, and what is guessed is told. Columns in which pandas has kept the index of a
+    table, and those without a name, are no inputs; their values are the ids if there are no others and no two are the
+    same. A column of a Parquet file with lists of numbers of one length D is D inputs, ``name[0]`` to ``name[D - 1]``.
+
     Numeric columns are inputs as they are, and categorical columns become one-hot inputs. The categories, the values
     that replace missing ones and the scaling are learned on the training rows and travel with the checkpoint, together
     with the roles of the columns. A file to predict on needs the same inputs, by name and in any order, and may lack
     labels, targets and ids. Messages count rows from 0, without the header, as the index of the clusters does.
 
     Args:
-        path: the file, ``.csv``, ``.tsv`` or ``.parquet``.
+        path: the file, ``.csv``, ``.tsv`` or ``.parquet`` (``.pq``). A CSV or TSV file may be compressed: ``.gz``,
+            ``.bz2``, ``.xz``, ``.zst``, or ``.zip`` with one such file.
         test_path: file of a test set; None for none.
         columns: inputs, by name or pattern (``gene_*``); None takes all columns that have no other role.
         drop: columns that are not inputs, by name or pattern.
@@ -43,10 +60,15 @@ class TableDataModule(LearningDataModule[TableSchema]):
         id_column: column of ids, integers or text, each only once, which are written beside the clusters.
         missing: treatment of missing inputs: ``error`` refuses them, and ``mean``, ``median`` or ``most_frequent``
             replaces them by that value of the training rows, which for a categorical column is always the most frequent
-            one.
+            one. A treatment that was chosen in training stays; a model that was trained with ``error`` takes that of
+            the DataModule of new rows.
         unseen: treatment of a category that no training row has: ``error`` refuses it, and ``zeros`` gives it zeros for
             all categories of its column.
-        delimiter: character between the fields of a line; None is a comma, or a tab in a ``.tsv`` file.
+        delimiter: character between the fields of a line; None guesses it among comma, semicolon, tab and ``|``.
+        decimal: decimal sign of a CSV file, ``.`` or ``,``; None guesses it.
+        header: whether the first line of a CSV file holds the names of the columns; None guesses it. Without a header
+            the columns are called ``f0``, ``f1`` and so on.
+        encoding: encoding of a CSV file, such as ``cp1252``; a byte order mark in the file goes before it.
         batch_size: number of rows in a training batch, over all processes.
         scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled like the others.
         val_fraction: share of the rows that is held out for validation.
@@ -72,6 +94,9 @@ class TableDataModule(LearningDataModule[TableSchema]):
         missing: Missing = "error",
         unseen: Unseen = "error",
         delimiter: str | None = None,
+        decimal: Decimal | None = None,
+        header: bool | None = None,
+        encoding: str = "utf-8",
         batch_size: int = 256,
         scaling: ScalingName = "standard",
         val_fraction: float = 0.0,
@@ -90,8 +115,6 @@ class TableDataModule(LearningDataModule[TableSchema]):
         if n_columns != needed if needed is not None else n_columns == 0:
             wanted = "time and event" if target == "survival" else "at least one" if needed is None else needed
             raise InputError(f"target_columns={as_list(target_columns)} must be {wanted} with target={target!r}")
-        if delimiter is not None and len(delimiter) != 1:
-            raise InputError(f"delimiter={delimiter!r} must be one character")
         self.path = Path(path).expanduser()
         self.test_path = None if test_path is None else Path(test_path).expanduser()
         self.roles = Roles(
@@ -105,7 +128,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         )
         self.missing = missing
         self.unseen = unseen
-        self.delimiter = delimiter
+        self.format = CsvFormat(delimiter, decimal, header, encoding)
 
     @property
     def source_files(self) -> Mapping[str, Any]:
@@ -148,34 +171,49 @@ class TableDataModule(LearningDataModule[TableSchema]):
         return None if self.test_path is None else self._load_new(self.test_path)
 
     def _read(self, path: Path, roles: Roles) -> Any:
-        return read_table(path, [*roles.categorical, *roles.text_columns], self.delimiter)
+        known = None if self.learned is None else list(self.learned.encoding.columns)
+        return read_table(path, [*roles.categorical, *roles.text_columns], self.format, known)
 
     def _learn(self, table: Any) -> TableSchema:
-        roles, names = self.roles, table.column_names
-        check_columns("columns", roles.columns or [], names, self.path)
-        check_columns("drop", roles.drop, names, self.path)
-        require_column("label", roles.label, names, self.path)
-        require_column("id_column", roles.id_column, names, self.path)
-        if roles.target in ("multilabel", "value"):
-            check_columns("target_columns", roles.target_columns, names, self.path)
-            roles = replace(roles, target_columns=match_columns(roles.target_columns, names))
-        for name in roles.target_columns:
-            require_column("target_columns", name, names, self.path)
-        inputs = _inputs(roles, names)
+        names = table.column_names
+        roles = self.roles.checked(names, self.path)
+        row_numbers = row_number_columns(names, table.schema.metadata)
+        inputs = roles.inputs(names, row_numbers)
         if not inputs:
             raise InputError(
                 f"{self.path}: no column is left for the inputs of {quote_first(names)}; check columns and drop"
             )
         check_columns("categorical", roles.categorical, inputs, self.path)
+        left_out = [name for name in roles.inputs(names, ()) if name not in inputs]
+        if left_out:
+            tell(
+                f"{self.path}: {quote_first(left_out)} number or name the rows and are no inputs (see id_column, drop)"
+            )
         rows = self.training_rows(table.num_rows)
         training_rows = None if rows is None else rows.numpy()
         categorical = match_columns(roles.categorical, inputs)
+        self._check_inputs(table, inputs, categorical, training_rows)
         return TableSchema(
             roles,
             TableEncoding.learn(table, inputs, categorical, training_rows, self.missing, self.path),
             read_classes(table, roles.label, self.path) if roles.label is not None else [],
             read_classes(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
         )
+
+    def _check_inputs(self, table: Any, inputs: Sequence[str], categorical: Sequence[str], rows: Any) -> None:
+        """Check that the columns can be inputs; one error tells everything that is wrong with them."""
+        complaints = Complaints(self.path)
+        training = table if rows is None else table.take(rows)
+        for name in inputs:
+            complaints.look_at(
+                name,
+                table[name],
+                training[name],
+                categorical=name in categorical,
+                standard=self.scaling_name == "standard",
+            )
+        arguments = {name: getattr(self.roles, name) for name in ("categorical", "drop", "id_column")}
+        complaints.check(inputs, {**arguments, "missing": self.missing})
 
     def _load_new(self, path: Path) -> Samples:
         """Return the samples of a file from which nothing is learned; it may lack columns that are not inputs."""
@@ -197,7 +235,9 @@ class TableDataModule(LearningDataModule[TableSchema]):
         missing = [name for name in inputs if name not in names]
         if missing:
             raise InputError(f"{path}: lacks {quote_first(missing)}, which the training data had; add what is missing")
-        extra = [name for name in _inputs(roles, [n for n in names if n not in learned.reserved]) if name not in inputs]
+        row_numbers = row_number_columns(names, table.schema.metadata)
+        extra = roles.inputs([name for name in names if name not in learned.reserved], row_numbers)
+        extra = [name for name in extra if name not in inputs]
         if extra:
             raise InputError(
                 f"{path}: has {quote_first(extra)}, which the training data had not; name what is new in drop"
@@ -206,14 +246,25 @@ class TableDataModule(LearningDataModule[TableSchema]):
 
     def _samples(self, table: Any, path: Path, schema: TableSchema) -> Samples:
         roles, names = schema.roles, table.column_names
-        x = schema.encoding(table, path, self.unseen)
+        x = schema.encoding(table, path, self.unseen, self.missing)
         has_targets = roles.target != "none" and set(roles.target_columns) <= set(names)
         return Samples(
             x,
             read_labels(table, roles.label, schema.classes, path) if roles.label in names else None,
             read_targets(table, schema, path) if has_targets else None,
-            read_ids(table, roles.id_column, path) if roles.id_column in names else None,
+            self._ids(table, path, roles),
         )
+
+    def _ids(self, table: Any, path: Path, roles: Roles) -> Any:
+        """Return the ids of the rows; None if they have none."""
+        names = table.column_names
+        if roles.id_column is not None:
+            return read_ids(table, roles.id_column, path) if roles.id_column in names else None
+        if self.test_path is not None:  # both files may count from 0
+            return None
+        used = {*roles.inputs(names, row_number_columns(names, table.schema.metadata)), *roles.reserved}
+        candidates = row_number_columns(names, table.schema.metadata)
+        return read_row_ids(table, [name for name in candidates if name not in used], path)
 
     def _check_training(self, samples: Samples, schema: TableSchema) -> None:
         """Check that the samples can be trained on; the base class does so, too, but it cannot name the columns."""
@@ -231,10 +282,13 @@ class TableDataModule(LearningDataModule[TableSchema]):
                 f"{self.path}: {names} hold one value only in the training rows, so scaling='standard' would divide by "
                 "0; name them in drop, or use scaling='rms'"
             )
+        self._warn_of_identifiers(x, schema.encoding)
 
-
-def _inputs(roles: Roles, names: Sequence[str]) -> list[str]:
-    """Return the columns that are inputs, by their roles and names."""
-    chosen = list(names) if roles.columns is None else match_columns(roles.columns, names)
-    others = {*roles.reserved, *match_columns(roles.drop, names)}
-    return [name for name in chosen if name not in others]
+    def _warn_of_identifiers(self, x: Any, encoding: TableEncoding) -> None:
+        numbers, categories = {}, []
+        for (name, found), group in zip(encoding.columns.items(), encoding.feature_groups, strict=True):
+            if found is None and not is_element(name):
+                numbers[name] = x[:, group[0]]
+            elif found is not None and len(found) == len(x) >= 10:
+                categories.append(name)
+        warn_of_identifiers(numbers, categories, self.path, "name them in drop, or ids in id_column")

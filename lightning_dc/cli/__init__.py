@@ -24,6 +24,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after an error of the user, which is printed in one line.
     """
     _hide_warnings()
+    _import_from_working_directory()
     try:
         args = sys.argv[1:] if args is None else args
         if args and args[0] == "select":
@@ -47,6 +48,16 @@ def _find_input_error(error: BaseException | None) -> InputError | None:
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _import_from_working_directory() -> None:
+    """Let classes beside the user be imported, such as ``my_data.CellData``, as Python does for scripts there.
+
+    The folder comes last, so that no module in it takes the place of another.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)
 
 
 def _hide_warnings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,107 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(InputError, match=r"images/000\.png: can't be read \(Image size \(120 pixels\) exceeds limit"):
         module(folder)
+
+
+def test_an_image_of_many_pixels_is_refused_whatever_pillow_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tmp_path / "images", "large.png", Image.new("1", (1 << 14, (1 << 12) + 1)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as some programs do
+    with pytest.raises(
+        InputError, match=r"large\.png: can't be read \(it has 16384 x 4097 pixels, more than the limit of 67108864"
+    ):
+        module(folder)
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n"
+FOREIGN = {
+    "eps": POSTSCRIPT,
+    "eps with a preview": b"\xc5\xd0\xd3\xc6" + (32).to_bytes(4, "little") + bytes(24) + POSTSCRIPT,
+    "pdf": b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n",
+    "ppm": b"P6 2 2 255\n" + bytes(12),
+    "xbm": b"#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {0x00};",
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "gif"])
+def test_no_format_but_those_that_are_told_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, ending: str
+) -> None:
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("was given to Ghostscript"))
+    folder = write_fake_images(tmp_path / "images", 3, flat=True)
+    (folder / f"z.{ending}").write_bytes(FOREIGN[kind])
+    with pytest.raises(InputError, match=rf"z\.{ending}: can't be read \(cannot identify image file"):
+        module(folder)
+
+
+@pytest.mark.parametrize("ending", ["jfif", "jpe", "JPEG", "dib", "apng"])
+def test_other_endings_of_the_same_formats_are_images(tmp_path: Path, ending: str) -> None:
+    folder = write_fake_images(tmp_path / "images", 3, flat=True)
+    kind = {"dib": "DIB", "apng": "PNG"}.get(ending, "JPEG")
+    save(folder, f"z.{ending}", Image.fromarray(pictures(1)[0]), format=kind)
+    assert pixels(folder).shape == (4, 3, 12, 10)
+
+
+def test_files_that_are_left_out_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_fake_images(tmp_path / "images")
+    for name in ("red/a.heic", "red/b.HEIC", "green/c.psd", "green/d", "Thumbs.db", ".hidden.heic"):
+        (folder / name).write_bytes(b"")
+    with caplog.at_level(logging.INFO):
+        assert len(pixels(folder)) == 30
+    assert "images: 4 files are left out for their endings (2 .heic, 1 .psd, 1 without an ending)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "told"),
+    [
+        (["train/a", "train/b", "test/b", "test/c"], ["a", "b", "c"], "'test', 'train' hold parts of the data"),
+        (["TRAIN/a", "Val/b", "valid/c"], ["a", "b", "c"], "hold parts of the data and are no classes"),
+        (["seg_train/a", "seg_test/b"], ["a", "b"], "hold parts of the data"),
+        (["archive/train/a", "archive/test/b"], ["a", "b"], "'archive' hold parts of the data"),
+        (["unzipped/a", "unzipped/b"], ["a", "b"], "'unzipped' hold parts of the data"),
+        (["train", "test"], [], "hold parts of the data"),
+        (["train", "ship"], ["ship", "train"], None),
+        (["10", "9", "1"], ["1", "9", "10"], None),
+        (["a/x", "a/y", "b"], ["a", "b"], None),
+    ],
+)
+def test_folders_of_the_parts_of_a_data_set_are_no_classes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: list[str], classes: list[str], told: str | None
+) -> None:
+    for i, name in enumerate(names):
+        (tmp_path / "root" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures(len(names))[i]).save(tmp_path / "root" / name / "1.png")
+    with caplog.at_level(logging.INFO):
+        data = module(tmp_path / "root")
+    assert data.classes == classes
+    batch = data.predict_dataloader().read(0, ALL)
+    ids = data.predict_dataloader().ids
+    assert ids is not None
+    if classes:
+        level = next(i for i, part in enumerate(ids[0].split("/")) if part in classes)
+        assert [classes[y] for y in batch.y.tolist()] == [name.split("/")[level] for name in ids]
+    else:
+        assert batch.y is None
+    assert told in caplog.text if told else "no classes" not in caplog.text
+
+
+def test_parts_of_which_one_has_no_classes_are_refused(tmp_path: Path) -> None:
+    write_fake_images(tmp_path / "root" / "train", 6)
+    write_fake_images(tmp_path / "root" / "test", 6, flat=True)
+    with pytest.raises(InputError, match=r"root: holds 'test/000\.png' and 5 others beside folders"):
+        module(tmp_path / "root")
+
+
+def test_files_come_in_natural_order(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for i in (10, 9, 1):
+        save(folder, f"x{i}.png", Image.fromarray(pictures(11)[i]))
+    ids = module(folder).predict_dataloader().ids
+    assert ids is not None
+    assert ids.tolist() == ["x1.png", "x9.png", "x10.png"]
 
 
 @given(st.data(), st.sampled_from(["png", "jpg", "gif", "bmp", "tif", "webp"]))

@@ -1,4 +1,4 @@
-"""RCV1 in scikit-learn's cache: its file names and types, with invented documents."""
+"""RCV1 as arrays and as the pickles of scikit-learn's cache: file names and types, with invented documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FakeRCV1(NamedTuple):
     """Content of the files.
 
     Attributes:
-        folder: scikit-learn's ``data_home``.
+        folder: folder in which ``RCV1`` lies, as scikit-learn's ``data_home``.
         x: documents, (N, 90), float64, rows of length 1.
         topics: topics of each document, (N, 9), 0 or 1.
         ids: number of each document, (N,).
@@ -44,13 +44,33 @@ def write_fake_rcv1(folder: Path, n_documents: int = 300) -> FakeRCV1:
     x[3] = 0.0
     x = normalize(x)
     ids = random.permutation(10 * n_documents)[:n_documents].astype(np.uint32)
-    cache = folder / "RCV1"
-    cache.mkdir(parents=True)
+    fake = FakeRCV1(folder, x, topics, ids)
+    write_arrays(fake)
+    return fake
+
+
+def write_arrays(fake: FakeRCV1) -> Path:
+    """Write ``rcv1.npz``, and return its path."""
+    arrays: dict[str, np.ndarray] = {"ids": fake.ids, "topic_names": np.array(NAMES)}
+    for part, array in (("documents", fake.x), ("topics", fake.topics)):
+        matrix = scipy.sparse.csr_matrix(array)
+        arrays |= {
+            f"{part}_{name}": np.asarray(getattr(matrix, name)) for name in ("data", "indices", "indptr", "shape")
+        }
+    path = fake.folder / "RCV1" / "rcv1.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, allow_pickle=False, **arrays)
+    return path
+
+
+def write_pickles(fake: FakeRCV1) -> None:
+    """Write the files of scikit-learn's cache instead."""
+    cache = fake.folder / "RCV1"
+    (cache / "rcv1.npz").unlink(missing_ok=True)
     for name, content in (
-        ("samples", scipy.sparse.csr_matrix(x)),
-        ("sample_id", ids),
-        ("sample_topics", scipy.sparse.csr_matrix(topics)),
+        ("samples", scipy.sparse.csr_matrix(fake.x)),
+        ("sample_id", fake.ids),
+        ("sample_topics", scipy.sparse.csr_matrix(fake.topics)),
         ("topics_names", np.array(NAMES, dtype=object)),
     ):
         joblib.dump(content, cache / f"{name}_py3.pkl", compress=9)
-    return FakeRCV1(folder, x, topics, ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,64 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"cells\.h5ad: can't be read \("):
         module(path)
+
+
+def varied_counts() -> np.ndarray:
+    random = np.random.default_rng(0)
+    rates = np.tile(random.lognormal(0, 1.5, 300), (200, 1)) * random.uniform(0.3, 3, (200, 1))
+    for i in range(200):
+        rates[i, i % 3 : 30 : 3] *= 5
+    return random.poisson(rates).astype("f4")
+
+
+PREPARED = {"target_sum": None, "log1p": False, "n_top_genes": 40}
+
+
+@pytest.mark.parametrize("base", [np.e, 2.0, 10.0])
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("target", [1e4, 1e6, "median"])
+def test_genes_of_logarithms_are_those_of_the_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, base: float, is_told: bool, target: Any
+) -> None:
+    """The genes that are chosen when this module normalises the counts itself, whatever the base and the layer."""
+    x = varied_counts()
+    total = float(np.median(x.sum(1))) if target == "median" else target
+    logs = (np.log1p(x / x.sum(1, keepdims=True) * total) / np.log(base)).astype("f4")
+    path = tmp_path / "counts.h5ad"
+    counted = module(write_fake_cells(path, 200, 300, X=csr_matrix(x)), target_sum=total, n_top_genes=40)
+    told = {"log1p": {} if base == np.e else {"base": base}} if is_told else {}
+    for kind in (csr_matrix, np.asarray):
+        path = write_fake_cells(tmp_path / "logs.h5ad", 200, 300, X=kind(logs), uns=told)
+        with caplog.at_level(logging.INFO):
+            data = module(path, **PREPARED)
+        assert data.feature_names == counted.feature_names
+        np.testing.assert_allclose(inputs(data), logs[:, data.ensure_learned().kept], rtol=1e-6)
+        assert f"the values are logarithms (base {base:.4g}), which are undone to choose genes" in caplog.text
+    path = write_fake_cells(tmp_path / "layer.h5ad", 200, 300, X=csr_matrix(x), layers={"logs": csr_matrix(logs)})
+    assert module(path, layer="logs", **PREPARED).feature_names == counted.feature_names
+
+
+@pytest.mark.parametrize("total", [5.0, 1e4])
+def test_genes_of_normalised_counts_are_those_of_the_counts(tmp_path: Path, total: float) -> None:
+    x = varied_counts()
+    counted = module(
+        write_fake_cells(tmp_path / "counts.h5ad", 200, 300, X=csr_matrix(x)), target_sum=total, n_top_genes=40
+    )
+    sums = csr_matrix(x / x.sum(1, keepdims=True) * total)
+    path = write_fake_cells(tmp_path / "sums.h5ad", 200, 300, X=sums)
+    assert module(path, **PREPARED).feature_names == counted.feature_names
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_genes_of_scaled_data_are_not_chosen(tmp_path: Path, centre: bool) -> None:
+    x = np.log1p(varied_counts())
+    scaled = x / x.std(0, ddof=1).clip(1e-9) - (x.mean(0) if centre else 0)
+    path = write_fake_cells(tmp_path / "scaled.h5ad", 200, 300, X=scaled.astype("f4"))
+    with pytest.raises(
+        InputError, match=r"scaled\.h5ad: .*scaled data.*; name the layer of the counts or of their log"
+    ):
+        module(path, **PREPARED)
+    assert module(path, **{**PREPARED, "n_top_genes": None}).input_shape == (300,)
 
 
 @given(st.floats(0, 1, exclude_max=True))

@@ -46,6 +46,13 @@ def test_standard_equals_sklearns(n_samples: int) -> None:
     np.testing.assert_allclose(scaled, StandardScaler().fit_transform(x.numpy()), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["rms", "standard"])
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_numbers_whose_squares_float64_cannot_hold_are_refused(name: ScalingName, size: float) -> None:
+    with pytest.raises(InputError, match=r"squares of some values of x exceed float64, or are 0 in it|is constant"):
+        learn(name, samples() * size)
+
+
 @pytest.mark.parametrize("most_numbers", [1, 40])
 def test_chunks_of_wide_samples_change_nothing(monkeypatch: pytest.MonkeyPatch, most_numbers: int) -> None:
     x = samples(shape=(1, 3, 5))

@@ -17,6 +17,7 @@ from pyarrow import parquet
 import datamodules.parquet.cache
 from datamodules import ParquetDataModule
 from datamodules.parquet.cache import ParquetCache
+from datamodules.parquet.sources import ParquetSource
 from lightning_dc.errors import InputError
 from tests.conftest import CommandLine
 
@@ -82,7 +83,7 @@ def test_a_reader_does_not_hold_pages_of_all_columns(
     """Some columns are read at a time, and then some rows of all columns."""
     monkeypatch.setattr(datamodules.parquet.cache, "_OPEN_BYTES", most_bytes)
     monkeypatch.setattr(datamodules.parquet.cache, "_NUMBERS", 36)
-    table = frame().assign(large=2**40 + np.arange(N_SAMPLES))
+    table = frame().assign(large=2**40 + np.arange(N_SAMPLES) // 2)
     read: list[int] = []
     tables = datamodules.parquet.cache._read_tables
     record = lambda *arguments: (read.append(len(arguments[-1])), tables(*arguments))[1]  # noqa: E731
@@ -99,7 +100,7 @@ def test_columns_are_chosen_by_name_or_pattern(tmp_path: Path) -> None:
 
 
 def test_wide_numbers_stay_exact(tmp_path: Path) -> None:
-    table = frame().assign(large=2**40 + np.arange(N_SAMPLES))
+    table = frame().assign(large=2**40 + np.arange(N_SAMPLES) // 2)
     data = module(write(tmp_path / "x.parquet", table), columns="large", label=None)
     np.testing.assert_array_equal(data.load().x[:][:, 0].numpy(), table["large"])
 
@@ -242,7 +243,7 @@ def test_a_source_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.
     seeds = iter(range(1000))
     monkeypatch.setattr(os, "replace", lambda *arguments: (write(path, frame(seed=next(seeds))), replace(*arguments)))
     with pytest.raises(InputError, match=r"x\.parquet: changes faster than it can be read"):
-        ParquetCache([path], FEATURES, None, tmp_path / "cache").update()
+        ParquetCache([ParquetSource(path, {})], FEATURES, None, tmp_path / "cache").update()
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -287,7 +288,7 @@ def read_again_and_again(path: Path, stop: Any, results: Any) -> None:
     try:
         while not stop.is_set() or n_read < 3:
             try:
-                x = ParquetCache([path], FEATURES, "kind", path.with_name("cache")).read()[0]
+                x = ParquetCache([ParquetSource(path, {})], FEATURES, "kind", path.with_name("cache")).read()[0]
             except InputError as error:
                 if "has changed while it was converted" in str(error):
                     continue
@@ -310,7 +311,7 @@ def test_a_process_reads_while_another_replaces(tmp_path: Path) -> None:
         for i in range(40):
             write(new, frame(seed=i % 2))
             os.replace(new, path)
-            ParquetCache([path], FEATURES, "kind", tmp_path / "cache").read()
+            ParquetCache([ParquetSource(path, {})], FEATURES, "kind", tmp_path / "cache").read()
         stop.set()
         n_read = results.get(timeout=120)
     finally:
@@ -318,7 +319,7 @@ def test_a_process_reads_while_another_replaces(tmp_path: Path) -> None:
         reader.join(30)
         reader.kill()
     write(path, frame(30))  # what was left behind is removed with the cache of a changed source
-    ParquetCache([path], FEATURES, "kind", tmp_path / "cache").read()
+    ParquetCache([ParquetSource(path, {})], FEATURES, "kind", tmp_path / "cache").read()
     assert isinstance(n_read, int), n_read
     assert n_read >= 3
     assert len(list((tmp_path / "cache").iterdir())) == 1

@@ -1,21 +1,24 @@
-"""Tests of RCV1 from scikit-learn's cache against the same steps with dense arrays."""
+"""Tests of RCV1 from a file of arrays or scikit-learn's cache against the same steps with dense arrays."""
 
 from __future__ import annotations
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
 from datamodules import ArrayDataModule, ReutersDataModule
+from datamodules.reuters.rcv1 import convert
 from lightning_dc.errors import InputError
 from tests.conftest import CommandLine
 from tests.helpers.command_line import QUICK
-from tests.helpers.fake_rcv1 import NAMES, ROOTS, FakeRCV1, write_fake_rcv1
+from tests.helpers.fake_rcv1 import NAMES, ROOTS, FakeRCV1, write_arrays, write_fake_rcv1, write_pickles
 from tests.helpers.fake_reuters import write_fake_reuters
 
 N_WORDS = 30
@@ -102,11 +105,8 @@ def test_a_subset_is_always_the_same(rcv1: FakeRCV1, tmp_path: Path) -> None:
     drawn = np.random.RandomState(0).permutation(np.sort(rcv1.ids[rows]))[:7]
     assert ids(data) == [i for i in rcv1.ids[rows].tolist() if i in drawn]
     assert np.random.RandomState(0).permutation(10).tolist() == [2, 8, 4, 9, 1, 6, 7, 3, 0, 5]
-    order = np.random.default_rng(1).permutation(len(rcv1.ids))
-    cache = rcv1.folder / "RCV1"
-    for name in ("samples", "sample_id", "sample_topics"):  # the same documents in another order
-        path = cache / f"{name}_py3.pkl"
-        joblib.dump(joblib.load(path)[order], path)
+    order = np.random.default_rng(1).permutation(len(rcv1.ids))  # the same documents in another order
+    write_arrays(rcv1._replace(x=rcv1.x[order], topics=rcv1.topics[order], ids=rcv1.ids[order]))
     assert sorted(ids(module(rcv1, n_documents=7))) == sorted(ids(data))
 
 
@@ -115,24 +115,93 @@ def test_a_subset_of_more_than_there_are_is_refused(rcv1: FakeRCV1) -> None:
         module(rcv1, n_documents=5000)
 
 
-@pytest.mark.parametrize("name", ["samples", "sample_id", "sample_topics", "topics_names"])
-@pytest.mark.parametrize("n_bytes", [0, 40])
-def test_a_damaged_file_is_refused(rcv1: FakeRCV1, name: str, n_bytes: int) -> None:
-    path = rcv1.folder / "RCV1" / f"{name}_py3.pkl"
+@pytest.mark.parametrize("n_bytes", [0, 40, 5_000, -40])
+def test_a_damaged_file_is_refused(rcv1: FakeRCV1, n_bytes: int) -> None:
+    path = rcv1.folder / "RCV1" / "rcv1.npz"
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(InputError, match=r"RCV1 can't be read from '.*RCV1' \(.*; remove that folder"):
         module(rcv1)
 
 
-def test_files_that_do_not_fit_are_refused(rcv1: FakeRCV1) -> None:
-    path = rcv1.folder / "RCV1" / "sample_id_py3.pkl"
-    joblib.dump(rcv1.ids[:-1], path)
+@pytest.mark.parametrize("name", ["documents_indices", "topics_indptr", "ids", "topic_names"])
+def test_a_file_of_broken_arrays_is_refused(rcv1: FakeRCV1, name: str) -> None:
+    path = rcv1.folder / "RCV1" / "rcv1.npz"
+    arrays = dict(np.load(path))
+    for broken in (None, np.array([{"a": 1}], object), arrays[name][:0] if name != "ids" else np.array(["x"])):
+        np.savez(path, **{key: value for key, value in {**arrays, name: broken}.items() if value is not None})
+        with pytest.raises(InputError, match=r"RCV1 (can't be read from|in) '.*RCV1'"):
+            module(rcv1)
+
+
+def test_files_that_do_not_fit_are_refused(rcv1: FakeRCV1, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_arrays(rcv1._replace(ids=rcv1.ids[:-1]))
     with pytest.raises(InputError, match="300, 300, 299"):
         module(rcv1)
-    joblib.dump(rcv1.ids, path)
-    joblib.dump(np.array([name.replace("GCAT", "G") for name in NAMES], object), path.with_name("topics_names_py3.pkl"))
+    monkeypatch.setattr("tests.helpers.fake_rcv1.NAMES", [name.replace("GCAT", "G") for name in NAMES])
+    write_arrays(rcv1)
     with pytest.raises(InputError, match="no topic GCAT"):
         module(rcv1)
+
+
+class Evil:
+    """An object that runs a command when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return self.mark.touch, ()
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_pickles_in_a_given_folder_are_not_read(rcv1: FakeRCV1, tmp_path: Path, download: bool) -> None:
+    write_pickles(rcv1)
+    for path in (rcv1.folder / "RCV1").iterdir():
+        joblib.dump(Evil(tmp_path / "ran"), path)
+    with pytest.raises(InputError, match=r"RCV1 in '.*RCV1' is stored as pickles, which run code .*rcv1\.convert\('"):
+        module(rcv1, download=download)
+    (rcv1.folder / "RCV1" / "samples_py3.pkl").unlink()
+    with pytest.raises(InputError, match="is stored as pickles"):
+        module(rcv1, download=False)
+    assert not (tmp_path / "ran").exists()
+    write_arrays(rcv1)
+    assert len(ids(module(rcv1, download=download))) > 200  # beside arrays, pickles do no harm
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickles_of_the_user_become_arrays(rcv1: FakeRCV1) -> None:
+    expected = module(rcv1).predict_dataloader().read(0, 1000).x
+    write_pickles(rcv1)
+    convert(str(rcv1.folder))
+    assert (rcv1.folder / "RCV1" / "rcv1.npz").is_file()
+    assert torch.equal(module(rcv1).predict_dataloader().read(0, 1000).x, expected)
+    assert not [path for path in (rcv1.folder / "RCV1").iterdir() if path.name.startswith(".")]
+
+
+def test_scikit_learns_own_cache_is_read(rcv1: FakeRCV1, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = ids(module(rcv1))
+    write_pickles(rcv1)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(rcv1.folder))
+    for folder in (None, str(rcv1.folder)):
+        data = ReutersDataModule(folder, corpus="rcv1", n_words=N_WORDS)
+        data.prepare_data()
+        data.setup("fit")
+        assert ids(data) == expected
+
+
+def test_a_download_to_a_given_folder_leaves_arrays_alone(
+    rcv1: FakeRCV1, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(data_home: str) -> Any:
+        (Path(data_home) / "samples_py3.pkl").touch()
+        return SimpleNamespace(
+            data=csr_matrix(rcv1.x), target=csr_matrix(rcv1.topics), sample_id=rcv1.ids, target_names=np.array(NAMES)
+        )
+
+    monkeypatch.setattr("sklearn.datasets.fetch_rcv1", fetch)
+    data = module(rcv1._replace(folder=tmp_path / "new"))
+    assert ids(data) == ids(module(rcv1))
+    assert [path.name for path in (tmp_path / "new" / "RCV1").iterdir()] == ["rcv1.npz"]
 
 
 def test_a_missing_corpus_is_downloaded_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

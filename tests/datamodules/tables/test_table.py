@@ -291,11 +291,30 @@ def test_what_is_new_can_be_dropped_and_unseen_categories_be_zeros(tmp_path: Pat
     assert not x[:, 3:].any()
 
 
-def test_missing_values_of_a_new_file_are_refused_where_training_refused_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["mean", "median", "most_frequent"])
+def test_missing_values_of_a_new_file_alone_are_refused_or_replaced_as_the_message_says(
+    tmp_path: Path, missing: Any
+) -> None:
     trained = table(tmp_path, **ROLES | {"missing": "error"})
-    path = write_table(tmp_path / "new.csv", [{**NEW[0], "age": None}])
-    with pytest.raises(InputError, match="column 'age' has no value in row 0"):
-        applied(trained, path, missing="mean").predict_dataloader()
+    path = write_table(tmp_path / "new.csv", [{**NEW[0], "age": None}, {**NEW[1], "colour": None}])
+    with pytest.raises(InputError, match="column 'age' has no value in row 0; set missing to mean, median or most_fre"):
+        applied(trained, path).predict_dataloader()
+    x = applied(trained, path, missing=missing).predict_dataloader().read(0, ALL).x
+    ages = values("age")
+    assert x[0, 2] == pytest.approx(float(SimpleImputer(strategy=missing).fit(ages).statistics_[0]), rel=1e-6)
+    np.testing.assert_array_equal(x[1, 3:], [1, 0, 0])  # of three that are as frequent, the first
+    kept = table(tmp_path, **ROLES | {"missing": "median"})
+    x = applied(kept, path, missing="most_frequent").predict_dataloader().read(0, ALL).x
+    assert x[0, 2] == pytest.approx(np.median(ages))  # what was chosen in training stays
+
+
+def test_an_earlier_checkpoint_without_such_values_says_so(tmp_path: Path) -> None:
+    state = table(tmp_path, **ROLES | {"missing": "error"}).preprocessing_state()
+    del state["table"]["encoding"]["spare"]
+    new = TableDataModule(str(write_table(tmp_path / "new.csv", [{**NEW[0], "age": None}])), missing="mean")
+    new.load_preprocessing_state(state)
+    with pytest.raises(InputError, match="column 'age' has no value in row 0; train again with missing set"):
+        new.predict_dataloader()
 
 
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:

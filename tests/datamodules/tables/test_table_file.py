@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from datamodules.tables.file import as_numbers, as_strings, check_columns, match_columns, read_table
+from datamodules.tables.columns import check_columns, match_columns
+from datamodules.tables.dialect import CsvFormat
+from datamodules.tables.file import read_table
+from datamodules.tables.values import as_numbers, as_strings
 from lightning_dc.errors import InputError
 
 
@@ -28,7 +31,7 @@ def written(path: Path, content: str | bytes) -> Path:
     ],
 )
 def test_text_files_of_any_kind_are_read(tmp_path: Path, name: str, content: str, delimiter: str | None) -> None:
-    table = read_table(written(tmp_path / name, content), delimiter=delimiter)
+    table = read_table(written(tmp_path / name, content), wanted=CsvFormat(delimiter))
     assert table.to_pydict() == {"a": [1, 2], "b": ["x", None]}
 
 
