@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_dc.errors import InputError
 from lightning_dc.training import ClusteringModule, clustering_module, final_assignment, training_loader
@@ -51,7 +51,12 @@ class PhaseScheduler(Callback):
         self._begin_next_phase_if_over(clustering_module(pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        final_assignment(clustering_module(pl_module))
+        module = clustering_module(pl_module)
+        if final_assignment(module) is None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_warn(
+                f"Training has ended in phase {module.phase.name!r}, before there were clusters; raise max_epochs, "
+                "max_steps or max_time of the Trainer (-1 leaves the end to the phases), or go on from a checkpoint"
+            )
 
     def _begin_next_phase_if_over(self, module: ClusteringModule) -> None:
         """Add the elapsed seconds to the current phase, and begin the next one if it is over."""

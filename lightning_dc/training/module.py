@@ -20,6 +20,7 @@ from lightning_dc.augmentation import Augmentation
 from lightning_dc.batch import Batch, DataDescription, Preprocessor, as_batch
 from lightning_dc.distributed import act_alone, world
 from lightning_dc.errors import InputError
+from lightning_dc.heads import CentroidHead
 from lightning_dc.losses import LossTerm
 from lightning_dc.metrics import TaskScores
 from lightning_dc.model import ClusteringModel
@@ -225,6 +226,14 @@ class ClusteringModule(RebuildableModule):
         """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1."""
         q: Tensor = self.model(x)
         return q
+
+    def on_predict_start(self) -> None:
+        head = self.model.head
+        if isinstance(head, CentroidHead) and not bool(head.centroids.any()):
+            raise InputError(
+                "the centroids were never set, because training has ended before there were clusters; train on, from a "
+                "checkpoint with fit and --ckpt_path, or give a checkpoint of a run that has clusters"
+            )
 
     def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         """Return index, embedding and soft assignments of a batch.

@@ -349,3 +349,12 @@ def test_a_run_resumes_with_the_optimizer_that_it_began_with(tmp_path: Path) -> 
     model = dec(pretraining=PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=torch.optim.Adam))
     with pytest.raises(InputError, match="another optimizer than Adam in phase 'pretraining'"):
         trainer(tmp_path).fit(model, Blobs(), ckpt_path=path)
+
+
+def test_a_fit_that_ends_before_there_are_clusters_warns_and_does_not_predict(tmp_path: Path) -> None:
+    model, run = dec(), trainer(tmp_path, max_epochs=1)
+    with pytest.warns(UserWarning, match="Training has ended in phase 'pretraining', before there were clusters"):
+        run.fit(model, Blobs())
+    assert model.final is None
+    with pytest.raises(InputError, match="centroids were never set"):
+        run.predict(model, Blobs())

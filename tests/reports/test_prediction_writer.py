@@ -23,6 +23,7 @@ X = np.random.default_rng(0).normal(size=(2500, 4)).astype("f4")  # three batche
 def predict(writer: PredictionWriter, data: Any, *others: pl.Callback) -> DEC:
     torch.manual_seed(0)
     model = DEC((4,), 3, functools.partial(MLPAutoencoder, hidden_dims=[5], latent_dim=2))
+    torch.nn.init.normal_(model.model.head.centroids)  # as if it had been trained
     options: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="cpu", callbacks=[*others, writer], **options)
     if isinstance(data, DataLoader):
