@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+_DIFFERENCES = 1 << 26  # numbers held at a time: 256 MiB in float32
 
 
 def squared_distances(z: Tensor, centroids: Tensor) -> Tensor:
     """Return squared Euclidean distances, computed as sums of squared differences.
 
     Unlike an expansion into products, differences have no cancellation for data far from the origin, and no negative
-    results.
+    results. From 2^26 differences on, rows are taken in blocks, so that B K D numbers need not fit into memory. The
+    gradient then computes the differences again instead of keeping them.
 
     Args:
         z: points, (B, D).
@@ -19,6 +23,21 @@ def squared_distances(z: Tensor, centroids: Tensor) -> Tensor:
     Returns:
         Squared distances, (B, K).
     """
+    n_rows = max(1, _DIFFERENCES // max(1, centroids.numel()))
+    if torch.compiler.is_compiling() or len(z) <= n_rows:  # an exported model takes batches of any size
+        return _sums_of_squares(z, centroids)
+    blocks = torch.split(z, n_rows)
+    if not torch.is_grad_enabled():
+        return torch.cat([_sums_of_squares(rows, centroids) for rows in blocks])
+    return torch.cat(
+        [
+            checkpoint(_sums_of_squares, rows, centroids, use_reentrant=False, preserve_rng_state=False)
+            for rows in blocks
+        ]
+    )
+
+
+def _sums_of_squares(z: Tensor, centroids: Tensor) -> Tensor:
     return (z.unsqueeze(1) - centroids).square().sum(-1)
 
 

@@ -37,20 +37,43 @@ def cox_loss(log_risk: Tensor, time: Tensor, event: Tensor, ties: Ties = "efron"
         tensor([1.0986, 0.6931, 0.0000])
     """
     known = torch.isfinite(time) & torch.isfinite(event)
-    rows = known.nonzero().squeeze(1)
-    rows = rows[time[rows].argsort(descending=True, stable=True)]
-    eta, died = log_risk[rows], event[rows].to(log_risk.dtype)
-    _, group, sizes = torch.unique_consecutive(time[rows], return_inverse=True, return_counts=True)
-    # The risk set of a time ends with the last sample of that time.
-    log_sums = eta.logcumsumexp(0)[sizes.cumsum(0) - 1][group]
+    times = torch.where(known, time if time.is_floating_point() else time.double(), -torch.inf)
+    order = times.argsort(descending=True, stable=True)  # unknown samples come last
+    died = torch.where(known, event, 0.0)[order].to(log_risk.dtype)
+    eta = torch.where(known, log_risk, 0.0)[order]
+    group, ends = _groups_of_equal(times[order])
+    log_sums = eta.logcumsumexp(0)[ends]  # the risk set of a time ends with the last sample of that time
     if ties == "efron":
-        zeros = eta.new_zeros(len(sizes))
-        deaths = zeros.index_add(0, group, died)
-        order = died.cumsum(0) - died - (deaths.cumsum(0) - deaths)[group]  # 0 ... d - 1 among the events of a time
-        # Share of the events in the sum of their risk set, which is at most 1 and so does not overflow.
-        share = zeros.index_add(0, group, died * (eta - log_sums).exp())
-        removed = order * died / deaths.clamp_min(1.0)[group]
-        corrections = died * torch.log1p(-removed * share[group].clamp_max(1.0))
-        # All tied events get the mean correction, so that values do not depend on the order of the rows.
-        log_sums = log_sums + (zeros.index_add(0, group, corrections) / deaths.clamp_min(1.0))[group]
-    return torch.zeros_like(log_risk).index_put((rows,), died * (log_sums - eta))
+        log_sums = log_sums + _efron_correction(eta - log_sums, died, group)
+    return torch.zeros_like(log_risk).index_put((order,), died * (log_sums - eta))
+
+
+def _groups_of_equal(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the number of the run of equal values, and the position of the last value of that run, (B,) each.
+
+    There is no loop over runs and no list of them, whose length would have to be known on the host: a GPU goes on.
+    """
+    group = torch.zeros_like(values, dtype=torch.int64)
+    group[1:] = (values[1:] != values[:-1]).cumsum(0)
+    return group, torch.searchsorted(group, group, right=True) - 1
+
+
+def _efron_correction(excess: Tensor, died: Tensor, group: Tensor) -> Tensor:
+    """Return what Efron's form adds to the logarithm of the sum of each risk set, (B,).
+
+    Args:
+        excess: logarithm of the risk of each sample relative to its risk set, (B,), at most 0.
+        died: 1 for an event, else 0, (B,).
+        group: number of the time of each sample, (B,), ascending.
+    """
+    zeros = torch.zeros_like(excess)
+    deaths = zeros.index_add(0, group, died)
+    # 0 ... d - 1 among the events of a time. Sums of integers: CUDA has no deterministic cumsum of other numbers.
+    before = deaths.to(torch.int64).cumsum(0)[group] - deaths.to(torch.int64)[group]
+    order = died.to(torch.int64).cumsum(0) - died.to(torch.int64) - before
+    # Share of the events in the sum of their risk set, which is at most 1 and so does not overflow.
+    share = zeros.index_add(0, group, died * excess.exp())
+    removed = order * died / deaths.clamp_min(1.0)[group]
+    corrections = died * torch.log1p(-removed * share[group].clamp_max(1.0))
+    # All tied events get the mean correction, so that values do not depend on the order of the rows.
+    return (zeros.index_add(0, group, corrections) / deaths.clamp_min(1.0))[group]

@@ -190,18 +190,75 @@ def _l1_ball_thresholds(magnitudes: Tensor, groups: InputGroups, radii: Tensor) 
     """Return the thresholds of the projection of each group onto its l1 ball, (G,).
 
     The magnitudes of a group, reduced by its threshold and clipped at 0, add up to its radius; the threshold is 0 if
-    the sum of the magnitudes does not exceed the radius. The exact algorithm of Michelot (1986) computes all groups at
-    once: it raises the thresholds and removes members below them until none is removed, which takes few rounds.
+    the sum of the magnitudes does not exceed the radius. Both algorithms find the members of each group above its
+    threshold. On a CPU, sorting takes about three times as long as Michelot's rounds. On other devices, each round
+    would wait for the device.
     """
     inside = group_sums(magnitudes.sum(0), groups) <= radii
+    on_cpu = magnitudes.device.type == "cpu"
+    levels = (_levels_by_rounds if on_cpu else _levels_by_sorting)(magnitudes, groups, radii, inside)
+    return levels.clamp_min(0.0).masked_fill(inside, 0.0)
+
+
+def _levels_by_rounds(magnitudes: Tensor, groups: InputGroups, radii: Tensor, inside: Tensor) -> Tensor:
+    """Return the thresholds of groups that are not ``inside`` by the exact algorithm of Michelot (1986).
+
+    It raises the thresholds and removes members below them, for all groups at once, until none is removed, which takes
+    few rounds.
+    """
     levels = torch.zeros_like(radii)
     members = (magnitudes > 0) & ~inside[groups.of_input]
     while True:
-        counts = group_sums(members.sum(0).to(magnitudes), groups)
-        sums = group_sums(torch.where(members, magnitudes, 0.0).sum(0), groups)
-        # Rounding may remove the last member; then the previous level was right.
-        levels = torch.where(counts > 0, (sums - radii) / counts.clamp_min(1.0), levels)
+        levels = _levels_of_members(magnitudes, groups, radii, members, levels)
         remaining = members & (magnitudes > levels[groups.of_input])
         if torch.equal(remaining, members):
-            return levels.clamp_min(0.0)
+            return levels
         members = remaining
+
+
+def _levels_by_sorting(magnitudes: Tensor, groups: InputGroups, radii: Tensor, inside: Tensor) -> Tensor:
+    """Return the thresholds of groups that are not ``inside`` (Held et al. 1974), without waiting for a device.
+
+    In descending order, a magnitude is a member while its rank times it exceeds the sum so far less the radius. Sums
+    are of integers, in units of 2^-40 or less of the group's largest magnitude, since CUDA has no deterministic
+    cumulative sum of other numbers. The members then give the threshold in the precision of the magnitudes.
+    """
+    flat, group = _sorted_by_group(magnitudes.double(), groups)
+    sizes = groups.sizes * magnitudes.shape[0]
+    starts = sizes.cumsum(0) - sizes
+    largest = flat[starts]
+    unit = 2.0**61 / len(flat) / torch.where(largest > 1e-280, largest, 1.0)
+    values, limits = (flat * unit[group]).long(), (radii.double().minimum(largest * sizes) * unit).long()
+    sums = values.cumsum(0)
+    sums = sums - (sums - values)[starts][group]
+    rank = torch.arange(1, len(flat) + 1, device=flat.device) - starts[group]
+    is_member = values * rank > sums - limits[group]
+    count = torch.zeros_like(sizes).index_add(0, group, is_member.long()).clamp_min(1)
+    levels = (sums[starts + count - 1] - limits).double() / count / unit
+    members = (magnitudes > levels[groups.of_input]) & ~inside[groups.of_input]
+    return _levels_of_members(magnitudes, groups, radii, members, levels.to(radii))
+
+
+def _levels_of_members(
+    magnitudes: Tensor, groups: InputGroups, radii: Tensor, members: Tensor, levels: Tensor
+) -> Tensor:
+    """Return the thresholds at which the members of each group, (H, F), add up to its radius, (G,).
+
+    Rounding may remove the last member of a group; then its given level is right.
+    """
+    counts = group_sums(members.sum(0).to(magnitudes), groups)
+    sums = group_sums(torch.where(members, magnitudes, 0.0).sum(0), groups)
+    return torch.where(counts > 0, (sums - radii) / counts.clamp_min(1.0), levels)
+
+
+def _sorted_by_group(magnitudes: Tensor, groups: InputGroups) -> tuple[Tensor, Tensor]:
+    """Return the magnitudes, (H F,), by group and in descending order within each, with the number of the group."""
+    n_hidden, n_inputs = magnitudes.shape
+    by_group = groups.of_input.argsort(stable=True)
+    columns = magnitudes.T[by_group]
+    group = groups.of_input[by_group].unsqueeze(1).expand(n_inputs, n_hidden).flatten()
+    if len(groups.sizes) == n_inputs:  # one input in each group: a column is a group
+        return columns.sort(1, descending=True).values.flatten(), group
+    flat, order = columns.flatten().sort(descending=True)
+    again = group[order].argsort(stable=True)
+    return flat[again], group

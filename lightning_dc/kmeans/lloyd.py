@@ -11,8 +11,15 @@ from torch import Tensor
 from lightning_dc.distributed import CHUNK_SIZE, world
 from lightning_dc.errors import InputError
 from lightning_dc.kmeans import native
+from lightning_dc.kmeans.blocks import rows_at_a_time
 from lightning_dc.kmeans.nearest import assign_, own_distances
-from lightning_dc.kmeans.owned_samples import OwnedSamples, check_arguments, prepare
+from lightning_dc.kmeans.owned_samples import (
+    OwnedSamples,
+    check_arguments,
+    largest_magnitude,
+    power_of_two_scale,
+    prepare,
+)
 from lightning_dc.kmeans.precision import full_precision
 from lightning_dc.kmeans.seeding import plusplus_seeds, random_seeds
 
@@ -20,7 +27,7 @@ N_INIT = 20
 """Default number of restarts, the same as in DEC (https://arxiv.org/abs/1511.06335)."""
 
 _LABELS_TOGETHER = 1 << 28  # labels held at a time: 2 GiB, including those before an iteration
-_MOVE_ELEMENTS = 1 << 18  # float64 elements held at a time: 2 MiB, so that they fit into the cache
+_MOVE_ELEMENTS = 1 << 18  # float64 elements held at a time on a CPU: 2 MiB, so that they fit into the cache
 _EQUAL_INERTIA = 1e-10  # relative difference up to which inertias count as equal; then the first restart wins
 _REBUILD_EVERY = 50  # iterations after which sums are recomputed from the labels
 _LARGEST_DRIFT = 1e-9  # relative to norm + spread; a restart ends only if recomputed sums move no centroid further
@@ -92,9 +99,11 @@ def kmeans(
                 raise InputError(f"max_iter={max_iter} must be at least 0")
             _check_init(init, n_clusters, n_features)
 
-        samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check)
-        if isinstance(init, Tensor):
-            given = samples.project(init.detach()).view(-1, n_clusters, samples.x.shape[1])
+        starts = init.detach().to(torch.float64) if isinstance(init, Tensor) else None
+        samples = prepare(x, sample_weight, n_total, spherical=spherical, check=check, points=starts)
+        if starts is not None:
+            given = samples.project(starts).view(-1, n_clusters, samples.x.shape[1])
+            given = given * power_of_two_scale(largest_magnitude(given), given.dtype) if spherical else given
             seeds = _at_unit_length(given, given) if spherical else given
         else:
             seeding = plusplus_seeds if init == "k-means++" else random_seeds
@@ -341,7 +350,7 @@ def move_rows_(samples: OwnedSamples, before: Tensor, after: Tensor, totals: Ten
     x, weights = samples.x, samples.weights
     if native.is_native(x):
         return native.move_rows_(x, weights, before, after, totals)
-    n_rows = max(1, _MOVE_ELEMENTS // (x.shape[1] + 1))
+    n_rows = rows_at_a_time(x.device, x.shape[1] + 1, _MOVE_ELEMENTS)
     terms = torch.ones(min(len(x), n_rows), x.shape[1] + 1, dtype=torch.float64, device=x.device)
     n_moved = torch.zeros(len(before), dtype=torch.int64, device=x.device)
     for r, (old, new) in enumerate(zip(before, after, strict=True)):

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from lightning_dc.distributed import sum_
 from lightning_dc.errors import InputError
-from lightning_dc.kmeans.estimator import Array, CentroidEstimator, Initialisation, as_init, to_samples
+from lightning_dc.kmeans.arrays import Array, Rows, as_init, magnitude, mean_variance, to_rows, to_weights
+from lightning_dc.kmeans.centroid_estimator import CentroidEstimator
+from lightning_dc.kmeans.estimator import Initialisation
 from lightning_dc.kmeans.lloyd import kmeans
-from lightning_dc.kmeans.owned_samples import check_arguments
+from lightning_dc.kmeans.owned_samples import check_arguments, power_of_two_scale
 from lightning_dc.kmeans.precision import full_precision
 
 _SEEDING_BATCHES = 3  # number of batches whose samples give the first centroids, as in scikit-learn
@@ -83,12 +85,11 @@ class MiniBatchKMeans(CentroidEstimator):
         n_steps_: number of batches so far.
         counts_: number of samples, or their weight, that each centroid has received, (K,), float64.
         n_features_in_: number of features D.
-
-    Raises:
-        InputError: an argument is out of range.
     """
 
     counts_: Tensor
+    n_steps_: int
+    _since_check: float
 
     def __init__(
         self,
@@ -102,11 +103,6 @@ class MiniBatchKMeans(CentroidEstimator):
         reassignment_ratio: float = 0.01,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if batch_size < 1 or max_iter < 1:
-            raise InputError(f"batch_size={batch_size} and max_iter={max_iter} must be at least 1")
-        if not 0 <= reassignment_ratio < 1:
-            raise InputError(f"reassignment_ratio={reassignment_ratio} must lie between 0 and 1")
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
@@ -115,18 +111,31 @@ class MiniBatchKMeans(CentroidEstimator):
         self.tol = tol
         self.reassignment_ratio = reassignment_ratio
         self.seed = seed
-        self.n_steps_ = 0
-        self._since_check = 0.0
 
     def fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
-        """Cluster samples, (N, D), in several passes in random order; ``y`` is ignored, as in scikit-learn."""
-        data, weights = to_samples(x, sample_weight)
+        """Cluster samples, (N, D), in several passes in random order; ``y`` is ignored, as in scikit-learn.
+
+        Raises:
+            InputError: there are too few samples, values are not finite, the weights or ``init`` do not fit, or a
+                parameter is out of range.
+        """
+        data = to_rows(x)
+        weights = to_weights(sample_weight, data)
+        self._check_features(x, data.shape[1], reset=True)
         check_arguments(len(data), self.n_clusters, self.n_init)
+        self._run(data, weights)
+        self._warn_of_empty_clusters(self._finish(x, data, weights))
+        return self
+
+    def _run(self, data: Rows, weights: Tensor | None) -> None:
+        """Take steps until the centroids have converged, in a scale in which squares neither overflow nor vanish."""
+        scale = power_of_two_scale(magnitude(data), data.dtype)
+        data = data if scale == 1.0 else data * scale
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(data), generator=generator).to(data.device)
         first = order[: max(_SEEDING_BATCHES * self.batch_size, 3 * self.n_clusters)]
-        self._start(data[first], None if weights is None else weights[first])
-        threshold = self.tol * float(data.var(0, correction=0).mean())
+        self._start(data[first], None if weights is None else weights[first], scale)
+        threshold = self.tol * mean_variance(data)
         for n_iter in range(1, self.max_iter + 1):
             before = self._centroids.clone()
             for batch in torch.split(order, self.batch_size):
@@ -135,30 +144,41 @@ class MiniBatchKMeans(CentroidEstimator):
             if float((self._centroids - before).double().square().sum()) <= threshold:
                 break
             order = torch.randperm(len(data), generator=generator).to(data.device)
-        self._finish(x, data, weights)
-        return self
+        self._centroids /= scale
 
     def partial_fit(self, x: Array, y: object = None, *, sample_weight: Array | None = None) -> MiniBatchKMeans:
         """Learn from one batch, (B, D).
 
         The first batch also gives the first centroids and needs at least K samples, unless ``init`` holds centroids,
         (K, D). Later batches may be on other devices; centroids and counts stay on the device of the first batch.
+
+        Raises:
+            InputError: as for ``fit``, or the batch has other features than the batches before.
         """
-        data, weights = to_samples(x, sample_weight)
+        data = to_rows(x)
+        weights = to_weights(sample_weight, data)
+        self._check_features(x, data.shape[1], reset=not self.is_fitted)
         if not self.is_fitted:
-            self._start(data, weights)
-        self._check_width(data)
+            self._start(data[:], weights)
         device = self._centroids.device
-        self._step(data.to(device), None if weights is None else weights.to(device))
+        self._step(data[:].to(device), None if weights is None else weights.to(device))
         self._finish(x, data, weights)
         return self
 
-    def _start(self, data: Tensor, weights: Tensor | None) -> None:
-        """Set the first centroids, and zero counts."""
+    def _check_parameters(self) -> None:
+        if self.batch_size < 1 or self.max_iter < 1:
+            raise InputError(f"batch_size={self.batch_size} and max_iter={self.max_iter} must be at least 1")
+        if not 0 <= self.reassignment_ratio < 1:
+            raise InputError(f"reassignment_ratio={self.reassignment_ratio} must lie between 0 and 1")
+
+    def _start(self, data: Tensor, weights: Tensor | None, scale: float = 1.0) -> None:
+        """Set the first centroids, and zero counts; ``init`` is multiplied by the scale of the data."""
+        self._check_parameters()
         init = as_init(self.init)
+        init = init if isinstance(init, str) or scale == 1.0 else init.double() * scale
         fits = isinstance(init, Tensor) and init.shape == (self.n_clusters, data.shape[1])
         if fits and bool(torch.isfinite(init).all()):  # given centroids need no minimum number of samples
-            self._set_centroids(init.detach().to(data, copy=True))
+            self._centroids = init.detach().to(data, copy=True)
         else:
             result = kmeans(
                 data,
@@ -169,12 +189,12 @@ class MiniBatchKMeans(CentroidEstimator):
                 sample_weight=weights,
                 generator=torch.Generator().manual_seed(self.seed),
             )
-            self._set_centroids(result.centroids)
+            self._centroids = result.centroids
         self.counts_ = torch.zeros(self.n_clusters, dtype=torch.float64, device=data.device)
-        self.n_steps_, self._since_check = 0, 0.0
+        self.n_iter_, self.n_steps_, self._since_check = 0, 0, 0.0
 
     def _step(self, data: Tensor, weights: Tensor | None) -> None:
-        labels, distances = self._assign(data)
+        labels, distances, _ = self._search(data)
         counted_update_(self._centroids, self.counts_, data, labels, weights)
         self.n_steps_ += 1
         self._since_check += len(data)
@@ -197,8 +217,10 @@ class MiniBatchKMeans(CentroidEstimator):
         others = self.counts_[~low]
         self.counts_[dead] = others.min()  # else they would move again at every check
 
-    def _finish(self, x: Array, data: Tensor, weights: Tensor | None) -> None:
+    def _finish(self, x: Array, data: Rows, weights: Tensor | None) -> Tensor:
+        """Set the results for the samples, and return their labels."""
         labels, distances = self._assign(data)
         if weights is not None:
             distances = distances * weights
         self._set_results(x, labels, float(distances.sum(dtype=torch.float64)))
+        return labels

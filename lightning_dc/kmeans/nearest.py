@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from lightning_dc.kmeans import native
+from lightning_dc.kmeans.blocks import rows_at_a_time
 
 _FEW_CLUSTERS = 32  # with fewer, scores have the shape (K, rows): reductions over few contiguous elements are slow
 _GROUP = 32  # contiguous elements from which on reductions are fast; size of the groups of many clusters
-_CHUNK_ELEMENTS = {"cpu": 1 << 20}  # scores held at a time, so that they fit into the cache
-_CHUNK_ELEMENTS_ELSEWHERE = 1 << 26
+_CHUNK_ELEMENTS = 1 << 20  # scores held at a time on a CPU, so that they fit into the cache
 _ROWS_FIRST_FROM = 64  # features from which on a product with rows first is faster, even with a transposition after it
 _ONES_COLUMN_UP_TO = 32  # features up to which adding |c|^2 takes long compared to the product
 _LARGEST_SQUARED_NORM = 2.0**96  # of centroids; the compiled loop would mistake larger ones for padding
-_PAIR_ELEMENTS = 1 << 18  # float64 elements held at a time
-_RESULT_ELEMENTS = 1 << 22  # elements of results held until the labels are known
+_PAIR_ELEMENTS = 1 << 18  # float64 elements held at a time on a CPU
+_RESULT_ELEMENTS = 1 << 22  # elements of results held until the labels are known, on a CPU
 
 
 class _TwoSmallest(NamedTuple):
@@ -73,7 +73,7 @@ def own_distances(x: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
     """
     if native.is_native(x):
         return native.own_distances(x, centroids, labels)
-    n_rows = max(1, _PAIR_ELEMENTS // max(1, x.shape[1]))
+    n_rows = rows_at_a_time(x.device, x.shape[1], _PAIR_ELEMENTS)
     distances = torch.empty(len(x), dtype=torch.float64, device=x.device)
     for start in range(0, len(x), n_rows):
         part = slice(start, start + n_rows)
@@ -85,7 +85,7 @@ def _assign_by_torch(x: Tensor, norms: Tensor, centroids: Tensor, labels: Tensor
     """Write the nearest centroids by products, and return where their rounding leaves them open, (R, n), bool."""
     n_restarts, n_clusters, _ = centroids.shape
     unclear = torch.empty(labels.shape, dtype=torch.bool, device=x.device)
-    n_rows = max(1, _RESULT_ELEMENTS // (n_restarts * max(1, n_clusters // _GROUP)))
+    n_rows = rows_at_a_time(x.device, n_restarts * max(1, n_clusters // _GROUP), _RESULT_ELEMENTS)
     for start in range(0, len(x), n_rows):
         part = slice(start, start + n_rows)
         rows = x[part]
@@ -131,7 +131,7 @@ def _resolve_open_rows(x: Tensor, norms: Tensor, centroids: Tensor) -> Tensor:
     x, norms = x.double(), norms.double()
     transposed, squares = _product_form(centroids, torch.float64)
     labels = []
-    n_rows = max(1, _PAIR_ELEMENTS // (len(centroids) + x.shape[1]))
+    n_rows = rows_at_a_time(x.device, len(centroids) + x.shape[1], _PAIR_ELEMENTS)
     for rows, own_norms in zip(torch.split(x, n_rows), torch.split(norms, n_rows), strict=True):
         scores = torch.addmm(squares, rows, transposed)
         best, label = scores.min(1)
@@ -153,7 +153,7 @@ def _product_form(centroids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor
 
 
 def _chunk_rows(x: Tensor, columns: int) -> int:
-    return max(1, _CHUNK_ELEMENTS.get(x.device.type, _CHUNK_ELEMENTS_ELSEWHERE) // columns)
+    return rows_at_a_time(x.device, columns, _CHUNK_ELEMENTS)
 
 
 def _search_few_clusters(x: Tensor, centroids: Tensor, two: _TwoSmallest) -> None:
@@ -162,7 +162,9 @@ def _search_few_clusters(x: Tensor, centroids: Tensor, two: _TwoSmallest) -> Non
     transposed, squares = _product_form(centroids.flatten(0, 1), x.dtype)
     lengthened = squares.unsqueeze(1)
     padded = torch.nn.functional.pad(transposed, (0, -len(squares) % 16))  # a quarter faster for 10 clusters
-    n_rows = min(len(x), 4096 if n_features >= _ROWS_FIRST_FROM else 16384, _chunk_rows(x, n_restarts * n_clusters))
+    n_rows = min(len(x), _chunk_rows(x, n_restarts * n_clusters))
+    if x.device.type == "cpu":
+        n_rows = min(n_rows, 4096 if n_features >= _ROWS_FIRST_FROM else 16384)
     mask = x.new_empty(n_restarts * n_clusters * n_rows)
     for start in range(0, len(x), max(1, n_rows)):
         rows = x[start : start + n_rows]

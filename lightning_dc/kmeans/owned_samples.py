@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from lightning_dc.distributed import CHUNK_SIZE, max_, owned_chunks, sum_
 from lightning_dc.errors import InputError
+from lightning_dc.kmeans.blocks import Block, rows_at_a_time
 
 _EXPONENT_RANGE = {
     torch.float32: 40,
     torch.float64: 400,
 }  # up to these exponents, sums of squares stay in range
+_LARGEST_EXPONENT = {torch.float32: 120, torch.float64: 1000}  # of a scale: it and its inverse are normal numbers
 _NEAR_ORIGIN = 4.0  # squared mean, in variances, up to which centring would gain too little precision for a copy
 _LEAST_WEIGHT = 1e-150  # largest weights from here to its inverse give sums that neither overflow nor vanish
 _SPREAD_STRIDE = 64  # the spread of the data is estimated from every 64th row
@@ -67,10 +69,40 @@ class OwnedSamples:
         Chunks of other processes are 0 until :meth:`sum_` adds them. Each sum is computed by one process in a fixed
         order, so that totals do not depend on the number of processes.
         """
-        sums = torch.zeros(len(values), self.n_chunks, dtype=torch.float64, device=values.device)
-        for number, rows in zip(self.chunk_numbers.tolist(), self.chunks, strict=True):
-            sums[:, number] = values[:, rows].sum(1, dtype=torch.float64)
+        return self.sums_of((len(values),), lambda rows: values[:, rows])
+
+    def sums_of(self, shape: tuple[int, ...], values: Callable[[slice], Tensor]) -> Tensor:
+        """Return sums like :meth:`per_chunk` of values that are computed block by block, (*shape, chunks), float64.
+
+        Args:
+            shape: shape of the values without their last dimension.
+            values: function of the rows of a block that returns their values, (*shape, rows).
+        """
+        sums = torch.zeros(*shape, self.n_chunks, dtype=torch.float64, device=self.x.device)
+        for block in self.blocks(math.prod(shape)):
+            sums[..., block.numbers] = block.by_chunk(values(block.rows), -1).sum(-1, dtype=torch.float64)
         return sums
+
+    def blocks(self, columns: int) -> Iterator[Block]:
+        """Yield blocks of this process's rows that consist of whole chunks of the same length.
+
+        On a CPU, a block is one chunk, which is small enough for the cache.
+
+        Args:
+            columns: number of intermediate elements of a row.
+        """
+        together = max(1, rows_at_a_time(self.x.device, columns, CHUNK_SIZE) // CHUNK_SIZE)
+        n_whole = len(self.x) // CHUNK_SIZE  # only the last chunk of the whole data may be shorter
+        firsts = [*range(0, n_whole, together), n_whole]
+        for first, last in zip(firsts, [*firsts[1:], len(self.chunks)], strict=True):
+            if first < last:
+                yield self._block(first, last)
+
+    def _block(self, first: int, last: int) -> Block:
+        numbers = self.chunk_numbers[first:last].tolist()
+        step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+        rows = slice(self.chunks[first].start, self.chunks[last - 1].stop)
+        return Block(rows, slice(numbers[0], numbers[-1] + 1, step), last - first)
 
     def restore(self, centroids: Tensor) -> Tensor:
         """Convert centroids, (..., K, D), from the units of ``x`` to those of the given data, in the dtype of ``x``."""
@@ -88,15 +120,18 @@ def as_float(x: Tensor) -> Tensor:
         InputError: ``x`` is not a matrix, or holds complex numbers.
     """
     if x.ndim != 2:
-        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; flatten it first")
+        remedy = (
+            "flatten it first" if x.ndim > 2 else "Reshape your data: x[:, None] has one feature, x[None] one sample"
+        )
+        raise InputError(f"x of k-means must be a matrix (N, D), got shape {tuple(x.shape)}; {remedy}")
     if x.is_complex():
-        raise InputError(f"x of k-means holds {x.dtype}; give real numbers")
+        raise InputError(f"Complex data not supported: x of k-means holds {x.dtype}; give real numbers")
     wide = not x.is_floating_point() and x.dtype.itemsize >= 4
     return x.detach().to(torch.float64 if wide else torch.promote_types(x.dtype, torch.float32))
 
 
-def as_weights(weights: Tensor, x: Tensor) -> Tensor:
-    """Convert the weights of samples, (N,), to float64 on the device of the samples ``x``, (N, D).
+def as_weights(weights: Tensor, n_samples: int, device: torch.device) -> Tensor:
+    """Convert the weights of samples, (N,), to float64 on the device of the samples.
 
     Raises:
         InputError: the weights are not one finite number of at least 0 for each sample.
@@ -107,9 +142,9 @@ def as_weights(weights: Tensor, x: Tensor) -> Tensor:
         raise InputError(f"sample_weight of k-means holds no numbers ({error}); give one weight a sample") from error
     if weights.is_complex():
         raise InputError(f"sample_weight of k-means holds {weights.dtype}; give real numbers")
-    if weights.shape != (len(x),):
-        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({len(x)},)")
-    weights = weights.to(x.device, torch.float64).contiguous()
+    if weights.shape != (n_samples,):
+        raise InputError(f"sample_weight has shape {tuple(weights.shape)}; give one weight a sample, ({n_samples},)")
+    weights = weights.to(device, torch.float64).contiguous()
     if not bool(((weights >= 0) & (weights < math.inf)).all()):
         raise InputError("sample_weight holds negative, infinite or NaN values; give finite weights of at least 0")
     largest = float(weights.max()) if len(weights) > 0 else 0.0
@@ -139,6 +174,7 @@ def prepare(
     *,
     spherical: bool,
     check: Callable[[int, int], None] | None = None,
+    points: Tensor | None = None,
 ) -> OwnedSamples:
     """Check this process's rows and bring them into a form in which distances keep their precision.
 
@@ -150,6 +186,8 @@ def prepare(
         n_total: number of rows on all processes; None if ``x`` holds all rows.
         spherical: scale the rows to unit length instead of centring them.
         check: function of N and D that makes further checks and raises an ``InputError`` if one fails.
+        points: centroids that the rows are compared with, (..., D), finite, in the units of ``x``. The scale allows for
+            them, too, since they may be much larger than the rows.
 
     Raises:
         InputError: ``x`` is not a matrix, values are not finite, the weights do not fit, ``x`` does not hold the rows
@@ -163,27 +201,25 @@ def prepare(
     try:
         x = as_float(x)
         chunks, numbers = _owned_chunks(len(x), n_total)
-        weights = None if sample_weight is None else as_weights(sample_weight, x)
+        weights = None if sample_weight is None else as_weights(sample_weight, len(x), x.device)
         if check is not None:
             check(len(x) if n_total is None else n_total, x.shape[1])
-        largest = _largest_magnitude(x)
+        largest = largest_magnitude(x)
         if not math.isfinite(largest):
-            raise InputError(
-                "the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate"
-            )
+            raise not_finite_error()
     except InputError as error:
         if not shared:
             raise
         problem = error
     if shared:
         largest = _agreed_magnitude(largest, x, weights, n_total, problem)
-    scale = _power_of_two_scale(largest, x.dtype)
+    scale = power_of_two_scale(largest, x.dtype, 0.0 if points is None else largest_magnitude(points))
     x = (x if scale == 1.0 else x * scale).contiguous()
     total = len(x) if n_total is None else n_total
     center = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
     samples = OwnedSamples(x, x.new_zeros(0), weights, chunks, numbers, total, shared, center, scale, 0.0)
     if spherical:
-        x = _unit_rows(samples)
+        x, scale = unit_rows(x, samples.sum_), 1.0
     else:
         center = _center(samples)
         if bool((center != 0).any()):
@@ -205,7 +241,12 @@ def _owned_chunks(n_rows: int, n_total: int | None) -> tuple[list[slice], Tensor
     return local, torch.tensor([rows.start // CHUNK_SIZE for rows in owned], dtype=torch.int64)
 
 
-def _largest_magnitude(x: Tensor) -> float:
+def not_finite_error() -> InputError:
+    """Return the error for data with NaN or infinite values."""
+    return InputError("the data of k-means hold NaN or infinite values; clean the inputs or lower the learning rate")
+
+
+def largest_magnitude(x: Tensor) -> float:
     """Return the largest absolute value on this process, which is not finite if any value is not finite."""
     if x.numel() == 0:
         return 0.0
@@ -236,21 +277,51 @@ def _agreed_magnitude(
     return float(of_all[1])
 
 
-def _power_of_two_scale(largest: float, dtype: torch.dtype) -> float:
-    exponent = math.frexp(largest)[1]
-    return 1.0 if largest == 0.0 or abs(exponent) <= _EXPONENT_RANGE[dtype] else math.ldexp(1.0, -exponent)
+def power_of_two_scale(largest: float, dtype: torch.dtype, largest_of_points: float = 0.0) -> float:
+    """Return a power of two by which data are multiplied so that sums of squares neither overflow nor vanish.
+
+    Args:
+        largest: largest absolute value of the data.
+        dtype: type of the data.
+        largest_of_points: largest absolute value of points that the data are compared with. If it is much larger, the
+            scale is only as small as these points need.
+    """
+    in_range, limit = _EXPONENT_RANGE[dtype], _LARGEST_EXPONENT[dtype]
+    exponent = math.frexp(largest or largest_of_points)[1]
+    shift = 0 if abs(exponent) <= in_range else -exponent
+    if largest_of_points > 0.0:
+        shift = min(shift, in_range - math.frexp(largest_of_points)[1])
+    return math.ldexp(1.0, max(-limit, min(limit, shift)))  # subnormal data need less than their inverse
 
 
-def _unit_rows(samples: OwnedSamples) -> Tensor:
-    """Return the rows, scaled to unit length."""
-    norms = torch.linalg.vector_norm(samples.x, dim=1, keepdim=True)
-    n_zero = samples.sum_((norms == 0).sum())
-    if int(n_zero) > 0:
+def unit_rows(x: Tensor, of_all: Callable[[Tensor], Tensor] = lambda n_zero: n_zero) -> Tensor:
+    """Return rows, (n, D), scaled to unit length; a row may be as small as floating-point numbers can be.
+
+    Args:
+        x: rows, (n, D).
+        of_all: function that sums the number of rows that are zero over processes.
+
+    Raises:
+        InputError: a row is zero.
+    """
+    norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if bool((norms < math.sqrt(torch.finfo(x.dtype).tiny) * math.sqrt(x.shape[1])).any()):
+        x = _with_exponents_near_zero(x)
+        norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    n_zero = int(of_all((norms == 0).sum()))
+    if n_zero > 0:
         raise InputError(
-            f"{int(n_zero)} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
+            f"{n_zero} samples are zero and have no direction for spherical k-means; drop them, or spherical=False"
         )
-    directions: Tensor = samples.x / norms
+    directions: Tensor = x / norms
     return directions
+
+
+def _with_exponents_near_zero(x: Tensor) -> Tensor:
+    """Multiply each row by a power of two so that its largest absolute value is between 1/2 and 1."""
+    exponents = -torch.frexp(torch.linalg.vector_norm(x, torch.inf, dim=1, keepdim=True)).exponent
+    half = exponents // 2  # the whole power may be too large to be a number
+    return torch.ldexp(torch.ldexp(x, half), exponents - half)
 
 
 def _center(samples: OwnedSamples) -> Tensor:
@@ -262,13 +333,15 @@ def _center(samples: OwnedSamples) -> Tensor:
     """
     x = samples.x
     sums = torch.zeros(samples.n_chunks, x.shape[1], dtype=torch.float64, device=x.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        sums[number] = x[rows].mean(0) * float(rows.stop - rows.start)
-    mean: Tensor = samples.sum_(sums).sum(0) / samples.n_total
     spread = torch.zeros(samples.n_chunks, 2, dtype=torch.float64, device=x.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        few = x[rows][::_SPREAD_STRIDE]
-        spread[number, 0], spread[number, 1] = (few - mean).square().sum(), few.numel()
+    for block in samples.blocks(x.shape[1]):
+        rows = block.by_chunk(x[block.rows], 0)
+        sums[block.numbers] = rows.mean(1) * float(rows.shape[1])
+    mean: Tensor = samples.sum_(sums).sum(0) / samples.n_total
+    for block in samples.blocks(x.shape[1]):
+        few = block.by_chunk(x[block.rows], 0)[:, ::_SPREAD_STRIDE]
+        spread[block.numbers, 0] = (few - mean).square().flatten(1).sum(1)
+        spread[block.numbers, 1] = float(few[0].numel())
     squares, count = samples.sum_(spread).sum(0).tolist()
     if squares == 0.0:
         return mean.to(x.dtype).double()
@@ -285,8 +358,9 @@ def _variance(samples: OwnedSamples) -> float:
     if x.shape[1] == 0:
         return 0.0
     moments = torch.zeros(samples.n_chunks, x.shape[1] + 1, dtype=torch.float64, device=x.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        moments[number, :-1] = x[rows].mean(0) * float(rows.stop - rows.start)
-        moments[number, -1] = samples.norms[rows].square().sum(dtype=torch.float64)
+    for block in samples.blocks(x.shape[1]):
+        rows, norms = block.by_chunk(x[block.rows], 0), block.by_chunk(samples.norms[block.rows], 0)
+        moments[block.numbers, :-1] = rows.mean(1) * float(rows.shape[1])
+        moments[block.numbers, -1] = norms.square().sum(1, dtype=torch.float64)
     total = samples.sum_(moments).sum(0) / samples.n_total
     return max(0.0, float(total[-1] - total[:-1].square().sum())) / x.shape[1]

@@ -123,7 +123,7 @@ class _WeightedDraws:
         self._sums = self._weight_sums
         place = torch.full((samples.n_chunks,), -1, dtype=torch.int64)
         place[samples.chunk_numbers] = torch.tensor([rows.start for rows in samples.chunks], dtype=torch.int64)
-        self._starts = place.to(samples.x.device)  # first row of each chunk on this process; -1 if it is not here
+        self._starts = place  # on the CPU: first row of each chunk on this process; -1 if it is not here
 
     def set_potentials(self, potentials: Tensor | None) -> None:
         """Set the potentials of the next draws, (R, n); None, or potentials that are all zero, count as ones."""
@@ -136,43 +136,63 @@ class _WeightedDraws:
         """Draw samples with replacement, (R, L, D), which are the same on all processes."""
         shape = (self._n_init, n_draws)
         random = torch.rand(*shape, generator=self._generator, device=self._generator.device, dtype=torch.float64)
-        cumulative = self._sums.cumsum(1)
-        target = random.to(cumulative.device) * cumulative[:, -1:]
-        # Rounding must not select a chunk after the last one with a positive sum.
-        last = (cumulative < cumulative[:, -1:]).sum(1, keepdim=True)
-        chunk = torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
+        cumulative = _cumulative(self._sums)
+        target = random.cpu() * cumulative[:, -1:]
+        chunk = _position(cumulative, target)
         before = torch.nn.functional.pad(cumulative, (1, 0)).gather(1, chunk)
-        start = self._starts[chunk]
-        n_rows, x = len(self._samples.x), self._samples.x
-        self.latest_rows = torch.full(shape, -1, dtype=torch.int64, device=x.device)
-        drawn = x.new_zeros(*shape, x.shape[1])
+        x, start = self._samples.x, self._starts[chunk]
         own = start >= 0
+        rows = torch.full(shape, -1, dtype=torch.int64)
         if bool(own.any()):
-            rows = start[own].unsqueeze(1) + torch.arange(min(CHUNK_SIZE, n_rows), device=x.device)
-            inside = rows < torch.clamp(start[own].unsqueeze(1) + CHUNK_SIZE, max=n_rows)
-            rows = rows.clamp_max_(n_rows - 1)
-            values = self._weights[0, rows].masked_fill_(~inside, 0.0)
-            if self._potentials is not None:
-                restart = torch.arange(self._n_init, device=x.device).unsqueeze(1).expand(shape)[own].unsqueeze(1)
-                weighted = values * self._potentials[restart, rows]
-                values = torch.where(weighted.sum(1, keepdim=True) > 0, weighted, values)
-            steps = values.cumsum(1)
-            rest = (target - before)[own].unsqueeze(1)
-            place = torch.searchsorted(steps, rest, right=True)
-            place = torch.minimum(place, (steps < steps[:, -1:]).sum(1, keepdim=True))
-            self.latest_rows[own] = rows.gather(1, place)[:, 0]
-            drawn[own] = x[self.latest_rows[own]]
-        return self._samples.sum_(drawn)
+            rows[own] = self._rows_in_chunks(start[own], own.nonzero()[:, 0], (target - before)[own])
+        self.latest_rows = rows.to(x.device)
+        drawn = x[self.latest_rows.clamp_min(0)] if len(x) > 0 else x.new_zeros(*shape, x.shape[1])
+        return self._samples.sum_(drawn.masked_fill_(self.latest_rows.unsqueeze(2) < 0, 0.0))
+
+    def _rows_in_chunks(self, starts: Tensor, restarts: Tensor, rest: Tensor) -> Tensor:
+        """Return the row, (M,), at which the cumulative potential of a chunk passes a value, for M draws.
+
+        Args:
+            starts: first row of the chunk, (M,).
+            restarts: number of the restart, (M,).
+            rest: value that the cumulative potential has to pass, (M,).
+        """
+        x = self._samples.x
+        starts, restarts = starts.to(x.device).unsqueeze(1), restarts.to(x.device).unsqueeze(1)
+        rows = starts + torch.arange(min(CHUNK_SIZE, len(x)), device=x.device)
+        inside = rows < (starts + CHUNK_SIZE).clamp_max(len(x))
+        rows.clamp_max_(len(x) - 1)
+        values = self._weights[0, rows].masked_fill_(~inside, 0.0)
+        if self._potentials is not None:
+            weighted = values * self._potentials[restarts, rows]
+            values = torch.where(weighted.sum(1, keepdim=True) > 0, weighted, values)
+        return starts[:, 0].cpu() + _position(_cumulative(values), rest.unsqueeze(1))[:, 0]
+
+
+def _cumulative(values: Tensor) -> Tensor:
+    """Return cumulative sums along the second dimension, on the CPU, by NumPy.
+
+    PyTorch has no deterministic kernel for cumulative sums of floating-point numbers on CUDA, and raises an error where
+    ``torch.use_deterministic_algorithms`` asks for one. The numbers are few.
+    """
+    return torch.from_numpy(values.cpu().numpy().cumsum(1))
+
+
+def _position(cumulative: Tensor, target: Tensor) -> Tensor:
+    """Return the first positions, (M, L), of cumulative sums, (M, n), above targets, (M, L).
+
+    Rounding must not select a position after the last one with a positive value.
+    """
+    last = (cumulative < cumulative[:, -1:]).sum(1, keepdim=True)
+    return torch.minimum(torch.searchsorted(cumulative, target, right=True), last)
 
 
 def _weighted_sums(samples: OwnedSamples, potentials: Tensor) -> Tensor:
     """Return sums of weight times potential, (R, n), in each chunk of this process, (R, chunks), float64."""
-    if samples.weights is None:
+    weights = samples.weights
+    if weights is None:
         return samples.per_chunk(potentials)
-    sums = torch.zeros(len(potentials), samples.n_chunks, dtype=torch.float64, device=potentials.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        sums[:, number] = (potentials[:, rows] * samples.weights[rows]).sum(1)
-    return sums
+    return samples.sums_of((len(potentials),), lambda rows: potentials[:, rows] * weights[rows])
 
 
 def _squared_distances(samples: OwnedSamples, rows: slice, points: Tensor) -> Tensor:
@@ -196,19 +216,18 @@ def _squared_distances(samples: OwnedSamples, rows: slice, points: Tensor) -> Te
 
 def _lower_to_nearest_seed(closest: Tensor, samples: OwnedSamples, seeds: Tensor) -> None:
     """Lower the squared distances to the nearest seed, (R, n), in place by one more seed of each restart, (R, D)."""
-    for rows in samples.chunks:  # small enough for the cache
+    for block in samples.blocks(len(seeds)):
+        rows = block.rows
         closest[:, rows] = torch.minimum(closest[:, rows], _squared_distances(samples, rows, seeds))
 
 
 def _potentials_with(closest: Tensor, samples: OwnedSamples, candidates: Tensor) -> Tensor:
     """Return the potential of each chunk of this process with each candidate, (R, L, chunks), float64."""
-    n_restarts, n_candidates, _ = candidates.shape
-    sums = torch.zeros(n_restarts, n_candidates, samples.n_chunks, dtype=torch.float64, device=closest.device)
-    for number, rows in zip(samples.chunk_numbers.tolist(), samples.chunks, strict=True):
-        distances = _squared_distances(samples, rows, candidates.flatten(0, 1)).view(n_restarts, n_candidates, -1)
-        distances = torch.minimum(distances, closest[:, rows].unsqueeze(1))
-        if samples.weights is None:
-            sums[:, :, number] = distances.sum(2, dtype=torch.float64)
-        else:
-            sums[:, :, number] = distances.double() @ samples.weights[rows]
-    return sums
+    points, shape = candidates.flatten(0, 1), candidates.shape[:2]
+
+    def potentials(rows: slice) -> Tensor:
+        distances = torch.unflatten(_squared_distances(samples, rows, points), 0, shape)
+        lowered = torch.minimum(distances, closest[:, rows].unsqueeze(1))
+        return lowered if samples.weights is None else lowered * samples.weights[rows]
+
+    return samples.sums_of((shape[0], shape[1]), potentials)

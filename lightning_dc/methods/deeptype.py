@@ -125,8 +125,9 @@ class DeepType(ClusteringModule):
         features = Representation(network, representation)
         head = NearestCentroidHead(n_clusters, features.width)
         groups = InputGroups.of(feature_groups, network.input_layer.in_features)
+        has_bias = target_spec.kind != "survival"  # whose partial likelihood no constant changes
         super().__init__(
-            ClusteringModel(network, head, features, TaskHead(network.latent_dim, target_spec.n_outputs)),
+            ClusteringModel(network, head, features, TaskHead(network.latent_dim, target_spec.n_outputs, has_bias)),
             losses={
                 "task": TaskLoss(target_spec.kind, ties),
                 "sparsity": InputSparsity(norm, groups, proximal),

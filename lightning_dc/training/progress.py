@@ -37,7 +37,7 @@ def repair_progress(checkpoint: dict[str, Any], n_batches: float) -> None:
 
 def _epochs_that_are_over(loop: dict[str, Any]) -> int:
     """Return the number of the present epoch, from 0, which a loader of this project knows best."""
-    loaders = loop.get("combined_loader") or [{}]
+    loaders = loop["state_dict"].get("combined_loader") or [{}]
     counts = loop["epoch_progress"]["current"]
     number: int = loaders[0].get("epoch", counts["completed"]) if isinstance(loaders[0], dict) else counts["completed"]
     return number

@@ -43,6 +43,8 @@ def quick_flags(name: str) -> list[str]:
     absent = {key for key in ("clustering", "refresh") if key not in init_args}
     if "Identity" in init_args.get("autoencoder", {}).get("class_path", ""):
         absent |= {"autoencoder", "layerwise", "pretraining"}
+    if "every_n_epochs" in init_args.get("refresh", {}):  # an interval in steps beside it is refused
+        absent.add("refresh")
     return [flag for flag in QUICK if not flag.startswith(tuple(f"--model.{key}" for key in absent))]
 
 

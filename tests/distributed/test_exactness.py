@@ -53,7 +53,7 @@ def test_other_methods_on_two_processes_equal_one_in_float64(results: Results, m
     """DeepType has risk sets of the global batch, missing times, and weights that are exactly zero."""
     one, two = results[f"{method}_float64_1"], results[f"{method}_float64_2"]
     assert one["weights"].dtype == torch.float64
-    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-8 if method == "deeptype" else 1e-12)
+    torch.testing.assert_close(two["weights"], one["weights"], rtol=0, atol=1e-12)
     assert torch.equal(two["weights"] == 0, one["weights"] == 0)
     assert method != "deeptype" or (one["weights"] == 0).sum() > 16
     assert torch.equal(two["labels"], one["labels"])

@@ -165,7 +165,7 @@ def test_bad_input_is_refused(x: Any, arguments: dict[str, Any], message: str) -
 def test_unfitted_or_of_another_width_is_refused(method: str) -> None:
     with pytest.raises(InputError, match="this KMeans has no centroids yet; call fit first"):
         getattr(KMeans(2), method)(np.zeros((3, 2)))
-    with pytest.raises(InputError, match="x has 3 features, but fit has seen 2"):
+    with pytest.raises(InputError, match="X has 3 features, but KMeans is expecting 2 features as input"):
         getattr(KMeans(1).fit(np.zeros((3, 2))), method)(np.zeros((3, 3)))
 
 

@@ -220,7 +220,7 @@ def test_more_restarts_are_never_worse_than_the_best_of_their_seeds() -> None:
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.from_numpy(blobs()[0].astype(np.float64))
     whole = kmeans(x, 5, n_init=4, generator=seeded())
-    monkeypatch.setitem(nearest._CHUNK_ELEMENTS, "cpu", 4 * 5 * 37)
+    monkeypatch.setattr(nearest, "_CHUNK_ELEMENTS", 4 * 5 * 37)
     chunked = kmeans(x, 5, n_init=4, generator=seeded())
     torch.testing.assert_close(chunked.centroids, whole.centroids, rtol=1e-12, atol=1e-12)
     assert torch.equal(chunked.labels, whole.labels)
