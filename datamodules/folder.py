@@ -57,7 +57,8 @@ def find_files(folder: Path, endings: Sequence[str]) -> FolderFiles:
     parts = [names for names in found if names[-1].lower().endswith(tuple(endings))]
     if not parts:
         raise InputError(f"{folder}: holds no file that ends in {', '.join(endings)}; check the path")
-    _tell_what_is_left_out(folder, [names for names in found if names not in set(parts)])
+    taken = set(parts)
+    _tell_endings(folder, parts, [names for names in found if names not in taken])
     paths, ids = [folder.joinpath(*names) for names in parts], ["/".join(names) for names in parts]
     level = _level_of_classes(folder, parts)
     beside = ["/".join(names) for names in parts if len(names) == level + 1]
@@ -111,12 +112,22 @@ def check_link(path: Path, root: Path) -> None:
         )
 
 
-def _tell_what_is_left_out(folder: Path, parts: Sequence[Parts]) -> None:
-    """Tell the user the number of files with other endings."""
-    endings = Counter(Path(names[-1]).suffix.lower() for names in parts if names[-1].lower() not in _OF_THE_SYSTEM)
-    if endings:
-        kinds = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in endings.most_common(8))
-        tell(f"{folder}: {sum(endings.values())} files are left out for their endings ({kinds})")
+def _tell_endings(folder: Path, parts: Sequence[Parts], left_out: Sequence[Parts]) -> None:
+    """Tell the user the endings of the files, if there are several, and those of the files that are left out."""
+    taken = Counter(_ending(names) for names in parts)
+    if len(taken) > 1:
+        tell(f"{folder}: {len(parts)} files of several endings are read ({_listed(taken)})")
+    others = Counter(_ending(names) for names in left_out if names[-1].lower() not in _OF_THE_SYSTEM)
+    if others:
+        tell(f"{folder}: {others.total()} files are left out for their endings ({_listed(others)})")
+
+
+def _ending(names: Parts) -> str:
+    return Path(names[-1]).suffix.lower() or "without an ending"
+
+
+def _listed(endings: Counter[str]) -> str:
+    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(8))
 
 
 def _level_of_classes(folder: Path, parts: Sequence[Parts]) -> int:

@@ -44,6 +44,7 @@ class Complaints:
     to_drop: list[str] = field(default_factory=list)
     to_id: list[str] = field(default_factory=list)
     has_commas: bool = False
+    has_unseen: bool = False
 
     def look_at(self, name: str, column: Any, training: Any, *, categorical: bool, standard: bool) -> None:
         """Look at an input.
@@ -106,6 +107,7 @@ class Complaints:
             self.to_id.append(name)
         elif 1 < n_categories <= min(MOST_CATEGORIES, max(2, len(values) // 2)) and not _mostly_numbers(known):
             self.to_categorical.append(name)
+            self.has_unseen |= n_categories < len(set(known))
         else:
             self.to_drop.append(name)
 
@@ -150,9 +152,13 @@ class Complaints:
     def _several(self) -> str:
         """Return the text of several complaints."""
         parts = []
-        for found, what in ((self.text, "text"), (self.other, "no numbers")):
-            if found:
-                parts.append(f"{quote_first(list(found))} hold {what} ({next(iter(found.values()))})")
+        no_numbers = {**self.text, **self.other}
+        if no_numbers:
+            first, *others = no_numbers
+            like = f", and so {quote_first(others)}" if others else ""
+            parts.append(
+                f"column {first!r} holds {no_numbers[first]}, not numbers; name it in categorical or in drop{like}"
+            )
         if self.missing:
             row = next(iter(self.missing.values()))
             parts.append(f"{quote_first(list(self.missing))} have no value in some rows (the first in row {row})")
@@ -178,6 +184,8 @@ class Complaints:
             flags.append("--data.decimal ,")
         if self.to_categorical:
             flags.append(f"--data.categorical {_as_flag([*arguments['categorical'], *self.to_categorical])}")
+        if self.has_unseen:
+            flags.append("--data.unseen zeros")
         drop = list(self.to_drop)
         if self.to_id and arguments["id_column"] is None:
             flags.append(f"--data.id_column {_as_flag(self.to_id[0])}")

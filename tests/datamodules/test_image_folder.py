@@ -194,11 +194,15 @@ def test_no_format_but_those_that_are_told_is_decoded(
 
 
 @pytest.mark.parametrize("ending", ["jfif", "jpe", "JPEG", "dib", "apng"])
-def test_other_endings_of_the_same_formats_are_images(tmp_path: Path, ending: str) -> None:
+def test_other_endings_of_the_same_formats_are_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
     folder = write_fake_images(tmp_path / "images", 3, flat=True)
     kind = {"dib": "DIB", "apng": "PNG"}.get(ending, "JPEG")
     save(folder, f"z.{ending}", Image.fromarray(pictures(1)[0]), format=kind)
-    assert pixels(folder).shape == (4, 3, 12, 10)
+    with caplog.at_level(logging.INFO):
+        assert pixels(folder).shape == (4, 3, 12, 10)
+    assert f"4 files of several endings are read (3 .png, 1 .{ending.lower()})" in caplog.text
 
 
 def test_files_that_are_left_out_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

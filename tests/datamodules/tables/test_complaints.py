@@ -64,7 +64,9 @@ def test_all_complaints_come_at_once_with_flags_that_work(tmp_path: Path, ending
     assert "\n" not in message
     for name in BAD:
         assert repr(name) in message
-    assert "hold text ('m' in row 0)" in message
+    assert (
+        "column 'sex' holds 'm' in row 0, not numbers; name it in categorical or in drop, and so 'stage, at" in message
+    )
     assert "have no value in some rows (the first in row 7)" in message
     data = module(path, val_fraction=val_fraction, **advice(message))
     kept = {"a", "b", "sex", "stage, at first", "age"}
@@ -81,6 +83,15 @@ def test_a_single_complaint_has_its_flag_too(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=re.escape(repr(name))) as error:
         module(path)
     module(path, **advice(str(error.value)))
+
+
+def test_categories_of_held_out_rows_alone_are_no_further_complaint(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    GOOD.assign(kind=[f"k{i // 2}" for i in range(40)]).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"for example --data\.categorical '\[kind\]' --data\.unseen zeros$") as error:
+        module(path, val_fraction=0.5, scaling="rms")
+    data = module(path, val_fraction=0.5, scaling="rms", **advice(str(error.value)))
+    assert len(data.feature_names) < 22
 
 
 def test_flags_keep_what_the_user_has_said(tmp_path: Path) -> None:
