@@ -116,7 +116,8 @@ class Complaints:
 
         Args:
             inputs: names of all inputs.
-            arguments: values of the arguments ``categorical``, ``drop``, ``missing`` and ``id_column`` now.
+            arguments: values of the arguments ``categorical``, ``drop``, ``missing`` and ``id_column`` now, and the
+                number of columns of the table, ``n_columns``.
 
         Raises:
             InputError: there are complaints.
@@ -128,6 +129,8 @@ class Complaints:
         if n_complaints == 0 or set(self.constant) == set(inputs):
             return
         text = self._single() if n_complaints == 1 else self._several()
+        if self.text and arguments["n_columns"] == 1:
+            text += " (the file has one column; if another character than a comma is between its fields, set delimiter)"
         flags = self._flags(inputs, arguments)
         raise InputError(f"{self.path}: {text}{f'; for example {flags}' if flags else ''}")
 

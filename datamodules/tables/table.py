@@ -213,7 +213,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
                 standard=self.scaling_name == "standard",
             )
         arguments = {name: getattr(self.roles, name) for name in ("categorical", "drop", "id_column")}
-        complaints.check(inputs, {**arguments, "missing": self.missing})
+        complaints.check(inputs, {**arguments, "missing": self.missing, "n_columns": table.num_columns})
 
     def _load_new(self, path: Path) -> Samples:
         """Return the samples of a file from which nothing is learned; it may lack columns that are not inputs."""

@@ -115,6 +115,15 @@ def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
     assert module(path, drop="b", **advice("; for example --data.decimal ,")).feature_names == ["a"]
 
 
+@pytest.mark.parametrize("delimiter", [" ", ":", "^"])
+def test_a_delimiter_that_is_not_guessed_is_named(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "t.csv"
+    GOOD.round(3).to_csv(path, index=False, sep=delimiter)
+    with pytest.raises(InputError, match="if another character than a comma is between its fields, set delimiter"):
+        module(path)
+    assert module(path, delimiter=delimiter).feature_names == ["a", "b"]
+
+
 def test_no_flags_are_given_if_no_input_would_be_left(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     pd.DataFrame({"a": [0] * 20, "b": [None] * 20}).to_csv(path, index=False)
