@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 from lightning_dc.cli import select
 from lightning_dc.cli.fit import ClusteringCLI
-from lightning_dc.cli.flags import with_shipped_configs
+from lightning_dc.cli.flags import with_home_folders, with_shipped_configs
+from lightning_dc.configs import print_configs
 from lightning_dc.errors import InputError
+from lightning_dc.version import __version__
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -26,11 +28,7 @@ def main(args: Sequence[str] | None = None) -> None:
     _hide_warnings()
     _import_from_working_directory()
     try:
-        args = sys.argv[1:] if args is None else args
-        if args and args[0] == "select":
-            select.select(args[1:], _fit)
-        else:
-            _fit(args)
+        _run(sys.argv[1:] if args is None else list(args))
     except Exception as error:
         input_error = _find_input_error(error)
         if input_error is None:
@@ -39,8 +37,19 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(2) from None
 
 
+def _run(args: list[str]) -> None:
+    if args == ["--version"]:
+        print(f"lightning-dc {__version__}")
+    elif args == ["configs"]:
+        print_configs()
+    elif args[:1] == ["select"]:
+        select.select(args[1:], _fit)
+    else:
+        _fit(args or ["--help"])
+
+
 def _fit(args: Sequence[str]) -> None:
-    ClusteringCLI(with_shipped_configs(args))
+    ClusteringCLI(with_shipped_configs(with_home_folders(args)))
 
 
 def _find_input_error(error: BaseException | None) -> InputError | None:

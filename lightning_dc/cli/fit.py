@@ -40,7 +40,8 @@ from lightning_dc.training.trust import CheckpointGuard
 _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
 _DESCRIPTION = """Deep clustering with PyTorch Lightning.
 Besides the subcommands below there is `lightning-dc select`, which fits a model many times and chooses the number of
-clusters and other settings (lightning-dc select --help)."""
+clusters and other settings (lightning-dc select --help). `lightning-dc configs` lists the shipped configurations, and
+`lightning-dc --version` prints the version."""
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 _TRUST = "trust"

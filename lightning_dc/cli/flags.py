@@ -11,12 +11,14 @@ from typing import Any
 
 import yaml
 
-from lightning_dc.configs import find_config
+from lightning_dc.configs import find_config, shipped_configs
+from lightning_dc.errors import InputError
 from lightning_dc.methods import KMeansConfig, RefreshConfig
 from lightning_dc.training import PhaseConfig
 
 _SETTING = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
 _LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
+_HOME = re.compile(r"^(--[\w.]+=)~/")
 _NULLS = ("null", "Null", "NULL", "~")
 _OPTIONAL = {
     argument.name
@@ -30,8 +32,10 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     """Replace names of shipped configurations by their paths.
 
     Raises:
-        InputError: a configuration is neither a file nor a shipped configuration.
+        InputError: a configuration is neither a file nor a shipped one, or its name stands without ``--config``.
     """
+    if len(args) > 1 and args[1] in shipped_configs():
+        raise InputError(f"{args[1]} is a configuration; write lightning-dc {args[0]} --config {args[1]}")
     resolved: list[str] = []
     for arg in args:
         name, equals, value = arg.partition("=")
@@ -42,6 +46,17 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
         else:
             resolved.append(arg)
     return resolved
+
+
+def with_home_folders(args: Sequence[str]) -> list[str]:
+    """Replace ``~/`` in ``--option=~/path`` by the home folder, as shells do only for an argument of its own.
+
+    Example:
+        >>> path, null = with_home_folders(["--data.path=~/x.csv", "--model.nu=~"])
+        >>> path == f"--data.path={Path.home()}/x.csv", null
+        (True, '--model.nu=~')
+    """
+    return [_HOME.sub(rf"\g<1>{Path.home()}/", arg) for arg in args]
 
 
 def with_nulls_of_settings(args: Sequence[str]) -> list[str]:

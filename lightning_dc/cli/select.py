@@ -10,6 +10,8 @@ import itertools
 import logging
 import math
 import shlex
+import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,7 +57,8 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
         fit: function that runs ``lightning-dc`` with arguments.
 
     Raises:
-        InputError: an argument is out of range, the folder holds another selection, or no setting can be chosen.
+        InputError: an argument is out of range, the folder holds another selection, several processes are asked for, or
+            no setting can be chosen.
     """
     split = list(args).index("--") if "--" in args else len(args)
     options = _parser().parse_args(args[:split])
@@ -68,6 +71,7 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
         )
     base = ["--config", options.config, *args[split + 1 :]]
     configuration = _configuration(base, fit)
+    _check_one_process(configuration.get("trainer", {}))
     grid = [
         Setting(*values)
         for values in itertools.product(
@@ -76,11 +80,13 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
     ]
     runs: dict[Setting, list[Run]] = {}
     scores: list[Scores] = []
+    started = time.monotonic()
     for i, setting in enumerate(grid):
         runs[setting] = []
         for seed in range(options.resamples):
             print(
-                f"Setting {i + 1} of {len(grid)}, resample {seed + 1} of {options.resamples}: {_name(setting)}",
+                f"Setting {i + 1} of {len(grid)}, resample {seed + 1} of {options.resamples}: {_name(setting)}"
+                + _time_left(time.monotonic() - started, i * options.resamples + seed, len(grid) * options.resamples),
                 flush=True,
             )
             name = {"save_dir": str(folder / "runs"), "name": f"setting-{i}", "version": seed}
@@ -103,6 +109,7 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
     _write_shares(folder, runs[chosen.setting])
     _draw(folder / "scores.png", scores, chosen)
     _print(scores, chosen)
+    _warn_at_edge(chosen.setting, grid)
     print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}. To fit it:")
     print(f"  lightning-dc fit {shlex.join([*base, *chosen.setting.flags(configuration)])}")
 
@@ -145,6 +152,45 @@ def _check(options: argparse.Namespace) -> None:
         values = getattr(options, name) or ()
         if not all(math.isfinite(value) and value >= 0 for value in values):
             raise InputError(f"{name}={values} are weights and must be finite and not negative")
+    if not (options.k or options.alpha or options.beta):
+        raise InputError(
+            "there is nothing to choose; give numbers of clusters, such as --k 4 6 8, or --alpha or --beta"
+        )
+
+
+def _check_one_process(trainer: dict[str, Any]) -> None:
+    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    is_one = len(devices) == 1 if isinstance(devices, list) else str(devices) == "1"
+    if not is_one or nodes != 1:
+        raise InputError(
+            f"select runs its fits in one process, but trainer.devices={devices!r} and trainer.num_nodes={nodes!r} ask "
+            "for several; leave them out"
+        )
+
+
+def _time_left(seconds: float, n_done: int, n_runs: int) -> str:
+    """Return the time that the other runs will take at the mean pace of those before, as words for a line.
+
+    Example:
+        >>> _time_left(90.0, 1, 3), _time_left(0.0, 0, 3)
+        (', about 3 min left', '')
+    """
+    if n_done == 0:
+        return ""
+    left = seconds / n_done * (n_runs - n_done)
+    return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
+
+
+def _warn_at_edge(chosen: Setting, grid: Sequence[Setting]) -> None:
+    """Warn where the best value is the least or the largest one of several, since a better one may lie beyond."""
+    for name, value in chosen._asdict().items():
+        values = {getattr(setting, name) for setting in grid}
+        least = 2 if name == "k" else 0.0  # below it there is none
+        if len(values) > 1 and value in (min(values), max(values)) and value != least:
+            warnings.warn(
+                f"the chosen {name}={value} is at the edge of the values that were compared; compare values beyond it",
+                stacklevel=2,
+            )
 
 
 def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dict[str, Any]:
@@ -163,7 +209,7 @@ def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dic
 def _name(setting: Setting) -> str:
     """Return the name of a setting in tables and figures."""
     named = {key: value for key, value in setting._asdict().items() if value is not None}
-    return ", ".join(f"{key} {value}" for key, value in named.items()) or "as configured"
+    return ", ".join(f"{key} {value}" for key, value in named.items())
 
 
 @contextlib.contextmanager

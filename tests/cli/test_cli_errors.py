@@ -50,6 +50,10 @@ def test_unknown_config_names_the_nearest(lightning_dc_cli: CommandLine) -> None
     assert "did you mean dec_digits?" in lightning_dc_cli.fails("fit", "--config", "dec_digit")
 
 
+def test_a_configuration_without_its_flag(lightning_dc_cli: CommandLine) -> None:
+    assert "write lightning-dc fit --config dec_digits" in lightning_dc_cli.fails("fit", "dec_digits")
+
+
 def test_augmentation_of_what_is_no_image(lightning_dc_cli: CommandLine) -> None:
     augmented = "--model.augmentation=lightning_dc.augmentation.RandomAffine"
     assert "needs images" in lightning_dc_cli.fails("fit", "--config", "dec_synthetic", *QUICK, augmented)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import yaml
 from sklearn.metrics import adjusted_rand_score
 
 from lightning_dc.cli.choice import Scores, Setting, agreement, choose, selection_shares, summarize
-from lightning_dc.cli.select import select
+from lightning_dc.cli.select import _warn_at_edge, select
 from lightning_dc.errors import InputError
 from lightning_dc.reports.run_folder import Run
 from tests.conftest import CommandLine
@@ -123,6 +124,7 @@ def test_a_selection_that_is_cut_short_leaves_the_scores_before(
         (["--beta", "nan"], r"beta=\[nan\]"),
         (["--resamples=1"], "resamples=1"),
         (["--hold-out=1"], "hold_out=1.0"),
+        ([], "nothing to choose; give numbers of clusters, such as --k 4 6 8"),
     ],
 )
 def test_slips_are_found_before_the_first_fit(tmp_path: Path, flags: list[str], message: str) -> None:
@@ -131,6 +133,26 @@ def test_slips_are_found_before_the_first_fit(tmp_path: Path, flags: list[str], 
 
     with pytest.raises(InputError, match=message):
         select(["--config=x", f"--output={tmp_path / 'new'}", *flags], fit)
+
+
+@pytest.mark.parametrize("trainer", [{"devices": 2}, {"devices": "auto"}, {"devices": [0, 1]}, {"num_nodes": 2}])
+def test_several_processes_are_refused(tmp_path: Path, trainer: dict[str, object]) -> None:
+    def fit(args: list[str]) -> None:
+        assert "--print_config" in args, "nothing may be fitted"
+        print(yaml.safe_dump({"trainer": trainer}))
+
+    with pytest.raises(InputError, match=r"select runs its fits in one process, .*leave them out"):
+        select(["--config=x", "--k", "2", "3", f"--output={tmp_path / 'new'}"], fit)
+
+
+@pytest.mark.parametrize(
+    ("values", "chosen", "warned"), [([3, 4, 5], 4, False), ([3, 4], 4, True), ([2, 3], 2, False), ([3], 3, False)]
+)
+def test_a_choice_at_the_edge_of_the_grid_is_told(values: list[int], chosen: int, warned: bool) -> None:
+    grid = [Setting(k, 0.5, None) for k in values]
+    context = pytest.warns(UserWarning, match=f"k={chosen} is at the edge") if warned else contextlib.nullcontext()
+    with context:
+        _warn_at_edge(Setting(chosen, 0.5, None), grid)
 
 
 def test_an_inputs_share_is_that_of_the_runs_which_kept_it() -> None:
