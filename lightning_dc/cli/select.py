@@ -11,7 +11,6 @@ import logging
 import math
 import shlex
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,7 +108,7 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
     _write_shares(folder, runs[chosen.setting])
     _draw(folder / "scores.png", scores, chosen)
     _print(scores, chosen)
-    _warn_at_edge(chosen.setting, grid)
+    _print_edges(chosen.setting, grid)
     print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}. To fit it:")
     print(f"  lightning-dc fit {shlex.join([*base, *chosen.setting.flags(configuration)])}")
 
@@ -181,16 +180,13 @@ def _time_left(seconds: float, n_done: int, n_runs: int) -> str:
     return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
 
 
-def _warn_at_edge(chosen: Setting, grid: Sequence[Setting]) -> None:
-    """Warn where the best value is the least or the largest one of several, since a better one may lie beyond."""
+def _print_edges(chosen: Setting, grid: Sequence[Setting]) -> None:
+    """Say where the best value is the least or the largest one of several, since a better one may lie beyond."""
     for name, value in chosen._asdict().items():
         values = {getattr(setting, name) for setting in grid}
         least = 2 if name == "k" else 0.0  # below it there is none
         if len(values) > 1 and value in (min(values), max(values)) and value != least:
-            warnings.warn(
-                f"the chosen {name}={value} is at the edge of the values that were compared; compare values beyond it",
-                stacklevel=2,
-            )
+            print(f"{name}={value} is at the edge of the values that were compared; a better one may lie beyond it.")
 
 
 def _configuration(base: Sequence[str], fit: Callable[[list[str]], None]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import yaml
 from sklearn.metrics import adjusted_rand_score
 
 from lightning_dc.cli.choice import Scores, Setting, agreement, choose, selection_shares, summarize
-from lightning_dc.cli.select import _warn_at_edge, select
+from lightning_dc.cli.select import _print_edges, select
 from lightning_dc.errors import InputError
 from lightning_dc.reports.run_folder import Run
 from tests.conftest import CommandLine
@@ -146,13 +145,13 @@ def test_several_processes_are_refused(tmp_path: Path, trainer: dict[str, object
 
 
 @pytest.mark.parametrize(
-    ("values", "chosen", "warned"), [([3, 4, 5], 4, False), ([3, 4], 4, True), ([2, 3], 2, False), ([3], 3, False)]
+    ("values", "chosen", "told"), [([3, 4, 5], 4, False), ([3, 4], 4, True), ([2, 3], 2, False), ([3], 3, False)]
 )
-def test_a_choice_at_the_edge_of_the_grid_is_told(values: list[int], chosen: int, warned: bool) -> None:
-    grid = [Setting(k, 0.5, None) for k in values]
-    context = pytest.warns(UserWarning, match=f"k={chosen} is at the edge") if warned else contextlib.nullcontext()
-    with context:
-        _warn_at_edge(Setting(chosen, 0.5, None), grid)
+def test_a_choice_at_the_edge_of_the_grid_is_told(
+    values: list[int], chosen: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _print_edges(Setting(chosen, 0.5, None), [Setting(k, 0.5, None) for k in values])
+    assert (f"k={chosen} is at the edge" in capsys.readouterr().out) is told
 
 
 def test_an_inputs_share_is_that_of_the_runs_which_kept_it() -> None:
@@ -177,6 +176,7 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
         *("select", "--config", "deeptype_synthetic", "--k", 3, 4, "--alpha", 0.8, "--resamples", 2),
         *("--output", "chosen", "--", *data),
     )
+    assert "k=4 is at the edge of the values that were compared" in printed
     assert "Chosen: k 4, alpha 0.8" in printed
     assert "lightning-dc fit --config deeptype_synthetic --data.n_samples=300" in printed
     assert "--model.n_clusters=4" in printed
@@ -195,4 +195,4 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
     with (folder / "features.csv").open() as file:
         shares = {row["feature"]: float(row["share"]) for row in csv.DictReader(file)}
     assert shares == {f"informative_{j}": 1.0 for j in range(5)}
-    assert "holds another selection" in lightning_dc_cli.fails("select", "--config=x", "--output=chosen")
+    assert "holds another selection" in lightning_dc_cli.fails("select", "--config=x", "--k=3", "--output=chosen")
