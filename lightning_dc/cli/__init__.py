@@ -28,7 +28,7 @@ def main(args: Sequence[str] | None = None) -> None:
     _hide_warnings()
     _import_from_working_directory()
     try:
-        _run(sys.argv[1:] if args is None else list(args))
+        _run(with_home_folders(sys.argv[1:] if args is None else args))
     except Exception as error:
         input_error = _find_input_error(error)
         if input_error is None:
@@ -49,7 +49,7 @@ def _run(args: list[str]) -> None:
 
 
 def _fit(args: Sequence[str]) -> None:
-    ClusteringCLI(with_shipped_configs(with_home_folders(args)))
+    ClusteringCLI(with_shipped_configs(args))
 
 
 def _find_input_error(error: BaseException | None) -> InputError | None:

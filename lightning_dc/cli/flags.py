@@ -56,7 +56,7 @@ def with_home_folders(args: Sequence[str]) -> list[str]:
         >>> path == f"--data.path={Path.home()}/x.csv", null
         (True, '--model.nu=~')
     """
-    return [_HOME.sub(rf"\g<1>{Path.home()}/", arg) for arg in args]
+    return [_HOME.sub(lambda found: f"{found[1]}{Path.home()}/", arg) for arg in args]
 
 
 def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
