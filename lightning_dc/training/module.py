@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
@@ -269,8 +270,8 @@ class ClusteringModule(RebuildableModule):
                 term = term.sum() * (world_size / batch.size)
             terms[name] = term.detach()
             loss = loss + weight * term
-        # DDP waits for a gradient of every parameter, and without any term the loss must still have a graph.
-        if world_size > 1 or not terms:
+        # DDP, even with one process, waits for a gradient of every parameter; and without terms there must be a graph.
+        if isinstance(self.trainer.strategy, DDPStrategy) or not terms:
             loss = self._reach_all_parameters(loss)
         return {"loss": loss, **terms}
 

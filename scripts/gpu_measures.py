@@ -1,0 +1,293 @@
+"""The parts of ``gpu_check.py`` that measure speed."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from benchmark_kmeans import CELLS, ITERATIONS, Cell, inertia, samples, start_rows
+from common import DATA_VARIABLE, flags
+from gpu_checks import Result
+from gpu_fits import Fit, run_fit
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torch.nn import functional
+
+from datamodules import ArrayDataModule
+from lightning_dc import DEC, Autoencoder, ClusteringModule, PhaseConfig, RefreshConfig
+from lightning_dc.training import clustering_module
+
+PAPER = 0.843
+"""Accuracy of DEC on MNIST in the paper."""
+
+LARGE_CELLS = {"large": Cell(5_000_000, 64, 1000, 1, 2000, 1.0), "wide pixels": Cell(1_000_000, 512, 256, 1, 400, 0.5)}
+"""Problems for a GPU, beside those of ``benchmark_kmeans.py``."""
+
+
+def measure_speed(args: Namespace, device: torch.device, scratch: Path) -> Result:
+    """Compare the seconds of a step with those of a bare loop, in turns, with data on the device."""
+    n_samples, batch_size, n_epochs = (2_000, 256, 2) if args.small else (70_000, 256, 3)
+    x = torch.rand(n_samples, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    rows: dict[str, list[float]] = {"bare": [], "framework": []}
+    for _ in range(2 if args.small else 4):
+        rows["bare"] += _bare_seconds(x, batch_size, n_epochs, device)
+        rows["framework"] += _framework_seconds(x, batch_size, n_epochs, device)
+    bare, framework = (statistics.median(rows[name]) for name in ("bare", "framework"))
+    ratio = bare / framework
+    faults = [f"{ratio:.2f} of the bare loop's steps a second"] if ratio < 0.9 and device.type == "cuda" else []
+    summary = f"{bare * 1e3:.3f} ms bare, {framework * 1e3:.3f} ms framework, {ratio:.2f} of its steps a second"
+    return {"faults": faults, "step_seconds": rows, "summary": summary}
+
+
+def measure_mnist(args: Namespace, device: torch.device, scratch: Path) -> Result:
+    """Run ``dec_mnist`` from the start of a process, and return when it reached the accuracy of the paper."""
+    if args.data is None:
+        return {"faults": [f"no data: give --data or set {DATA_VARIABLE}"], "summary": "no data"}
+    record = scratch / "times.json"
+    options: dict[str, object] = {
+        "data.folder": args.data / "mnist",
+        "data.download": False,
+        "data.keep_on_device": True,
+        "trainer.accelerator": device.type,
+        "trainer.logger.init_args.save_dir": scratch,
+        "trainer.callbacks+": "gpu_fits.Times",
+        "trainer.callbacks.path": record,
+        "trainer.callbacks.began_at": time.time(),
+    }
+    if args.small:
+        options |= {"trainer.limit_train_batches": 2, "model.refresh.every_n_steps": 1}
+        options |= {f"model.{phase}.max_epochs": 1 for phase in ("layerwise", "pretraining", "clustering")}
+    command = [sys.executable, "-m", "lightning_dc", "fit", "--config", "dec_mnist", *flags(options)]
+    run = subprocess.run(
+        command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if run.returncode != 0:
+        return {"faults": ["the fit failed"], "output": run.stdout[-5000:], "summary": run.stdout.strip()[-100:]}
+    figures: dict[str, Any] = json.loads(record.read_text())
+    reached = next((at for at, _, accuracy in figures["accuracies"] if accuracy >= PAPER), None)
+    best = max(accuracy for *_, accuracy in figures["accuracies"])
+    faults = [] if args.small or reached is not None else [f"best accuracy {best:.4f}"]
+    summary = f"{reached and round(reached, 1)} s to ACC {PAPER}, best {best:.4f}, end {figures['end']:.1f} s"
+    return {"faults": faults, **figures, "table": run.stdout[-3000:], "summary": summary}
+
+
+def measure_kmeans(args: Namespace, device: torch.device, scratch: Path) -> Result:
+    """Compare seconds and inertia of Lloyd's iterations from given centroids, and measure the seeding."""
+    cells = {"tiny": Cell(5_000, 8, 5, 2, 10, 1.0)} if args.small else {**CELLS, **LARGE_CELLS}
+    rows: dict[str, Any] = {name: {} for name in cells}
+    for contender, prepare in KMEANS.items():  # ours first, since a peer may leave the device in an unusable state
+        for name, cell in cells.items():
+            try:
+                rows[name][contender] = _solve(prepare, cell, device)
+            except ImportError:
+                break
+            except Exception as error:  # a peer's failure is a result, too
+                rows[name][contender] = {"error": f"{type(error).__name__}: {error}"[:200]}
+    ours = {name: rows[name]["lightning_dc"] for name in rows}
+    faults = [f"{name}: {result['error']}" for name, result in ours.items() if "error" in result]
+    summary = ", ".join(f"{name} {result.get('seconds', 0):.3f} s" for name, result in ours.items())
+    return {"faults": faults, "cells": rows, "summary": summary}
+
+
+def measure_profile(args: Namespace, device: torch.device, scratch: Path) -> Result:
+    """Profile 30 steps of each phase of DEC on data of MNIST's shape, and return the tables."""
+    from torch.profiler import ProfilerActivity, profile
+
+    x = torch.rand(2_000 if args.small else 20_000, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    tables: dict[str, Any] = {}
+    for phase in ("pretraining", "clustering"):
+        window = Profiled(profile(activities=activities), phase, n_steps=5 if args.small else 30)
+        _fit_mnist(x, 256, 2, device, window)
+        averages = window.profiler.key_averages()
+        keys = ["self_cpu_time_total", *(["self_cuda_time_total"] if device.type == "cuda" else [])]
+        tables[phase] = {key: averages.table(sort_by=key, row_limit=25, max_name_column_width=60) for key in keys}
+    return {"faults": [], "tables": tables, "summary": "see the file"}
+
+
+# ---- steps ---------------------------------------------------------------------------------------------------------
+
+
+class StepSeconds(Callback):
+    """Callback that measures the mean seconds of a step in each epoch, from the end of its first step to its last."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._begin = 0.0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:
+            self._begin = _now(pl_module.device)
+        elif batch_idx == trainer.num_training_batches - 1:
+            self.seconds.append((_now(pl_module.device) - self._begin) / batch_idx)
+
+
+class Profiled(Callback):
+    """Callback that profiles some steps of a phase, after ten steps of it."""
+
+    def __init__(self, profiler: Any, phase: str, n_steps: int) -> None:
+        self.profiler = profiler
+        self._phase = phase
+        self._n_steps = n_steps
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        module = clustering_module(pl_module)
+        step = module.progress[0]
+        if module.phases_over or module.phase.name != self._phase:
+            return
+        if step == 10:
+            _now(module.device)
+            self.profiler.__enter__()
+        elif step == 10 + self._n_steps:
+            _now(module.device)
+            self.profiler.__exit__(None, None, None)
+
+
+def _fit_mnist(x: Tensor, batch_size: int, n_epochs: int, device: torch.device, *callbacks: Callback) -> None:
+    """Run DEC on images, with the data on the device."""
+
+    def model() -> ClusteringModule:
+        return DEC(
+            x.shape[1:],
+            10,
+            pretraining=PhaseConfig(max_epochs=n_epochs, loss_weights={"reconstruction": 1.0}),
+            clustering=PhaseConfig(max_epochs=n_epochs, loss_weights={"kl": 1.0}),
+            refresh=RefreshConfig(every_n_epochs=n_epochs),
+        )
+
+    def data() -> ArrayDataModule:
+        return ArrayDataModule(x, batch_size=batch_size, keep_on_device=True)
+
+    run_fit(Fit(model, data), device, callbacks=callbacks, log_every_n_steps=50)
+
+
+def _framework_seconds(x: Tensor, batch_size: int, n_epochs: int, device: torch.device) -> list[float]:
+    """Return the mean seconds of a pretraining step in each epoch."""
+    seconds = StepSeconds()
+    _fit_mnist(x, batch_size, n_epochs, device, seconds)
+    return seconds.seconds[:n_epochs]
+
+
+def _bare_seconds(x: Tensor, batch_size: int, n_epochs: int, device: torch.device) -> list[float]:
+    """Return the mean seconds of the same steps in a bare loop in each epoch."""
+    model = DEC(x.shape[1:], 10).to(device)
+    network = model.model.network
+    assert isinstance(network, Autoencoder)
+    optimizer = torch.optim.Adam([*network.encoder.parameters(), *network.decoder.parameters()])
+    on_device, seconds = x.to(device), []
+    n_steps = -(-len(x) // batch_size)
+    for epoch in range(n_epochs):
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(epoch)).to(device)
+        for step in range(n_steps):
+            batch = on_device.index_select(0, order[step * batch_size : (step + 1) * batch_size])
+            loss = functional.mse_loss(network.decode(network.encode(batch)), batch)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if step == 0:
+                begin = _now(device)
+        seconds.append((_now(device) - begin) / (n_steps - 1))
+    return seconds
+
+
+def _now(device: torch.device) -> float:
+    """Return the time in seconds after all work on the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+# ---- k-means -------------------------------------------------------------------------------------------------------
+
+Run = Callable[[], list[Tensor] | None]
+
+
+def _timed(run: Run, device: torch.device) -> float:
+    begin = _now(device)
+    run()
+    return _now(device) - begin
+
+
+def _solve(prepare: Callable[[Cell, Tensor, Tensor], Run], cell: Cell, device: torch.device) -> Result:
+    """Return seconds and inertia of a contender on a problem."""
+    x = samples(cell).to(device)
+    starts = torch.stack([start_rows(cell, restart) for restart in range(cell.n_restarts)]).to(device)
+    run = prepare(cell, x, starts)
+    centroids = run()
+    seconds = min(_timed(run, device) for _ in range(3))
+    return {"seconds": seconds, "inertia": None if centroids is None else min(inertia(x, each) for each in centroids)}
+
+
+def _ours(cell: Cell, x: Tensor, starts: Tensor) -> Run:
+    from lightning_dc.kmeans import kmeans
+
+    return lambda: [kmeans(x, cell.n_clusters, init=x[starts], max_iter=ITERATIONS, tol=0.0).centroids]
+
+
+def _seeding(cell: Cell, x: Tensor, starts: Tensor) -> Run:
+    from lightning_dc.kmeans import kmeans_plusplus
+
+    def run() -> None:
+        kmeans_plusplus(x, cell.n_clusters, n_init=cell.n_restarts)
+
+    return run
+
+
+def _flash(cell: Cell, x: Tensor, starts: Tensor) -> Run:
+    from flash_kmeans import batch_kmeans_Euclid
+
+    def run() -> list[Tensor]:
+        found = []
+        for rows in starts:
+            init = x[rows][None]
+            _, centroids, *_ = batch_kmeans_Euclid(x[None], cell.n_clusters, ITERATIONS, tol=0.0, init_centroids=init)
+            found.append(centroids[0])
+        return found
+
+    return run
+
+
+def _fastkmeans(cell: Cell, x: Tensor, starts: Tensor) -> Run:
+    from fastkmeans import FastKMeans
+
+    data = x.cpu().numpy()
+
+    def run() -> list[Tensor]:
+        found = []
+        for restart in range(cell.n_restarts):
+            model = FastKMeans(
+                cell.n_features,
+                cell.n_clusters,
+                niter=ITERATIONS,
+                tol=0.0,
+                seed=restart,
+                device=x.device.type,
+                dtype=torch.float32,
+                use_triton=x.device.type == "cuda" and cell.n_features >= 16,  # it fails with fewer
+            )
+            model.train(data)
+            found.append(torch.from_numpy(model.centroids).to(x.device))
+        return found
+
+    return run
+
+
+KMEANS: dict[str, Callable[[Cell, Tensor, Tensor], Run]] = {
+    "lightning_dc": _ours,
+    "seeding of lightning_dc": _seeding,
+    "flash-kmeans": _flash,
+    "fastkmeans": _fastkmeans,
+}
