@@ -17,7 +17,7 @@ from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.loader import BatchLoader
 from datamodules.loading.samples import CheckedSamples, Samples
 from datamodules.loading.scaling import Scaling, ScalingName
-from lightning_dc.batch import TargetSpec
+from lightning_dc.batch import Batch, TargetSpec
 from lightning_dc.errors import InputError
 
 
@@ -158,6 +158,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         if stage == "fit":  # otherwise a checkpoint that is restored later may say how to preprocess
             self.training_samples()
             self._test_samples()
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        is_training = self.trainer is not None and self.trainer.training
+        # Labels only ever evaluate, so in training they need not be moved.
+        return batch._replace(y=None) if is_training and isinstance(batch, Batch) else batch
 
     def train_dataloader(self) -> BatchLoader:
         samples = self.training_samples()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,8 +16,12 @@ CHUNK_SIZE = 4096
 
 It is a constant, since results must not depend on the batch size or the number of processes."""
 
+_LONGEST_WAIT = timedelta(days=30)
+"""How long processes wait for one that works alone; by default, NCCL ends a run after half an hour at most."""
 
+_T = TypeVar("_T")
 _is_alone = False
+_on_host: tuple[Any, Any] | None = None  # the group of all processes, and one of the same that works in main memory
 
 
 def act_alone(is_alone: bool) -> None:
@@ -76,14 +81,11 @@ def broadcast_(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def failing_together(device: torch.device) -> Iterator[None]:
+def failing_together() -> Iterator[None]:
     """Let a ``with`` block fail on all processes if it fails on one.
 
     Otherwise the other processes would wait for the failed one at the next collective. Processes must not wait for one
-    another inside the block; mostly, only the first process works in it.
-
-    Args:
-        device: device on which processes exchange tensors.
+    another inside the block; mostly, only the first process works in it, for as long as it needs.
 
     Raises:
         RuntimeError: another process has failed.
@@ -94,12 +96,43 @@ def failing_together(device: torch.device) -> Iterator[None]:
     except Exception as raised:
         error = raised
     try:
-        n_failed = sum_(torch.tensor(int(error is not None), device=device))
+        n_failed = _sum_on_host(int(error is not None))
     finally:  # the sum may fail, too, if another process has ended
         if error is not None:
             raise error
-    if int(n_failed) > 0:
+    if n_failed > 0:
         raise RuntimeError("another process has failed; see its message")
+
+
+def collect_on_first(value: _T) -> list[_T]:
+    """Return the values of all processes, in the order of their ranks, on the first process; an empty list elsewhere.
+
+    Args:
+        value: any object that can be pickled, with its tensors in main memory.
+    """
+    rank, world_size = world()
+    if world_size == 1:
+        return [value]
+    values: list[Any] | None = [None] * world_size if rank == 0 else None
+    dist.gather_object(value, values, dst=0, group=_host_group())
+    return values or []
+
+
+def _sum_on_host(number: int) -> int:
+    """Return the sum of a number over all processes, without waiting for what their devices do."""
+    total = torch.tensor(number)
+    if world()[1] > 1:
+        dist.all_reduce(total, group=_host_group())
+    return int(total)
+
+
+def _host_group() -> Any:
+    """Return a group of all processes that exchanges what is in main memory; all must call this at the same point."""
+    global _on_host
+    everyone = dist.group.WORLD
+    if _on_host is None or _on_host[0] is not everyone:
+        _on_host = everyone, dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+    return _on_host[1]
 
 
 def own_of_batch(rows: Tensor) -> Tensor:
@@ -122,8 +155,7 @@ class _GatherBatch(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        n_rows = int(sum_(torch.tensor(len(rows), device=rows.device)))
-        batch = rows.new_zeros(n_rows, *rows.shape[1:])
+        batch = rows.new_zeros(_sum_on_host(len(rows)), *rows.shape[1:])
         own_of_batch(batch).copy_(rows)
         return sum_(batch)
 

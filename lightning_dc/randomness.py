@@ -55,7 +55,7 @@ class StepRandom:
         self.n_global = n_global
         self._counters = (seed, step, micro_batch)
         self._scope = ""
-        self._generator = torch.Generator(device=device)
+        self._generator = _generator(device)
 
     def scope(self, name: str) -> StepRandom:
         """Return random numbers for a part of the step, such as one of two views, which has names of its own.
@@ -105,6 +105,12 @@ class StepRandom:
         """Return the rows of this process among those of the global batch."""
         rank, world_size = world()
         return rows[rank::world_size]
+
+
+@functools.cache
+def _generator(device: torch.device) -> torch.Generator:
+    """Return the generator of a device; one is enough, as it is seeded before each draw, and creating it takes long."""
+    return torch.Generator(device=device)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_dc.batch import Batch, DataDescription, SampleLoader, TargetSpec, as_batch, checked_index
@@ -218,3 +219,14 @@ def test_indices_within_the_data_set_are_taken(index: torch.Tensor) -> None:
 def test_indices_beyond_the_data_set_are_refused(index: list[int], first: int) -> None:
     with pytest.raises(InputError, match=f"index {first} is out of range: the data set has N = 5 samples"):
         checked_index(torch.tensor(index), 5)
+
+
+def test_lightning_moves_a_batch_by_its_own_method() -> None:
+    targets = torch.rand(2)
+    batch = move_data_to_device(Batch(X, Y, INDEX, 9, targets), torch.device("meta"))
+    assert isinstance(batch, Batch)
+    assert {part.device.type for part in (batch.x, batch.y, batch.index, batch.targets)} == {"meta"}
+    assert batch.size == 9
+    same = Batch(X, None, INDEX)
+    assert same.to(torch.device("cpu")).x is X
+    assert same.to(torch.device("cpu")).y is None

@@ -101,6 +101,7 @@ def _move_empty_centroids(module: ClusteringModule, head: CentroidHead, dead: Te
     moved = (repaired[dead] != centroids[dead]).any(1)
     head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
     broadcast_(head.centroids.data)
+    module.state.centroids_set_at = module.global_step
     if bool(moved.all()):
         return "moved to the samples that are farthest from their centroids"
     return "there are not enough samples off their centroids to move it to; the embedding may have collapsed"

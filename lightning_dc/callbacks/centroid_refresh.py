@@ -82,6 +82,7 @@ class CentroidRefresh(Refresh):
             centroids = centroids[match_clusters(table)]
         head.centroids.copy_(centroids)  # in place: the optimizer holds this very tensor
         broadcast_(head.centroids.data)  # processors of different kinds may round differently
+        module.state.centroids_set_at = module.global_step
 
     def _run_exact(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator

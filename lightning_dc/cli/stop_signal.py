@@ -37,6 +37,9 @@ class StopSignal(Checkpoint):
         if isinstance(environment, SLURMEnvironment) or threading.current_thread() is not threading.main_thread():
             return
         self._trainer, self._number = trainer, None
+        # With several processes, Lightning asks the first one at every step whether it was told to stop, and waits for
+        # the device each time. Here no process is told by others.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         for number in (signal.SIGTERM, signal.SIGINT):  # Lightning puts its own handlers back when the fit is over
             signal.signal(number, self._notice)
 

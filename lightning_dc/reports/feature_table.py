@@ -153,7 +153,7 @@ def _draw_samples(module: ClusteringModule, loader: SampleLoader, final: FullAss
     batch = loader.take(chosen)
     if final.z is None:  # there were too many embeddings to keep them
         on_device = module.trainer.strategy.batch_to_device(batch, module.device)
-        z = embed_batch(module, module.trainer.precision_plugin.convert_input(on_device))
+        z = embed_batch(module, module.trainer.precision_plugin.convert_input(on_device).x)
     else:
         z = final.z[chosen.to(final.z.device)]
     labels = final.labels[chosen.to(final.labels.device)]

@@ -9,12 +9,11 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
-from lightning_dc.distributed import failing_together, world
+from lightning_dc.distributed import collect_on_first, failing_together
 from lightning_dc.reports.predictions import check_prediction_path, prediction_stream
 from lightning_dc.training import clustering_module
 
@@ -45,7 +44,7 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._waiting, self._n_written = [], 0
-        with failing_together(pl_module.device):
+        with failing_together():
             if trainer.is_global_zero:
                 self._write = self._open.enter_context(self._stream(trainer, pl_module))
 
@@ -62,15 +61,15 @@ class PredictionWriter(Callback):
         if not isinstance(trainer.predict_dataloaders, SampleLoader):  # of unknown order
             self._waiting.append(own)
             return
-        parts = _of_all_processes(own)
-        with failing_together(pl_module.device):
+        parts = collect_on_first(own)
+        with failing_together():
             for part in parts:
                 self._append(part)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         is_ordered = isinstance(trainer.predict_dataloaders, SampleLoader)
-        parts = [] if is_ordered else [part for part in _of_all_processes(_joined(self._waiting)) if part]
-        with failing_together(pl_module.device):
+        parts = [] if is_ordered else [part for part in collect_on_first(_joined(self._waiting)) if part]
+        with failing_together():
             if parts:
                 together = _joined(parts)
                 order = together["index"].argsort()
@@ -102,15 +101,6 @@ class PredictionWriter(Callback):
                 write(index, outputs["z"], outputs["q"], ids=own_ids)
 
             yield write_named
-
-
-def _of_all_processes(outputs: _Outputs) -> list[_Outputs]:
-    """Return predictions of all processes, in the order of their ranks."""
-    if world()[1] == 1:
-        return [outputs]
-    parts: list[Any] = [None] * world()[1]
-    dist.all_gather_object(parts, outputs)
-    return parts
 
 
 def _joined(parts: list[_Outputs]) -> _Outputs:

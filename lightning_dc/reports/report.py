@@ -50,6 +50,6 @@ class Report(FinalReader, ABC):
             return
         collected = self.collect(module, final)
         folder = trainer.log_dir  # read it on every process: it is a broadcast
-        with failing_together(module.device):
+        with failing_together():
             if trainer.is_global_zero:
                 self.write(module, final, collected, None if folder is None else Path(folder))

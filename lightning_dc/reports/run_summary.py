@@ -104,7 +104,7 @@ class RunSummary(Report):
 
     def collect(self, module: ClusteringModule, final: FullAssignment) -> list[TopTerm]:
         """Close the file of clusters, log the scores, and return the top terms of texts."""
-        with failing_together(module.device):
+        with failing_together():
             self._open.close()
         self._append = None
         record(module, {f"final/{name}": score for name, score in final.scores().items()})

@@ -36,7 +36,7 @@ def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
     table = _zero_table(module, len(owned_rows(loader.n_samples)), module.model.head.latent_dim)
     start = 0
     for _, batch in read_owned(module, loader):
-        table[start : start + len(batch.x)] = embed_batch(module, batch)
+        table[start : start + len(batch.x)] = embed_batch(module, batch.x)
         start += len(batch.x)
     return table
 
@@ -59,7 +59,7 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
     z = _zero_table(module, len(numbers), module.model.head.latent_dim)
     tables = torch.split(z, [part.stop - part.start for part in rows])
     for own, part in list(zip(tables, rows, strict=True))[rank::world_size]:
-        own.copy_(embed_batch(module, _read(module, loader, part)))
+        own.copy_(embed_batch(module, _read(module, loader, part).x))
     return numbers.to(z.device), sum_(z)
 
 
@@ -74,10 +74,10 @@ def sample_chunks(n_samples: int, latent_dim: int, n_clusters: int, generator: t
     return torch.randperm(n_chunks, generator=generator)[:affordable].tolist()
 
 
-def embed_batch(module: ClusteringModule, batch: Batch) -> Tensor:
-    """Embed a batch that is on the device, in evaluation mode and without gradients: (B, D), float32 at least."""
+def embed_batch(module: ClusteringModule, x: Tensor) -> Tensor:
+    """Embed samples that are on the device, in evaluation mode and without gradients: (B, D), float32 at least."""
     with torch.no_grad(), _evaluation_mode(module), module.trainer.precision_plugin.forward_context():
-        return module.model.embed(batch.x)
+        return module.model.embed(x)
 
 
 def read_targets(module: ClusteringModule, loader: SampleLoader) -> Tensor | None:
@@ -133,7 +133,7 @@ def assign_all(
     total = sums_of_chunks.gather()["sums"].sum(0)
     columns = rows_of_columns.gather()
     if guard is not None:
-        guard.end(module.device)
+        guard.end()
     check_finite_embeddings(module.trainer, int(total[-1]), loader.n_samples)
     return FullAssignment(
         frequencies=total[:-2],

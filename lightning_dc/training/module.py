@@ -130,6 +130,10 @@ class ClusteringModule(RebuildableModule):
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
         act_alone(self.trainer.world_size == 1)
+        if self.trainer.strategy.root_device.type == "mps":
+            raise InputError(
+                "accelerator='mps' has no numbers of 64 bits, which sums over the data set need; use accelerator='cpu'"
+            )
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
@@ -340,7 +344,7 @@ class ClusteringModule(RebuildableModule):
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        repair_progress(checkpoint, self.trainer.num_training_batches)
+        repair_progress(checkpoint, self.trainer.num_training_batches, self.trainer.accumulate_grad_batches)
         own = {"phases": [phase.name for phase in self.phases], "state": self.state.to_dict()}
         checkpoint[CHECKPOINT_KEY] = self._identity() | own
         datamodule = self._datamodule()

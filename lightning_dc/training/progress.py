@@ -7,16 +7,18 @@ from typing import Any
 _STATES = ("total", "current")
 
 
-def repair_progress(checkpoint: dict[str, Any], n_batches: float) -> None:
+def repair_progress(checkpoint: dict[str, Any], n_batches: float, n_accumulated: int = 1) -> None:
     """Make a checkpoint of an epoch that is not over resume within this epoch, with its own order of samples.
 
     Two states of Lightning 2.6 do not: a fit that is stopped by ``max_steps`` or ``max_time`` counts its last epoch as
     processed, and a run that has been resumed from a checkpoint of the last batch of an epoch counts the next epoch as
-    not begun. Both are written as Lightning writes a checkpoint after a batch.
+    not begun. Both are written as Lightning writes a checkpoint after a batch. A checkpoint between the batches whose
+    gradients one optimizer step adds up has no gradients, so the run goes on with the first batch of this step.
 
     Args:
         checkpoint: the checkpoint, with the states of Lightning's loops.
         n_batches: number of batches in an epoch; infinite where none has been trained.
+        n_accumulated: number of batches whose gradients an optimizer step adds up.
     """
     loop = checkpoint.get("loops", {}).get("fit_loop", {})
     if not loop:
@@ -33,6 +35,23 @@ def repair_progress(checkpoint: dict[str, Any], n_batches: float) -> None:
             batch[state]["completed"] -= 1
         loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
     batch["is_last_batch"] = False
+    _go_back(loop, n_ready % n_accumulated)
+
+
+def _go_back(loop: dict[str, Any], n_batches: int) -> None:
+    """Go back by some batches of the present epoch."""
+    if n_batches == 0:
+        return
+    batch = loop["epoch_loop.batch_progress"]
+    for state in _STATES:
+        for count in batch[state]:
+            batch[state][count] -= n_batches
+    if batch["current"]["ready"] == 0:  # no batch has ended in this epoch
+        for state in _STATES:
+            batch[state]["completed"] += 1
+    for loader in loop["state_dict"].get("combined_loader", []):
+        if isinstance(loader, dict) and "position" in loader:
+            loader["position"] -= n_batches
 
 
 def _epochs_that_are_over(loop: dict[str, Any]) -> int:

@@ -50,9 +50,9 @@ class GuardedSink:
             q, z = torch.split(sum_(whole), [q.shape[1], z.shape[1]], 1)
         self._hand_over(slice(start, stop), q, z)
 
-    def end(self, device: torch.device) -> None:
+    def end(self) -> None:
         """Raise if the sink has failed on any process."""
-        with failing_together(device):
+        with failing_together():
             if self._error is not None:
                 raise self._error
 

@@ -105,6 +105,7 @@ class RunState:
         seconds: wall-clock seconds spent in each phase, by name.
         target_distribution: P; None where no loss has needed it yet.
         assignments: assignments of the training set at the latest refresh; None before the first one.
+        centroids_set_at: global step at which k-means or the repair of empty clusters last moved centroids; -1 before.
     """
 
     seed: int
@@ -113,6 +114,7 @@ class RunState:
     seconds: dict[str, float] = field(default_factory=dict)
     target_distribution: TargetDistribution | None = None
     assignments: Assignments | None = None
+    centroids_set_at: int = -1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as tensors and Python primitives."""

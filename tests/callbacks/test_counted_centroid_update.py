@@ -109,14 +109,26 @@ def test_state_makes_the_round_trip(tmp_path: Path) -> None:
     assert torch.equal(weights(whole), weights(resumed))
 
 
-def test_a_fresh_fit_forgets_the_counts() -> None:
+def test_a_fresh_fit_forgets_the_counts(tmp_path: Path) -> None:
     update = CountedCentroidUpdate()
-    state = {"counts": torch.tensor([101.0, 107.0]), "centroids": torch.ones(2, 3)}
-    update.load_state_dict(state)
-    assert all(torch.equal(update.state_dict()[name], value) for name, value in state.items())
-    nothing: Any = None
-    update.setup(nothing, nothing, "fit")
-    assert update.state_dict() == {"counts": None, "centroids": None}
+    update.load_state_dict({"counts": torch.tensor([101.0, 107.0]), "set_at": 5, "seen": 9})
+    assert update.state_dict()["counts"].tolist() == [101.0, 107.0]
+    module = dcn()
+    trainer(tmp_path, max_steps=1).fit(module, Blobs())
+    update.setup(module.trainer, module, "fit")
+    assert update.state_dict() == {"counts": None, "set_at": -1, "seen": 1}
+
+
+def test_batches_of_one_step_are_one_batch(tmp_path: Path) -> None:
+    """Centroids move after the step, by the samples of all batches whose gradients it adds up."""
+    fitted = []
+    for batch_size, accumulate in ((50, 1), (25, 2)):
+        model = dcn(clustering=PhaseConfig(max_steps=6, loss_weights=WEIGHTS, optimizer=SGD), refresh=REFRESH())
+        options = {"precision": "64-true", "accumulate_grad_batches": accumulate}
+        trainer(tmp_path, **options).fit(model, Blobs(batch_size=batch_size))
+        fitted.append(weights(model))
+        assert float(update_of(model).state_dict()["counts"].sum()) == 300 + 6 * 50
+    torch.testing.assert_close(*fitted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [0, -1])

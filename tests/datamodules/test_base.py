@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from sklearn.preprocessing import StandardScaler
 
 import datamodules
 from datamodules import Samples
 from datamodules.loading.loader import BatchLoader
 from lightning_dc.errors import InputError
+from tests.helpers.methods import Blobs, dec, trainer
 from tests.helpers.samples import N_SAMPLES, Given, everything, features, given
 
 
@@ -319,3 +322,26 @@ def test_ids_follow_their_samples(ids: Any) -> None:
 def test_bad_ids_are_refused(ids: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Given(Samples(features(), ids=ids)).setup("fit")
+
+
+class Labels(Callback):
+    """Callback that notes whether training and validation batches have labels."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, set[bool]] = {"train": set(), "validation": set()}
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.seen["train"].add(batch.y is not None)
+
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.seen["validation"].add(batch.y is not None)
+
+
+def test_labels_are_moved_for_evaluation_alone(tmp_path: Path) -> None:
+    labels, data = Labels(), Blobs()
+    data.val_fraction = 0.2
+    model = dec()
+    trainer(tmp_path, labels).fit(model, data)
+    assert labels.seen == {"train": {False}, "validation": {True}}
+    assert model.final is not None
+    assert model.final.scores()["acc"] > 0.3

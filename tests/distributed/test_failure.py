@@ -6,17 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from lightning_dc.distributed import failing_together
+from lightning_dc.distributed import collect_on_first, failing_together
 from tests.helpers.processes import run_command, run_on_two_processes
-
-CPU = torch.device("cpu")
 
 
 def fail_on(failing: int | None, rank: int) -> str:
     try:
-        with failing_together(CPU):
+        with failing_together():
             if rank == failing:
                 raise OSError("disk full")
     except Exception as error:
@@ -56,3 +53,15 @@ def test_clusters_that_can_not_be_written_keep_no_process_waiting(tmp_path: Path
     printed = run_command(fit, tmp_path, succeeds=False)
     assert "FileExistsError" in printed
     assert "another process has failed; see its message" in printed
+
+
+def collect(rank: int) -> list[str]:
+    return [*collect_on_first(f"of {rank}"), *collect_on_first(f"again {rank}")]
+
+
+@pytest.mark.distributed
+def test_the_first_process_collects_from_all(tmp_path: Path) -> None:
+    first, second = run_on_two_processes(collect, tmp_path)
+    assert first == ["of 0", "of 1", "again 0", "again 1"]
+    assert second == []
+    assert collect_on_first(7) == [7]  # on one process
