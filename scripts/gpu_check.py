@@ -52,7 +52,7 @@ PARTS = {
     "fits": Part(90, check_fits),
     "resume": Part(60, check_resume),
     "waits": Part(60, check_waits),
-    "mnist": Part(120, measure_mnist),
+    "mnist": Part(150, measure_mnist),
     "speed": Part(60, measure_speed),
     "precision": Part(60, check_precision),
     "files": Part(40, check_files),

@@ -231,11 +231,17 @@ class Times(Callback):
         self._phases: list[tuple[str, float]] = []
         self._accuracies: list[tuple[float, int, float]] = []
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._phases.append(("setup", self._now()))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._phases.append(("start", self._now()))
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         name = clustering_module(pl_module).phase.name
-        if not self._phases or self._phases[-1][0] != name:
+        if self._phases[-1][0] != name:
             self._phases.append((name, self._now()))
         self._look(pl_module)
 

@@ -264,11 +264,13 @@ class _Restarts:
         sums, counts = totals[:, :, :-1], totals[:, :, -1]
         labels = self.labels[restarts]
         empty = self._empty_clusters(labels, counts)
-        for i, k in empty.nonzero().tolist():  # rounding errors may have remained
-            own[i, k] = 0.0
+        clusters_of: dict[int, list[int]] = {}  # empty ones by restart
+        for i, k in empty.nonzero().tolist():
+            own[i, k] = 0.0  # rounding errors may have remained
             sums[i, k] = 0.0
-        for i in empty.any(1).nonzero()[:, 0].tolist():
-            self._repair(old[i], labels[i], sums[i], counts[i], empty[i].nonzero()[:, 0])
+            clusters_of.setdefault(i, []).append(k)
+        for i, clusters in clusters_of.items():
+            self._repair(old[i], labels[i], sums[i], counts[i], torch.tensor(clusters, device=sums.device))
         means = torch.where(counts.unsqueeze(2) > 0, sums / torch.where(counts > 0, counts, 1.0).unsqueeze(2), old)
         return _at_unit_length(means, old) if self._spherical else means
 
@@ -350,18 +352,17 @@ def move_rows_(samples: OwnedSamples, before: Tensor, after: Tensor, totals: Ten
     x, weights = samples.x, samples.weights
     if native.is_native(x):
         return native.move_rows_(x, weights, before, after, totals)
-    n_rows = rows_at_a_time(x.device, x.shape[1] + 1, _MOVE_ELEMENTS)
-    terms = torch.ones(min(len(x), n_rows), x.shape[1] + 1, dtype=torch.float64, device=x.device)
-    n_moved = torch.zeros(len(before), dtype=torch.int64, device=x.device)
-    for r, (old, new) in enumerate(zip(before, after, strict=True)):
-        moved = (old != new).nonzero()[:, 0]
-        n_moved[r] = len(moved)
-        for some in torch.split(moved, n_rows):
-            part = terms[: len(some)]
-            part[:, :-1] = x.index_select(0, some)
-            part[:, -1] = 1.0
-            if weights is not None:
-                part *= weights.index_select(0, some).unsqueeze(1)
-            totals[r].index_add_(0, new.index_select(0, some), part)
-            totals[r].index_add_(0, old.index_select(0, some), part, alpha=-1.0)
-    return n_moved
+    moved = before != after
+    restarts, rows = moved.nonzero(as_tuple=True)  # of all restarts at once, since a GPU waits at each search
+    sums, n_clusters = totals.view(-1, totals.shape[2]), totals.shape[1]
+    n_rows = min(max(1, len(rows)), rows_at_a_time(x.device, totals.shape[2], _MOVE_ELEMENTS))
+    terms = torch.ones(n_rows, totals.shape[2], dtype=torch.float64, device=x.device)
+    for r, some in zip(torch.split(restarts, n_rows), torch.split(rows, n_rows), strict=True):
+        part = terms[: len(some)]
+        part[:, :-1] = x.index_select(0, some)
+        part[:, -1] = 1.0
+        if weights is not None:
+            part *= weights.index_select(0, some).unsqueeze(1)
+        sums.index_add_(0, r * n_clusters + after[r, some], part)
+        sums.index_add_(0, r * n_clusters + before[r, some], part, alpha=-1.0)
+    return moved.sum(1)
