@@ -148,7 +148,7 @@ def fit(shape: Shape, seed: int, overrides: list[str]) -> Fit:
                 ]
             )
         whole = time.perf_counter() - start
-        folder = Path(scratch)
+        folder = Path(scratch) / "deeptype_synthetic" / "version_0"
         clusters = parquet.read_table(folder / "clusters.parquet")["cluster"].to_numpy()
         with (folder / "features.csv").open() as file:
             selected = [int(row["index"]) for row in csv.DictReader(file) if row["selected"] == "1"]

@@ -87,7 +87,8 @@ def fit(seed: int, arguments: list[str]) -> HeldOut:
                     *("--trainer.logger=false", f"--trainer.default_root_dir={scratch}"),
                 ]
             )
-        with (Path(scratch) / "outcomes.csv").open() as file:
+        (outcomes,) = Path(scratch).rglob("outcomes.csv")
+        with outcomes.open() as file:
             (row,) = [row for row in csv.DictReader(file) if row["samples"] == "val" and row["cluster"] == "all"]
     return HeldOut(float(row["p"]), float(row.get("concordance", "nan")))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib
 import inspect
@@ -21,6 +22,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 import lightning_dc.methods  # noqa: F401 - the same for methods
 from lightning_dc.batch import DataDescription, Preprocessor, TargetSpec
+from lightning_dc.cli.claim import ConfigWriter, RunTrainer, claimed_folder
 from lightning_dc.cli.flags import (
     phases_with_a_loss_weight,
     run_name,
@@ -31,7 +33,6 @@ from lightning_dc.cli.flags import (
 )
 from lightning_dc.cli.stop_signal import StopSignal
 from lightning_dc.errors import InputError
-from lightning_dc.files import check_writable_folder
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
@@ -45,6 +46,7 @@ clusters and other settings (lightning-dc select --help). `lightning-dc configs`
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 _TRUST = "trust"
+_RUNS = "runs"
 
 
 class OneLineParser(LightningArgumentParser):
@@ -69,7 +71,9 @@ class ClusteringCLI(LightningCLI):
             pl.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
-            save_config_kwargs={"overwrite": True},  # before_fit refuses to replace another run
+            save_config_callback=ConfigWriter,
+            save_config_kwargs={"overwrite": True},  # the folder is claimed
+            trainer_class=RunTrainer,
             parser_class=OneLineParser,
             parser_kwargs={"description": _DESCRIPTION},
             seed_everything_default=0,
@@ -81,7 +85,7 @@ class ClusteringCLI(LightningCLI):
                 "log_every_n_steps": 10,
                 "logger": {
                     "class_path": "lightning.pytorch.loggers.TensorBoardLogger",
-                    "init_args": {"save_dir": "runs", "name": run_name(args), "default_hp_metric": False},
+                    "init_args": {"save_dir": _RUNS, "name": run_name(args), "default_hp_metric": False},
                 },
                 "num_sanity_val_steps": 0,
                 "enable_model_summary": False,
@@ -203,27 +207,27 @@ class ClusteringCLI(LightningCLI):
             trainer["accelerator"] = "cpu"  # MPS has no float64, which sums over the data set need
         if self.subcommand == "predict":
             trainer["logger"] = False
+        arguments = getattr(trainer["logger"], "init_args", {})
+        if trainer["default_root_dir"] is not None and arguments.get("save_dir") == _RUNS:
+            arguments["save_dir"] = trainer["default_root_dir"]
 
     def before_fit(self) -> None:
-        """Start from the network of ``--init_from``, and check that the run has a writable folder of its own."""
+        """Start from the network of ``--init_from``."""
         init_from = self._get(self.config, _INIT_FROM)
         if init_from is not None:
             self.model.init_network(init_from)
-        if self.trainer.global_rank != 0 or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        for logger in self.trainer.loggers:
-            if logger.save_dir is not None:
-                check_writable_folder(Path(logger.save_dir), "trainer.logger.init_args.save_dir")
-        folder = self.trainer.log_dir
-        if folder is None or self._get(self.config, _CKPT_PATH) is not None:
-            return
-        check_writable_folder(Path(folder), "trainer.default_root_dir")
-        names = ("config.yaml", self._get(self.config, "summary")["file_name"])
-        if any((Path(folder) / name).exists() for name in names):
-            raise InputError(
-                f"the run {folder!r} exists; choose another trainer.logger.init_args.version, or continue it with "
-                "--ckpt_path"
-            )
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, which LightningCLI calls, in a folder that the first process claims."""
+        trainer = self.trainer
+        assert isinstance(trainer, RunTrainer)
+        with contextlib.ExitStack() as stack:
+            if trainer.global_rank == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+                root = self._get(self.config, "trainer")["default_root_dir"]
+                clusters = self._get(self.config, "summary")["file_name"]
+                is_resumed = self._get(self.config, _CKPT_PATH) is not None
+                stack.enter_context(claimed_folder(trainer, root, run_name(self._args), clusters, is_resumed))
+            trainer.fit(**kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         trainer = self._get(self.config_init, "trainer")

@@ -94,6 +94,7 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
                     [
                         *("fit", *base, *setting.flags(configuration)),
                         *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
+                        "--trainer.logger=TensorBoardLogger",  # whose scalars read_run reads
                         *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
                         *("--summary.file_name=clusters.parquet", "--summary.embedding=true"),  # which read_run reads
                         "--features.file_name=features.csv",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
@@ -29,7 +28,7 @@ _MOST_NUMBERS = 1 << 24  # in all inputs of the points that are drawn
 
 
 class FeatureTable(Report):
-    """Report of the inputs for any method: a table in the run's folder, and two figures in TensorBoard.
+    """Report of the inputs for any method: a table in the run's folder, and two figures.
 
     The report is made if the inputs have names, or if the method weighs its inputs, as DeepType does. For texts,
     :class:`~lightning_dc.reports.RunSummary` reports their terms instead. The table has a row for each input:
@@ -87,12 +86,11 @@ class FeatureTable(Report):
         order = weight.argsort(descending=True, stable=True)
         means = _means_in_unit(loader, collected, module.model.input_shape)
         _write(folder / self.file_name, names, order, importance, means, differences)
-        if any(isinstance(logger, TensorBoardLogger) for logger in module.trainer.loggers):
-            shown = order[:_MOST_INPUTS]
-            own_importance = None if importance is None else importance[shown]
-            drawn = draw_inputs([names[j] for j in shown.tolist()], own_importance, differences[:, shown])
-            record_figure(module, "inputs/clusters", drawn)
-            record_figure(module, "clusters/representation", _draw_samples(module, loader, final))
+        shown = order[:_MOST_INPUTS]
+        own_importance = None if importance is None else importance[shown]
+        drawn = draw_inputs([names[j] for j in shown.tolist()], own_importance, differences[:, shown])
+        record_figure(module, "inputs/clusters", drawn)
+        record_figure(module, "clusters/representation", _draw_samples(module, loader, final))
 
 
 def _means_in_unit(

@@ -49,7 +49,6 @@ class Report(FinalReader, ABC):
         if final is None:
             return
         collected = self.collect(module, final)
-        folder = trainer.log_dir  # read it on every process: it is a broadcast
         with failing_together():
             if trainer.is_global_zero:
-                self.write(module, final, collected, None if folder is None else Path(folder))
+                self.write(module, final, collected, module.run_folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -85,8 +86,8 @@ class RunSummary(Report):
         names, n_inputs = module.data_description.feature_names, math.prod(module.model.input_shape)
         if names is not None and len(names) != n_inputs:  # checked here, before the run is made in vain
             raise InputError(f"feature_names has {len(names)} names, but a sample has {n_inputs} features")
-        folder = trainer.log_dir  # read it on every process: it is a broadcast
-        self._path = None if folder is None or not trainer.is_global_zero else Path(folder) / self.file_name
+        folder = module.run_folder
+        self._path = None if folder is None or not trainer.is_global_zero else folder / self.file_name
         self._append = None
 
     def sink(self, module: ClusteringModule) -> Sink:
@@ -197,5 +198,5 @@ class RunSummary(Report):
         checkpoint = module.trainer.checkpoint_callback
         if isinstance(checkpoint, ModelCheckpoint):
             rows.append(("checkpoint", checkpoint.last_model_path or checkpoint.best_model_path))
-        rows.append(("TensorBoard", f"tensorboard --logdir {path.parent}"))
-        return rows
+        logs = [logger.log_dir for logger in module.trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        return rows + [("TensorBoard", f"tensorboard --logdir {folder}") for folder in logs]

@@ -102,6 +102,7 @@ class ClusteringModule(RebuildableModule):
         self.method_callbacks = list(callbacks)
         self.state = RunState(seed=torch.initial_seed())
         self.final: FullAssignment | None = None
+        self.run_folder: Path | None = None
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
         self._preprocessing: dict[str, Any] = {}
         self._settings: Settings = []
@@ -141,6 +142,8 @@ class ClusteringModule(RebuildableModule):
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
             self.final = None
+            log_dir = self.trainer.log_dir  # read on every process: it is a broadcast
+            self.run_folder = None if log_dir is None else Path(log_dir)
             self._unreached, self._unreached_in = [], -1
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))

@@ -168,7 +168,8 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
         "--data.batch_size=16",
         "--trainer.accelerator=cpu",
         "--model.joint.max_epochs=5",
-        "--features.file_name=null",  # a selection needs these files of its runs all the same
+        "--features.file_name=null",  # a selection needs these files of its runs, and their logs, all the same
+        "--trainer.logger=false",
         "--summary.file_name=other.npz",
         "--summary.embedding=false",
     )

@@ -98,6 +98,8 @@ def test_sparse_logarithms_of_counts_have_their_means(tmp_path: Path) -> None:
     expected = raw.groupby(labels).mean()
     found = pd.read_csv(Path(run.log_dir) / "inputs.csv").set_index("feature").loc[list(data.feature_names)]
     assert "importance" not in found  # the method has no importances
+    for figure in ("inputs_clusters.png", "clusters_representation.png"):  # as the logger takes no figures
+        assert (Path(run.log_dir) / figure).read_bytes().startswith(b"\x89PNG")
     for k in range(3):
         np.testing.assert_allclose(found[f"mean_cluster_{k}"], expected.loc[k], atol=1e-3)
         own, rest = raw[labels == k], raw[labels != k]
