@@ -39,12 +39,15 @@ from lightning_dc.training.checkpoint_io import WholeCheckpointIO
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
+from lightning_dc.training.monitors import Monitors
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
 from lightning_dc.training.progress import repair_progress
 from lightning_dc.training.rebuildable import RebuildableModule
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
+from lightning_dc.training.trainer_checks import check_optimizers, check_trainer, warn_of_early_end
+from lightning_dc.training.unreached import UnreachedParameters
 
 
 class ClusteringModule(RebuildableModule):
@@ -99,14 +102,13 @@ class ClusteringModule(RebuildableModule):
         self.losses = nn.ModuleDict(terms)  # which trains and saves their parameters
         self.loss_terms = terms
         self.augmentation = augmentation
-        self.method_callbacks = list(callbacks)
         self.state = RunState(seed=torch.initial_seed())
         self.final: FullAssignment | None = None
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
+        self.method_callbacks = [*callbacks, Monitors()]
         self._preprocessing: dict[str, Any] = {}
         self._settings: Settings = []
-        self._unreached: list[nn.Parameter] = []  # by the losses of a phase
-        self._unreached_in = -1
+        self._unreached = UnreachedParameters()
         self.save_arguments(arguments)
 
     # ---- hooks for methods -----------------------------------------------------------------------------------------
@@ -137,7 +139,9 @@ class ClusteringModule(RebuildableModule):
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
             self.final = None
-            self._unreached, self._unreached_in = [], -1
+            self._unreached = UnreachedParameters()
+            check_trainer(self.trainer)
+            check_optimizers(self, ClusteringModule.configure_optimizers)
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))
             check_refreshed(self.phases, self.loss_terms, provided, self.step_class.quantities(), type(self).__name__)
@@ -173,6 +177,14 @@ class ClusteringModule(RebuildableModule):
     def phases_over(self) -> bool:
         """True if all phases are over."""
         return self.state.phase_index >= len(self.phases)
+
+    @property
+    def has_clusters(self) -> bool:
+        """True if the clusters of the model have a meaning: this fit, or the one before, has begun to cluster."""
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            return self.state.assignments is not None
+        head = self.model.head
+        return not isinstance(head, CentroidHead) or bool(head.centroids.any())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -212,6 +224,7 @@ class ClusteringModule(RebuildableModule):
 
     def on_train_start(self) -> None:
         restore_settings(self.optimizer, self._settings)
+        warn_of_early_end(self.trainer, self.phases, self.steps_per_epoch)
 
     def set_rates(self) -> None:
         """Set learning rate and momentum to the values of the phase's schedules at this step."""
@@ -229,8 +242,7 @@ class ClusteringModule(RebuildableModule):
         return q
 
     def on_predict_start(self) -> None:
-        head = self.model.head
-        if isinstance(head, CentroidHead) and not bool(head.centroids.any()):
+        if not self.has_clusters:
             raise InputError(
                 "the centroids were never set, because training has ended before there were clusters; train on, from a "
                 "checkpoint with fit and --ckpt_path, or give a checkpoint of a run that has clusters"
@@ -272,24 +284,12 @@ class ClusteringModule(RebuildableModule):
             loss = loss + weight * term
         # DDP, even with one process, waits for a gradient of every parameter; and without terms there must be a graph.
         if isinstance(self.trainer.strategy, DDPStrategy) or not terms:
-            loss = self._reach_all_parameters(loss)
+            loss = self._unreached.reach(loss, self.parameters(), self.state.phase_index)
         return {"loss": loss, **terms}
-
-    def _reach_all_parameters(self, loss: Tensor) -> Tensor:
-        """Add a zero that depends on the parameters that the loss does not reach, for which DDP would wait."""
-        if self._unreached_in != self.state.phase_index:
-            parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            gradients = [None] * len(parameters)
-            if loss.requires_grad:
-                gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)  # type: ignore[assignment]
-            self._unreached = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is None]
-            self._unreached_in = self.state.phase_index
-        return loss + 0.0 * sum(parameter.flatten()[:1].sum() for parameter in self._unreached)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.phase.trainable:  # as on one process, where these parameters have no gradient, and so no weight decay
-            for parameter in self._unreached:
-                parameter.grad = None
+            self._unreached.drop_gradients()
 
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
@@ -310,16 +310,21 @@ class ClusteringModule(RebuildableModule):
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluation.update(self.model, as_batch(batch))
+        self.evaluation.update(self.model, as_batch(batch), has_clusters=self.has_clusters)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict({f"val/{name}": value for name, value in self.evaluation.take().items()})
+        self._log_evaluation("val")
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluation.update(self.model, as_batch(batch))
+        self.evaluation.update(self.model, as_batch(batch), has_clusters=self.has_clusters)
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict({f"test/{name}": value for name, value in self.evaluation.take().items()})
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        """Log the metrics of validation or test; without clusters there are only those of the task."""
+        values = self.evaluation.take(has_clusters=self.has_clusters)
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
