@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +36,7 @@ from lightning_dc.files import check_writable_folder
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
+from lightning_dc.training.own_defaults import own_defaults
 from lightning_dc.training.trust import CheckpointGuard
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
@@ -49,6 +51,10 @@ _TRUST = "trust"
 
 class OneLineParser(LightningArgumentParser):
     """Parser that prints an error in one line, without the usage of three hundred options before it."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        with own_defaults():
+            return super().parse_args(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
@@ -133,7 +139,10 @@ class ClusteringCLI(LightningCLI):
             silent = [arg for arg in args if not arg.startswith("--print_config")]
             model = parser.parse_args(silent)[args[0]]["model"]
             args = [args[0], "--config", _default_loss_weights(model["class_path"], phases), *args[1:]]
-        self.config = parser.parse_args(args)  # Lightning's method warns if the process has arguments
+        with warnings.catch_warnings():
+            if phases:  # the first pass has given all warnings
+                warnings.simplefilter("ignore")
+            self.config = parser.parse_args(args)  # Lightning's method warns if the process has arguments
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
