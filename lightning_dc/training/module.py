@@ -42,6 +42,7 @@ from lightning_dc.training.finite import check_finite_embeddings
 from lightning_dc.training.monitors import Monitors
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
+from lightning_dc.training.preprocessing import Preprocessing
 from lightning_dc.training.progress import repair_progress
 from lightning_dc.training.rebuildable import RebuildableModule
 from lightning_dc.training.state import FullAssignment, RunState
@@ -69,6 +70,7 @@ class ClusteringModule(RebuildableModule):
         phases: phases of the run, in order.
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
+        preprocessing: what the DataModule of the training data has learned.
         final: assignments of the training set by the final model, in main memory; None before a fit has ended, if
             training has ended before there were clusters, after a ``fast_dev_run``, and in the process that has started
             a fit by ``ddp_spawn``.
@@ -105,8 +107,8 @@ class ClusteringModule(RebuildableModule):
         self.state = RunState(seed=torch.initial_seed())
         self.final: FullAssignment | None = None
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
-        self.method_callbacks = [*callbacks, Monitors()]
-        self._preprocessing: dict[str, Any] = {}
+        self.preprocessing = Preprocessing()
+        self.method_callbacks = [*callbacks, Monitors(), self.preprocessing]
         self._settings: Settings = []
         self._unreached = UnreachedParameters()
         self.save_arguments(arguments)
@@ -147,7 +149,7 @@ class ClusteringModule(RebuildableModule):
             check_refreshed(self.phases, self.loss_terms, provided, self.step_class.quantities(), type(self).__name__)
             for phase in self.phases:  # an error in the optimizer of a late phase must show before training
                 build_optimizer(phase, self.model, self.loss_terms)
-        self._hand_over_preprocessing()
+        self.preprocessing.hand_over(self._datamodule())
 
     def teardown(self, stage: str) -> None:
         act_alone(False)
@@ -233,11 +235,20 @@ class ClusteringModule(RebuildableModule):
     # ---- inference -------------------------------------------------------------------------------------------------
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return the representation of samples, (B, *input_shape) to (B, D), float32 at least."""
+        """Return the representation of samples, (B, *input_shape) to (B, D), float32 at least.
+
+        Args:
+            x: samples that are preprocessed as those of training, as in :meth:`forward`.
+        """
         return self.model.embed(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1."""
+        """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1.
+
+        Args:
+            x: samples that are preprocessed as those of training: scaled by what the DataModule has learned. Its
+                batches are; ``Trainer().predict(model, ArrayDataModule(raw))`` scales raw samples and predicts.
+        """
         q: Tensor = self.model(x)
         return q
 
@@ -298,9 +309,6 @@ class ClusteringModule(RebuildableModule):
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.state.seed)
-        datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor):  # for other data later in this process
-            self._preprocessing = datamodule.preprocessing_state()
 
     def _seed_default_generators(self, seed: int) -> None:
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 100 times as long
@@ -341,7 +349,7 @@ class ClusteringModule(RebuildableModule):
         weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
-        self._preprocessing = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
+        self.preprocessing.learned = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -364,19 +372,13 @@ class ClusteringModule(RebuildableModule):
             if not self.phases_over and checkpoint.get("optimizer_states"):
                 own = build_optimizer(self.phase, self.model, self.loss_terms)
                 check_optimizer(checkpoint["optimizer_states"], own, self.phase.name)
-        self._preprocessing = saved.get("preprocessing", {})
-        self._hand_over_preprocessing()
+        self.preprocessing.learned = saved.get("preprocessing", {})
+        self.preprocessing.hand_over(self._datamodule())
 
     def _identity(self) -> dict[str, Any]:
         """Return the entries that must agree between a checkpoint and the run that loads it."""
         shape, n_clusters = list(self.model.input_shape), self.model.head.n_clusters
         return {"method": type(self).__name__, "input_shape": shape, "n_clusters": n_clusters}
-
-    def _hand_over_preprocessing(self) -> None:
-        """Make the DataModule preprocess new data as the training data were preprocessed."""
-        datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor) and self._preprocessing:
-            datamodule.load_preprocessing_state(self._preprocessing)
 
     def _datamodule(self) -> object:
         return None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]
