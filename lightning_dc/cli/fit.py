@@ -8,7 +8,6 @@ import importlib
 import inspect
 import re
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 import lightning_dc.methods  # noqa: F401 - the same for methods
@@ -52,9 +52,20 @@ _TRUST = "trust"
 class OneLineParser(LightningArgumentParser):
     """Parser that prints an error in one line, without the usage of three hundred options before it."""
 
+    _has_told = False  # what the first pass over the arguments tells is not told again
+
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
-        with own_defaults():
-            return super().parse_args(*args, **kwargs)
+        with own_defaults() as messages:
+            try:
+                return super().parse_args(*args, **kwargs)
+            finally:
+                self._tell(messages)
+
+    @rank_zero_only
+    def _tell(self, messages: Sequence[str]) -> None:
+        if not self._has_told:
+            sys.stderr.writelines(f"lightning-dc: warning: {message}\n" for message in messages)
+        self._has_told = True
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
@@ -139,10 +150,7 @@ class ClusteringCLI(LightningCLI):
             silent = [arg for arg in args if not arg.startswith("--print_config")]
             model = parser.parse_args(silent)[args[0]]["model"]
             args = [args[0], "--config", _default_loss_weights(model["class_path"], phases), *args[1:]]
-        with warnings.catch_warnings():
-            if phases:  # the first pass has given all warnings
-                warnings.simplefilter("ignore")
-            self.config = parser.parse_args(args)  # Lightning's method warns if the process has arguments
+        self.config = parser.parse_args(args)  # Lightning's method warns if the process has arguments
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
