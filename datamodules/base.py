@@ -294,6 +294,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             batch_size=self.batch_size if shuffle else max(self.batch_size, 1024),
             shuffle=shuffle,
             seed=self.seed,
+            repeat=getattr(self.trainer, "overfit_batches", 0) > 0,
             source_rows=rows,
             dtype=torch.float64 if x.dtype == torch.float64 and _runs_in_float64(self.trainer) else torch.float32,
             targets=targets,

@@ -68,15 +68,42 @@ class ClusteringModel(nn.Module):
         Args:
             x: samples.
             corrupt: noise on hidden activations; None for none.
+
+        Raises:
+            InputError: the samples have another shape.
         """
+        self.check_samples(x)
         return self.representation(x, corrupt)
 
+    def check_samples(self, x: Tensor) -> None:
+        """Check that samples have the shape of the model.
+
+        Args:
+            x: samples, (B, *input_shape).
+
+        Raises:
+            InputError: they have another shape.
+        """
+        if tuple(x.shape[1:]) != tuple(self.input_shape) or x.ndim == 0:
+            raise InputError(
+                f"a batch of shape {tuple(x.shape)} has samples of shape {tuple(x.shape[1:])}, but input_shape of the "
+                f"model is {tuple(self.input_shape)}; give a batch of samples of that shape"
+            )
+
     def embed(self, x: Tensor) -> Tensor:
-        """Return the representation of samples, (B, *input_shape) to (B, D), float32 at least."""
+        """Return the representation of samples, (B, *input_shape) to (B, D), float32 at least.
+
+        Args:
+            x: samples that are preprocessed, such as scaled, as those of training.
+        """
         return self.encode(x).z.to(self.wide_dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1."""
+        """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1.
+
+        Args:
+            x: samples that are preprocessed, such as scaled, as those of training.
+        """
         q: Tensor = self.head(self.embed(x))
         return q
 

@@ -35,6 +35,7 @@ class BatchLoader:
         batch_size: number of samples in a batch over all processes.
         shuffle: iterate in training order; False iterates in the order of the index, for evaluation.
         seed: seed of the order.
+        repeat: use the order of the first epoch in every epoch.
         source_rows: source row of each sample, (N,), int64; None if it equals the index.
         dtype: floating type of a batch.
         targets: targets of a supervised method, (N,) or (N, T); None without targets.
@@ -50,6 +51,7 @@ class BatchLoader:
         batch_size: int,
         shuffle: bool,
         seed: int = 0,
+        repeat: bool = False,
         source_rows: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
         targets: Tensor | None = None,
@@ -61,6 +63,7 @@ class BatchLoader:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        self.repeat = repeat
         self.dtype = dtype
         self.targets = targets.to(dtype) if targets is not None and targets.is_floating_point() else targets
         self.ids = ids
@@ -134,7 +137,7 @@ class BatchLoader:
     def _from_memory(self, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield the index of each global batch, the part of it that this process has, and the scaled samples of it."""
         rank, world_size = world()
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, self._epoch))
+        generator = torch.Generator().manual_seed(self._order_seed())
         order = torch.randperm(self.n_samples, generator=generator).to(self.x.device)
         for position in range(start, len(self)):
             members = order[position * self.batch_size : (position + 1) * self.batch_size]
@@ -144,7 +147,7 @@ class BatchLoader:
     def _from_file(self, x: FileRows, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Like ``_from_memory``, but read from a file, one window of the block shuffle at a time."""
         rank, world_size = world()
-        shuffle, seed = BlockShuffle.of_row_bytes(x.row_bytes), mix_seed(self.seed, self._epoch)
+        shuffle, seed = BlockShuffle.of_row_bytes(x.row_bytes), self._order_seed()
         left = torch.empty(0, dtype=torch.int64)  # index of a batch that the next window completes
         left_x = x[:0]
         # The buffer is made once, since fresh memory costs more than reading from the page cache.
@@ -173,6 +176,9 @@ class BatchLoader:
         for i in range(len(self)):
             start = min((i * world_size + rank) * self.batch_size, self.n_samples)
             yield self.read(start, start + self.batch_size)
+
+    def _order_seed(self) -> int:
+        return mix_seed(self.seed, 0 if self.repeat else self._epoch)
 
     def _scaled(self, rows: slice | Tensor) -> Tensor:
         return self.x.scaled(rows, self.scaling, self.dtype)

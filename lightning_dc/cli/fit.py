@@ -18,6 +18,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 import lightning_dc.methods  # noqa: F401 - the same for methods
@@ -36,6 +37,7 @@ from lightning_dc.errors import InputError
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config
+from lightning_dc.training.own_defaults import own_defaults
 from lightning_dc.training.trust import CheckpointGuard
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
@@ -51,6 +53,21 @@ _RUNS = "runs"
 
 class OneLineParser(LightningArgumentParser):
     """Parser that prints an error in one line, without the usage of three hundred options before it."""
+
+    _has_told = False  # what the first pass over the arguments tells is not told again
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        with own_defaults() as messages:
+            try:
+                return super().parse_args(*args, **kwargs)
+            finally:
+                self._tell(messages)
+
+    @rank_zero_only
+    def _tell(self, messages: Sequence[str]) -> None:
+        if not self._has_told:
+            sys.stderr.writelines(f"lightning-dc: warning: {message}\n" for message in messages)
+        self._has_told = True
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"

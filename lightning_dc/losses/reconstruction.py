@@ -35,7 +35,15 @@ class Reconstruction(LossTerm):
         Args:
             x: samples, (B, *input_shape).
             x_hat: their reconstructions, same shape.
+
+        Raises:
+            InputError: the reconstructions have another shape.
         """
+        if x.shape != x_hat.shape:
+            raise InputError(
+                f"x_hat has shape {tuple(x_hat.shape)}, but x has shape {tuple(x.shape)}; return the shape of the "
+                "samples from decode"
+            )
         dtype = torch.promote_types(x.dtype, torch.float32)  # the loss is in float32 even with bfloat16 activations
         error = mean_squared_error(x.to(dtype), x_hat.to(dtype))
         return error if self.reduction == "mean" else error * math.prod(x.shape[1:])

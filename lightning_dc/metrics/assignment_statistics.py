@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ class AssignmentStatistics(Metric):
     """
 
     full_state_update = False
+    names: ClassVar = ("entropy", "smallest", "largest", "empty")
     entropy: Tensor
     sizes: Tensor
 

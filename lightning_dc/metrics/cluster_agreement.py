@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class ClusterAgreement(Metric):
     """
 
     full_state_update = False
+    names: ClassVar = ("acc", "nmi", "ari")
     higher_is_better = True
     table: Tensor
 

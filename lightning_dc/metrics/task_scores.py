@@ -41,6 +41,11 @@ class TaskScores(Metric):
         self.targets.append(targets)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return ("task", "task_accuracy") if self.spec.kind == "class" else ("task",)
+
+    @property
     def is_supervised(self) -> bool:
         """True if a batch with targets has been kept on any process."""
         return bool(max_(torch.tensor(float(len(self.outputs)), device=self.device)) > 0)

@@ -7,8 +7,19 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.strategies import Strategy
 
 from lightning_dc.files import whole_file
+
+
+def write_whole_checkpoints(strategy: Strategy) -> None:
+    """Let a strategy write checkpoints whole or not at all, unless the user has chosen a way to write them.
+
+    Args:
+        strategy: strategy of the Trainer.
+    """
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:
+        strategy.checkpoint_io = WholeCheckpointIO()
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

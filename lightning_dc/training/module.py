@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.trainer.states import TrainerFn
@@ -35,16 +34,20 @@ from lightning_dc.training.checkpoint import (
     check_weights,
     read_checkpoint,
 )
-from lightning_dc.training.checkpoint_io import WholeCheckpointIO
+from lightning_dc.training.checkpoint_io import write_whole_checkpoints
 from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
+from lightning_dc.training.monitors import Monitors
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
+from lightning_dc.training.preprocessing import Preprocessing
 from lightning_dc.training.progress import repair_progress
 from lightning_dc.training.rebuildable import RebuildableModule
 from lightning_dc.training.state import FullAssignment, RunState
 from lightning_dc.training.step import LayerStep, TrainingStep
+from lightning_dc.training.trainer_checks import check_device, check_optimizers, check_trainer, warn_of_early_end
+from lightning_dc.training.unreached import UnreachedParameters
 
 
 class ClusteringModule(RebuildableModule):
@@ -66,6 +69,7 @@ class ClusteringModule(RebuildableModule):
         phases: phases of the run, in order.
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
+        preprocessing: what the DataModule of the training data has learned.
         final: assignments of the training set by the final model, in main memory; None before a fit has ended, if
             training has ended before there were clusters, after a ``fast_dev_run``, and in the process that has started
             a fit by ``ddp_spawn``.
@@ -99,15 +103,14 @@ class ClusteringModule(RebuildableModule):
         self.losses = nn.ModuleDict(terms)  # which trains and saves their parameters
         self.loss_terms = terms
         self.augmentation = augmentation
-        self.method_callbacks = list(callbacks)
         self.state = RunState(seed=torch.initial_seed())
         self.final: FullAssignment | None = None
         self.run_folder: Path | None = None
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
-        self._preprocessing: dict[str, Any] = {}
+        self.preprocessing = Preprocessing()
+        self.method_callbacks = [*callbacks, Monitors(), self.preprocessing]
         self._settings: Settings = []
-        self._unreached: list[nn.Parameter] = []  # by the losses of a phase
-        self._unreached_in = -1
+        self._unreached = UnreachedParameters()
         self.save_arguments(arguments)
 
     # ---- hooks for methods -----------------------------------------------------------------------------------------
@@ -131,26 +134,24 @@ class ClusteringModule(RebuildableModule):
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
         act_alone(self.trainer.world_size == 1)
-        if self.trainer.strategy.root_device.type == "mps":
-            raise InputError(
-                "accelerator='mps' has no numbers of 64 bits, which sums over the data set need; use accelerator='cpu'"
-            )
+        check_device(self.trainer)
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
-        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user has chosen no other
-            self.trainer.strategy.checkpoint_io = WholeCheckpointIO()
+        write_whole_checkpoints(self.trainer.strategy)
         if stage == TrainerFn.FITTING:
             self.state = RunState(self.state.seed, phase_start_step=self.global_step)
             self.final = None
             log_dir = self.trainer.log_dir  # read on every process: it is a broadcast
             self.run_folder = None if log_dir is None else Path(log_dir)
-            self._unreached, self._unreached_in = [], -1
+            self._unreached = UnreachedParameters()
+            check_trainer(self.trainer)
+            check_optimizers(self, ClusteringModule.configure_optimizers)
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             provided = frozenset[str]().union(*(getattr(callback, "provides", ()) for callback in callbacks))
             check_refreshed(self.phases, self.loss_terms, provided, self.step_class.quantities(), type(self).__name__)
             for phase in self.phases:  # an error in the optimizer of a late phase must show before training
                 build_optimizer(phase, self.model, self.loss_terms)
-        self._hand_over_preprocessing()
+        self.preprocessing.hand_over(self._datamodule())
 
     def teardown(self, stage: str) -> None:
         act_alone(False)
@@ -180,6 +181,14 @@ class ClusteringModule(RebuildableModule):
     def phases_over(self) -> bool:
         """True if all phases are over."""
         return self.state.phase_index >= len(self.phases)
+
+    @property
+    def has_clusters(self) -> bool:
+        """True if the clusters of the model have a meaning: this fit, or the one before, has begun to cluster."""
+        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            return self.state.assignments is not None
+        head = self.model.head
+        return not isinstance(head, CentroidHead) or bool(head.centroids.any())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -219,6 +228,7 @@ class ClusteringModule(RebuildableModule):
 
     def on_train_start(self) -> None:
         restore_settings(self.optimizer, self._settings)
+        warn_of_early_end(self.trainer, self.phases, self.steps_per_epoch)
 
     def set_rates(self) -> None:
         """Set learning rate and momentum to the values of the phase's schedules at this step."""
@@ -227,17 +237,25 @@ class ClusteringModule(RebuildableModule):
     # ---- inference -------------------------------------------------------------------------------------------------
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return the representation of samples, (B, *input_shape) to (B, D), float32 at least."""
+        """Return the representation of samples, (B, *input_shape) to (B, D), float32 at least.
+
+        Args:
+            x: samples that are preprocessed as those of training, as in :meth:`forward`.
+        """
         return self.model.embed(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1."""
+        """Return soft assignments of samples, (B, *input_shape) to (B, K); rows sum to 1.
+
+        Args:
+            x: samples that are preprocessed as those of training: scaled by what the DataModule has learned. Its
+                batches are; ``Trainer().predict(model, ArrayDataModule(raw))`` scales raw samples and predicts.
+        """
         q: Tensor = self.model(x)
         return q
 
     def on_predict_start(self) -> None:
-        head = self.model.head
-        if isinstance(head, CentroidHead) and not bool(head.centroids.any()):
+        if not self.has_clusters:
             raise InputError(
                 "the centroids were never set, because training has ended before there were clusters; train on, from a "
                 "checkpoint with fit and --ckpt_path, or give a checkpoint of a run that has clusters"
@@ -279,24 +297,12 @@ class ClusteringModule(RebuildableModule):
             loss = loss + weight * term
         # DDP, even with one process, waits for a gradient of every parameter; and without terms there must be a graph.
         if isinstance(self.trainer.strategy, DDPStrategy) or not terms:
-            loss = self._reach_all_parameters(loss)
+            loss = self._unreached.reach(loss, self.parameters(), self.state.phase_index)
         return {"loss": loss, **terms}
-
-    def _reach_all_parameters(self, loss: Tensor) -> Tensor:
-        """Add a zero that depends on the parameters that the loss does not reach, for which DDP would wait."""
-        if self._unreached_in != self.state.phase_index:
-            parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            gradients = [None] * len(parameters)
-            if loss.requires_grad:
-                gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)  # type: ignore[assignment]
-            self._unreached = [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is None]
-            self._unreached_in = self.state.phase_index
-        return loss + 0.0 * sum(parameter.flatten()[:1].sum() for parameter in self._unreached)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.phase.trainable:  # as on one process, where these parameters have no gradient, and so no weight decay
-            for parameter in self._unreached:
-                parameter.grad = None
+            self._unreached.drop_gradients()
 
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
@@ -305,9 +311,6 @@ class ClusteringModule(RebuildableModule):
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.state.seed)
-        datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor):  # for other data later in this process
-            self._preprocessing = datamodule.preprocessing_state()
 
     def _seed_default_generators(self, seed: int) -> None:
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 100 times as long
@@ -317,16 +320,21 @@ class ClusteringModule(RebuildableModule):
     # ---- evaluation ------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluation.update(self.model, as_batch(batch))
+        self.evaluation.update(self.model, as_batch(batch), has_clusters=self.has_clusters)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict({f"val/{name}": value for name, value in self.evaluation.take().items()})
+        self._log_evaluation("val")
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluation.update(self.model, as_batch(batch))
+        self.evaluation.update(self.model, as_batch(batch), has_clusters=self.has_clusters)
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict({f"test/{name}": value for name, value in self.evaluation.take().items()})
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        """Log the metrics of validation or test; without clusters there are only those of the task."""
+        values = self.evaluation.take(has_clusters=self.has_clusters)
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
 
     # ---- checkpoints -----------------------------------------------------------------------------------------------
 
@@ -343,7 +351,7 @@ class ClusteringModule(RebuildableModule):
         weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
-        self._preprocessing = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
+        self.preprocessing.learned = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -366,19 +374,13 @@ class ClusteringModule(RebuildableModule):
             if not self.phases_over and checkpoint.get("optimizer_states"):
                 own = build_optimizer(self.phase, self.model, self.loss_terms)
                 check_optimizer(checkpoint["optimizer_states"], own, self.phase.name)
-        self._preprocessing = saved.get("preprocessing", {})
-        self._hand_over_preprocessing()
+        self.preprocessing.learned = saved.get("preprocessing", {})
+        self.preprocessing.hand_over(self._datamodule())
 
     def _identity(self) -> dict[str, Any]:
         """Return the entries that must agree between a checkpoint and the run that loads it."""
         shape, n_clusters = list(self.model.input_shape), self.model.head.n_clusters
         return {"method": type(self).__name__, "input_shape": shape, "n_clusters": n_clusters}
-
-    def _hand_over_preprocessing(self) -> None:
-        """Make the DataModule preprocess new data as the training data were preprocessed."""
-        datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor) and self._preprocessing:
-            datamodule.load_preprocessing_state(self._preprocessing)
 
     def _datamodule(self) -> object:
         return None if self._trainer is None else self.trainer.datamodule  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning_dc.errors import InputError
 from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.hyperparameters import as_config, describe_arguments
+from lightning_dc.training.own_defaults import own_defaults
 from lightning_dc.training.trust import INSTANTIATOR, CheckpointGuard
 
 
@@ -67,4 +68,7 @@ class RebuildableModule(pl.LightningModule):
         guard = CheckpointGuard(RebuildableModule, {*trust, cls.__module__}, "checkpoint_path")
         guard.check(checkpoint["hyper_parameters"])
         changed = {name: as_config(value, name) for name, value in kwargs.items()}
-        return super().load_from_checkpoint(checkpoint_path, map_location, None, strict, weights_only=True, **changed)
+        with own_defaults():
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, None, strict, weights_only=True, **changed
+            )

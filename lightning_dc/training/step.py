@@ -34,6 +34,9 @@ class TrainingStep:
         state: state of the run.
         random: random numbers of the step.
         augmentation: random transform of training batches; None for none.
+
+    Raises:
+        InputError: the samples have another shape than the model expects.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class TrainingStep:
         random: StepRandom,
         augmentation: Augmentation | None = None,
     ) -> None:
+        model.check_samples(batch.x)
         self.batch = batch
         self._model = model
         self._phase = phase

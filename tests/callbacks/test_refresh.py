@@ -70,14 +70,6 @@ def seeded_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return calls
 
 
-def test_a_trainer_that_goes_on_after_the_last_phase_keeps_the_centroids(
-    tmp_path: Path, seeded_calls: list[bool]
-) -> None:
-    phase = PhaseConfig(max_steps=4, loss_weights={"kl": 1.0}, optimizer=SGD)
-    trainer(tmp_path, min_steps=20).fit(dec(clustering=phase), Blobs())
-    assert seeded_calls == [True]
-
-
 class TwiceDEC(DEC):
     """Method with clusters in two phases, each of which begins with k-means."""
 

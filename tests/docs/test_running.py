@@ -145,12 +145,14 @@ def check_readme(names: dict[str, Any]) -> None:
 def check_cli(names: dict[str, Any]) -> None:
     assert Path("runs/mine/version_0/clusters.parquet").is_file()  # the name is that of the last configuration
     assert Path("digits.parquet").is_file()
+    assert list(Path("runs/monitored").glob("*/checkpoints/*.ckpt"))
     assert not list(Path("runs/kmeans_synthetic").glob("*/features.csv"))
 
 
 def check_data(names: dict[str, Any]) -> None:
     assert Path("new_patients.parquet").is_file()
     assert names["table"].input_shape == (len(names["table"].feature_names),)
+    assert names["clusters"].shape == (5,)
 
 
 def check_extending(names: dict[str, Any]) -> None:

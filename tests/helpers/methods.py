@@ -27,8 +27,8 @@ REFRESH = functools.partial(RefreshConfig, tolerance=0.0)
 class Blobs(ClusteringDataModule):
     """DataModule of 150 samples of 6 features around 3 centres, in float64."""
 
-    def __init__(self, y: str = "true", batch_size: int = 40) -> None:
-        super().__init__(batch_size=batch_size)
+    def __init__(self, y: str = "true", batch_size: int = 40, val_fraction: float = 0.0) -> None:
+        super().__init__(batch_size=batch_size, val_fraction=val_fraction)
         self.y = y
 
     def load(self) -> Samples:
