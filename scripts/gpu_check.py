@@ -92,9 +92,9 @@ def run_parts(parser: ArgumentParser, args: Namespace) -> None:
         limit = min(PARTS[name].seconds, end - time.monotonic())
         if limit < 5:
             results["parts"][name] = {"verdict": "no time left"}
-            continue
-        note(f"{name}, at most {limit:.0f} s")
-        results["parts"][name] = run_part(name, limit)
+        else:
+            note(f"{name}, at most {limit:.0f} s")
+            results["parts"][name] = run_part(name, limit)
         with whole_file(args.output) as file:
             file.write(json.dumps(results, indent=1).encode())
     rows = [
