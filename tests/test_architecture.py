@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each layer imports only layers above it in this list; packages of one layer do not import one another.
 LAYERS = [
-    {"errors", "version"},
+    {"errors", "version", "threads"},
     {"batch", "schedules", "distributed", "files"},
     {"functional"},
     {"randomness", "kmeans"},

@@ -1,0 +1,62 @@
+"""How the threads of OpenMP wait for work, which has to be chosen before torch is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
+_SPINS = "30000"  # of a thread before it sleeps: some 0.1 ms, in which most next tasks arrive
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def choose_waiting() -> str | None:
+    """Let threads sleep while they wait, at once on a busy machine and soon on an idle one.
+
+    By default, the threads of PyTorch's OpenMP spin while they wait, which takes the processors from what else runs, and
+    the next step then waits for what was held up. The choice is kept in environment variables. If the user has set one
+    of them, nothing changes.
+
+    Returns:
+        A line for the user if the machine is busy; None otherwise.
+
+    Example:
+        >>> import os
+        >>> os.environ["OMP_NUM_THREADS"] = "1"
+        >>> choose_waiting() is None
+        True
+    """
+    if any(name in os.environ for name in _CHOSEN_BY_USER):
+        return None
+    n_cpus = available_cpus()
+    free = min(n_cpus - other_load(), cpu_quota() or n_cpus)
+    if free > 0.75 * n_cpus:
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
+        return None
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    return (
+        f"of {n_cpus} processors, about {max(free, 0.0):.1f} are free; threads sleep while they wait "
+        f"(OMP_WAIT_POLICY=PASSIVE), and OMP_NUM_THREADS={max(1, int(free))} may be faster"
+    )
+
+
+def available_cpus() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def other_load() -> float:
+    """Return how many processors were busy on average in the last minute; 0 where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return 0.0
+
+
+def cpu_quota() -> float | None:
+    """Return how many processors a container may keep busy; None without a limit."""
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # no file, or "max"
+        return None
