@@ -13,18 +13,12 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def choose_waiting() -> str | None:
     """Let threads sleep while they wait, at once on a busy machine and soon on an idle one.
 
-    By default, the threads of PyTorch's OpenMP spin while they wait, which takes the processors from what else runs, and
-    the next step then waits for what was held up. The choice is kept in environment variables. If the user has set one
-    of them, nothing changes.
+    By default, the threads of PyTorch's OpenMP spin while they wait. On a busy machine that takes the processors from
+    the very threads for which they wait. The choice is kept in environment variables; if the user has set one of them,
+    nothing changes.
 
     Returns:
         A line for the user if the machine is busy; None otherwise.
-
-    Example:
-        >>> import os
-        >>> os.environ["OMP_NUM_THREADS"] = "1"
-        >>> choose_waiting() is None
-        True
     """
     if any(name in os.environ for name in _CHOSEN_BY_USER):
         return None
