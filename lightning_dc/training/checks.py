@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy, Strategy
 from torch import nn
 
 from lightning_dc.errors import InputError
@@ -13,10 +14,26 @@ from lightning_dc.model import ClusteringModel
 from lightning_dc.training.phase import Phase
 from lightning_dc.training.quantity import Quantity
 
+SPLITTING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
+"""Strategies that split a model over devices, so that no process has all centroids."""
+
 Losses = Mapping[str, LossTerm]
 Quantities = Mapping[str, Quantity]
 
 _LOGGED = ("loss", "lr", "acc", "nmi", "ari", "entropy", "labels_changed")  # as train/NAME
+
+
+def check_strategy(strategy: Strategy) -> None:
+    """Check that each process has the whole model, which assignments and k-means need.
+
+    Raises:
+        InputError: the strategy splits the model over devices.
+    """
+    if isinstance(strategy, SPLITTING):
+        raise InputError(
+            f"the strategy {type(strategy).__name__} splits a model over devices, which lightning_dc does not support; "
+            "use --trainer.strategy=ddp, or leave it out for one device"
+        )
 
 
 def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTerm]:

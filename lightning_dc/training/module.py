@@ -28,15 +28,15 @@ from lightning_dc.model import ClusteringModel
 from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Progress
 from lightning_dc.training.checkpoint import (
-    CHECKPOINT_KEY,
     check_optimizer,
     check_same,
     check_same_phases,
     check_weights,
     read_checkpoint,
 )
+from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY, check_format
 from lightning_dc.training.checkpoint_io import WholeCheckpointIO
-from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
+from lightning_dc.training.checks import check_phases, check_refreshed, check_strategy, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
@@ -129,6 +129,7 @@ class ClusteringModule(RebuildableModule):
 
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
+        check_strategy(self.trainer.strategy)
         act_alone(self.trainer.world_size == 1)
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
@@ -336,21 +337,21 @@ class ClusteringModule(RebuildableModule):
         weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
-        self._preprocessing = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
+        self._preprocessing = checkpoint[CHECKPOINT_KEY].get("preprocessing", {})
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         repair_progress(checkpoint, self.trainer.num_training_batches)
-        own = {"phases": [phase.name for phase in self.phases], "state": self.state.to_dict()}
+        phases, precision = [phase.name for phase in self.phases], str(self.trainer.precision)
+        own = {"phases": phases, "state": self.state.to_dict(), "precision": precision}
         checkpoint[CHECKPOINT_KEY] = self._identity() | own
         datamodule = self._datamodule()
         if isinstance(datamodule, Preprocessor):
             checkpoint[CHECKPOINT_KEY]["preprocessing"] = datamodule.preprocessing_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = checkpoint.get(CHECKPOINT_KEY)
-        if saved is None:
-            raise InputError("ckpt_path names a checkpoint that lightning_dc has not written; give one of its own")
+        check_format(checkpoint, "ckpt_path")
+        saved = checkpoint[CHECKPOINT_KEY]
         check_same(saved, self._identity())
         check_weights(checkpoint["state_dict"], self.state_dict(), "ckpt_path")
         self.state, self.final = RunState.from_dict(saved["state"]), None

@@ -121,7 +121,7 @@ def test_checkpoints_that_do_not_fit(lightning_dc_cli: CommandLine, tmp_path: Pa
     (tmp_path / "half.ckpt").write_bytes(before[: len(before) // 2])
     assert "can't be read as a checkpoint" in lightning_dc_cli.fails(*DIGITS, "--ckpt_path=half.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    assert "can't be read as a checkpoint" in lightning_dc_cli.fails(*DIGITS, "--ckpt_path=other.ckpt")
+    assert "is not a checkpoint of lightning_dc" in lightning_dc_cli.fails(*DIGITS, "--ckpt_path=other.ckpt")
     width = lightning_dc_cli.fails("predict", "--config", "dec_synthetic", "--ckpt_path", CHECKPOINT)
     assert "input_shape=[1, 8, 8], but this run has input_shape=[20]" in width
     clusters = lightning_dc_cli.fails(*DIGITS, "--ckpt_path", CHECKPOINT, "--model.n_clusters=7")
