@@ -35,6 +35,12 @@ def read_config(path: str | Path) -> Mapping[str, Any]:
             f"the configuration {str(path)!r} {content}; write sections such as 'model:' and 'data:' with arguments "
             "below them"
         )
+    empty = [name for name in ("model", "data", "trainer") if name in described and described[name] is None]
+    if empty:
+        raise InputError(
+            f"the configuration {str(path)!r} has nothing below {empty[0]!r}; write its arguments there, indented, or "
+            "leave it out"
+        )
     return described
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lightning_dc.cli.config_files import read_config
 from lightning_dc.cli.flags import split_configs
-from lightning_dc.cli.suggestions import close_class, close_option
+from lightning_dc.cli.suggestions import close_class, close_options
 
 _SEE = "(see lightning-dc fit --help, or --model.help DEC)"
 _UNKNOWN_OPTION = re.compile(
@@ -18,12 +18,14 @@ _UNKNOWN_OPTION = re.compile(
     r"|Group '(?P<group>[^']+)' does not accept option '(?P<member>[^']+)'"
     r"|Option '(?P<option>[^']+)' is not accepted"
 )
+_REQUIRED = re.compile(r"arguments are required: (?P<names>(?:fit|validate|test|predict)\..*)")
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (?P<name>[\w.]+)")
 _UNKNOWN_ATTRIBUTE = re.compile(r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'")
 _EXPECTED = re.compile(r"Expected a (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<values>[^\]]*)\])")
 _GIVEN = re.compile(r"Given value: (?P<one>.*)|Got value: (?P<other>.*)")
 _NOISE = re.compile(r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value")
+_NOT_OWN = ("help", "print_shtab", "input_shape", "target_spec", "feature_groups")  # three follow from the data
 _WORDS = {"NoneType": "null", "collections.abc.Iterable": "list", "int": "integer", "float": "number", "str": "text"}
 
 
@@ -46,13 +48,17 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
     found = _UNKNOWN_OPTION.search(message)
     if found is not None:
         return _explain_option(found, options, given)
+    required = _REQUIRED.search(message)
+    if required is not None:
+        names = [f"--{name.partition('.')[2]}" for name in required["names"].split(", ")]
+        return f"{', '.join(names)} must be given, or a configuration that has them, with --config {_SEE}"
     key = _KEY.search(message)
     name = _UNKNOWN_ATTRIBUTE.search(message) or _UNKNOWN_CLASS.search(message)
     if name is not None:
         return _explain_class(".".join(filter(None, name.groups())), key[1] if key is not None else "", given)
     expected, value = list(_EXPECTED.finditer(message)), _GIVEN.search(message)
     if key is not None and expected and value is not None:
-        return _explain_value(key[1], expected, (value["one"] or value["other"]).strip(), given)
+        return _explain_value(key[1], expected, (value["one"] or value["other"] or "").strip(), given)
     lines = [line.strip() for line in message.splitlines()]
     kept = [line for line in lines if line and not _NOISE.match(line)]
     short = re.sub(r"\. Got value: Namespace\(.*", "", " ".join(kept))
@@ -62,13 +68,16 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
 def _explain_option(found: re.Match[str], options: Sequence[str], given: Sequence[str]) -> str:
     name = found["flag"] or found["key"] or found["option"] or f"{found['group']}.{found['member']}"
     source, prefix = _place(name, given)
-    close = close_option(name, options)
-    if close is not None:
-        meant = f"did you mean {source}{prefix}{f' or {source}{prefix}'.join(close.split(' or '))}?"
+    close = close_options(name, options)
+    start = f"{source if source == '--' else ''}{prefix}"
+    own = [option for option in options if "." not in option and option not in _NOT_OWN]
+    if close:
+        meant = f"; did you mean {' or '.join(f'{start}{one}' for one in close)}?"
+    elif prefix and own:
+        meant = f"; choose from {', '.join(own)}"
     else:
-        own = [option for option in options if "." not in option]
-        meant = f"choose from {', '.join(own)}" if prefix and own else _SEE
-    return f"{source}{prefix}{name} is no option; {meant}"
+        meant = f" {_SEE}"
+    return f"{source}{prefix}{name} is no option{meant}"
 
 
 def _explain_class(name: str, key: str, given: Sequence[str]) -> str:
@@ -79,7 +88,8 @@ def _explain_class(name: str, key: str, given: Sequence[str]) -> str:
     else:
         own = f"my_file.{name.rpartition('.')[2]}"
         meant = f"give the name of a class, or the import path of your own, such as {own} {_SEE}"
-    return f"{source}{prefix}{key or 'the argument'}: there is no class {name}; {meant}"
+    where = f"{source}{prefix}{key}: " if key else ""
+    return f"{where}there is no class {name}; {meant}"
 
 
 def _explain_value(key: str, expected: Sequence[re.Match[str]], value: str, given: Sequence[str]) -> str:
@@ -92,7 +102,7 @@ def _place(name: str, given: Sequence[str]) -> _Place:
     """Return where the user has named an option that an inner parser knows by the last part of its name only."""
     configs, flags = split_configs(given)
     for flag in flags:
-        whole = flag.partition("=")[0].removeprefix("--")
+        whole = flag.partition("=")[0].removeprefix("--").removesuffix(".class_path")
         if flag.startswith("--") and _ends_with(whole, name):
             return _Place("--", whole.removesuffix(name))
     for config in reversed(configs[1::2]):

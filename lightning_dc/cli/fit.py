@@ -124,7 +124,7 @@ class ClusteringCLI(LightningCLI):
         check_checkpoint_is_named(self._args)
         configs, flags = split_configs(self._args[1:])
         path = value_of(f"--{_CKPT_PATH}", flags)
-        if path is not None and not configs and value_of("--model", flags) is None:
+        if path and not configs and value_of("--model", flags) is None:
             args = self._with_checkpoint(Path(path))  # the checkpoint defines the model
         phases = phases_with_a_loss_weight(flags)
         if phases:  # all other weights keep the method's defaults, unless a file changes them

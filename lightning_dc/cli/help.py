@@ -25,7 +25,7 @@ commands:
 
 examples:
   lightning-dc fit --config dec_digits
-  lightning-dc fit --model DEC --model.n_clusters 10 --data ArrayDataModule --data.path x.npy
+  lightning-dc fit --model DEC --model.n_clusters 10 --data ArrayDataModule --data.x x.npy
   lightning-dc predict --ckpt_path runs/dec_digits/version_0 --data DigitsDataModule
 """
 COMMANDS = ("fit", "validate", "test", "predict", "select", "configs", "completion")
@@ -43,7 +43,8 @@ used most:
                              length of a phase
   --model.pretraining.optimizer.lr RATE
                              learning rate of a phase
-  --data.path FILE, --data.batch_size N, --data.val_fraction SHARE
+  --data.path FILE           table, texts or images (--data.x FILE for ArrayDataModule)
+  --data.batch_size N, --data.val_fraction SHARE
   --trainer.accelerator cpu|gpu, --trainer.precision bf16-mixed, --seed_everything N
   --ckpt_path FILE           go on with a run; --init_from FILE starts from its network alone
   --print_config             print what would run, and stop"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from lightning_dc.errors import InputError
 _KINDS = (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError)
 _LIGHTNING = ("lightning", "lightning_utilities", "contextlib", "torch")  # torch for its decorators
 _LIBRARIES = (*_LIGHTNING, "lightning_dc", "datamodules", "jsonargparse", "numpy", "scipy", "yaml")
+_MISSING = re.compile(r"Problem with given class_path '(?P<path>[^']+)':\s*(?P<reason>[^\n]*pip install[^\n]*)")
 _ASKING = ("lightning_dc.cli", "jsonargparse")
 _RESTORE = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 _RESTORE_DATA = "load_preprocessing_state"
@@ -31,6 +33,9 @@ def find_input_error(error: BaseException | None) -> InputError | None:
         if isinstance(one, InputError):
             return one
     for one in _chain(error):
+        missing = _MISSING.search(str(one))
+        if isinstance(one, ValueError) and missing is not None:
+            return InputError(f"{missing['path']} needs a package that is not installed: {missing['reason']}")
         frames = list(traceback.walk_tb(one.__traceback__))
         if isinstance(one, _KINDS) and _is_refused_by_lightning(frames):
             return InputError(f"{_in_one_line(one)} (see lightning-dc fit --help)")

@@ -53,12 +53,12 @@ def close_class(path: str) -> str | None:
             return found if found in names else own[found]
     shortened = {one[: -len(ending)]: one for one in names for ending in _ENDINGS if one.lower().endswith(ending)}
     candidates = {**shortened, **names}
-    found = close_to(name, candidates)
+    found = close_to(name, candidates, 0.7)
     return None if found is None else candidates[found]
 
 
-def close_option(name: str, options: Collection[str]) -> str | None:
-    """Return what a user may have meant by an option, as text for a message; None if nothing is like it.
+def close_options(name: str, options: Collection[str]) -> list[str]:
+    """Return the options that a user may have meant; none if nothing is like the name.
 
     Args:
         name: name of the option, with dots.
@@ -66,23 +66,25 @@ def close_option(name: str, options: Collection[str]) -> str | None:
 
     Example:
         >>> options = ["n_clusters", "pretraining.optimizer", "pretraining.max_epochs", "kmeans.n_init"]
-        >>> [close_option(name, options) for name in ("n_cluster", "pretraning.max_epochs", "n_init", "pretraining.lr")]
-        ['n_clusters', 'pretraining.max_epochs', 'kmeans.n_init', 'pretraining.optimizer.lr']
+        >>> close_options("pretraning.max_epochs", options), close_options("n_init", options)
+        (['pretraining.max_epochs'], ['kmeans.n_init'])
+        >>> close_options("pretraining.lr", options)
+        ['pretraining.optimizer.lr']
     """
     head, _, leaf = name.rpartition(".")
     leaf = _OTHER_NAMES.get(leaf, leaf)
     if leaf in _optimizer_arguments() and (below := [o for o in options if _is_optimizer_of(head, o)]):
-        return " or ".join(f"{option}.{leaf}" for option in below)
+        return [f"{option}.{leaf}" for option in below]
     usual = f"{head}.{leaf}" if head else leaf
     close = usual if usual in options else close_to(name, options, 0.8)
     if close is not None:
-        return close
+        return [close]
     first, _, rest = name.partition(".")
     heads = {option.partition(".")[0] for option in options} | set(_IN_A_SPEC)
     close = close_to(first, heads, 0.7) if rest and first not in heads else None
     if close is not None:
-        return f"{close}.{rest}"
-    return " or ".join(option for option in options if option.endswith(f".{leaf}")) or None
+        return [f"{close}.{rest}"]
+    return [option for option in options if option.endswith(f".{leaf}")]
 
 
 def _is_optimizer_of(head: str, option: str) -> bool:

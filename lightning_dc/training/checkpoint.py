@@ -24,7 +24,7 @@ def find_checkpoint(path: str | Path, argument: str) -> Path:
     Raises:
         InputError: there is no such file, or the folder leaves open which one is meant.
     """
-    path = Path(path)
+    named, path = str(path), Path(path)
     if path.is_file():
         return path
     for last in (path / "last.ckpt", path / "checkpoints/last.ckpt"):
@@ -35,10 +35,10 @@ def find_checkpoint(path: str | Path, argument: str) -> Path:
         return found[0]
     if found:
         names = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
-        raise InputError(f"{argument}={str(path)!r} is a folder with {len(found)} checkpoints; name one of {names}")
+        raise InputError(f"{argument}={named!r} is a folder with {len(found)} checkpoints; name one of {names}")
     what = "a folder without checkpoints" if path.is_dir() else "no file"
     raise InputError(
-        f"{argument}={str(path)!r} is {what}; give the path of a checkpoint, such as "
+        f"{argument}={named!r} is {what}; give the path of a checkpoint, such as "
         "runs/NAME/version_0/checkpoints/last.ckpt"
     )
 

@@ -34,11 +34,14 @@ def _named(kind: _Check) -> _Check:
 
 
 _OPTIMIZER = {"state": _is(Mapping), "param_groups": _many(_named(_any))}
+_LOOP = dict.fromkeys(  # what Lightning 2.6 goes on from
+    ("state_dict", "epoch_loop.state_dict", "epoch_loop.batch_progress", "epoch_progress"), _named(_any)
+)
 _TRAINING = {  # entries of Lightning; a checkpoint of weights alone lacks some
     "epoch": _is(int),
     "global_step": _is(int),
     "pytorch-lightning_version": _is(str),
-    "loops": _named(_is(Mapping)),
+    "loops": lambda loops: _named(_is(Mapping))(loops) and not _wrong(loops.get("fit_loop", {}), _LOOP, {}),
     "callbacks": _named(_any),
     "optimizer_states": _many(lambda state: _is(Mapping)(state) and not _wrong(state, _OPTIMIZER, {})),
     "lr_schedulers": _many(_any),

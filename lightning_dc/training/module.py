@@ -36,7 +36,7 @@ from lightning_dc.training.checkpoint import (
 )
 from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY, check_format
 from lightning_dc.training.checkpoint_io import WholeCheckpointIO
-from lightning_dc.training.checks import check_phases, check_refreshed, check_strategy, join_losses
+from lightning_dc.training.checks import check_phases, check_refreshed, check_samples, check_strategy, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
@@ -130,6 +130,7 @@ class ClusteringModule(RebuildableModule):
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
         check_strategy(self.trainer.strategy)
+        check_samples(self._datamodule(), self.model)
         act_alone(self.trainer.world_size == 1)
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
