@@ -15,6 +15,7 @@ from datamodules.loading.rows import Rows
 from datamodules.loading.scaling import Scaling
 from lightning_dc.batch import Batch, checked_index
 from lightning_dc.distributed import world
+from lightning_dc.errors import InputError
 from lightning_dc.randomness import mix_seed
 
 
@@ -125,8 +126,8 @@ class BatchLoader:
         """
         if not all(isinstance(state.get(name), int) for name in self.state_dict()):
             raise InputError(
-                "ckpt_path names a checkpoint without the position in the training samples; it is damaged or of another "
-                "version, so give another one"
+                "ckpt_path names a checkpoint without the position in the training samples; it is damaged or of "
+                "another version, so give another one"
             )
         self._start = self._position = state["position"] % len(self)
         self._epoch = state["epoch"]

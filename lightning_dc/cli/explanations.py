@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ _REQUIRED = re.compile(r"arguments are required: (?P<names>(?:fit|validate|test|
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (?P<name>[\w.]+)")
 _UNKNOWN_ATTRIBUTE = re.compile(r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'")
+_NO_MODULE = re.compile(r"No module named '[\w.]+'")
 _EXPECTED = re.compile(r"Expected a (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<values>[^\]]*)\])")
 _GIVEN = re.compile(r"Given value: (?P<one>.*)|Got value: (?P<other>.*)")
 _NOISE = re.compile(r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value")
@@ -56,9 +58,13 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
     name = _UNKNOWN_ATTRIBUTE.search(message) or _UNKNOWN_CLASS.search(message)
     if name is not None:
         return _explain_class(".".join(filter(None, name.groups())), key[1] if key is not None else "", given)
-    expected, value = list(_EXPECTED.finditer(message)), _GIVEN.search(message)
-    if key is not None and expected and value is not None:
-        return _explain_value(key[1], expected, (value["one"] or value["other"] or "").strip(), given)
+    expected, found_value = list(_EXPECTED.finditer(message)), _GIVEN.search(message)
+    if key is not None and found_value is not None:
+        value, missing = (found_value["one"] or found_value["other"] or "").strip(), _NO_MODULE.search(message)
+        if missing is not None:
+            return _explain_import(key[1], value, missing[0], given)
+        if expected:
+            return _explain_value(key[1], expected, value, given)
     lines = [line.strip() for line in message.splitlines()]
     kept = [line for line in lines if line and not _NOISE.match(line)]
     short = re.sub(r"\. Got value: Namespace\(.*", "", " ".join(kept))
@@ -68,6 +74,11 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
 def _explain_option(found: re.Match[str], options: Sequence[str], given: Sequence[str]) -> str:
     name = found["flag"] or found["key"] or found["option"] or f"{found['group']}.{found['member']}"
     source, prefix = _place(name, given)
+    section = prefix.partition(".")[0]
+    if source == "--" and section in ("model", "data") and not _is_named_before(section, f"--{prefix}{name}", given):
+        return (
+            f"--{prefix}{name} has no class yet; write --{section} CLASS, or a configuration with --config, before it"
+        )
     close = close_options(name, options)
     start = f"{source if source == '--' else ''}{prefix}"
     own = [option for option in options if "." not in option and option not in _NOT_OWN]
@@ -92,8 +103,16 @@ def _explain_class(name: str, key: str, given: Sequence[str]) -> str:
     return f"{where}there is no class {name}; {meant}"
 
 
+def _explain_import(key: str, value: str, reason: str, given: Sequence[str]) -> str:
+    source, prefix = _place(key, given)
+    remedy = "call the command in the folder of your own file, or install the package"
+    return f"{source}{prefix}{key}: {value} can't be imported ({reason}); {remedy}"
+
+
 def _explain_value(key: str, expected: Sequence[re.Match[str]], value: str, given: Sequence[str]) -> str:
     source, prefix = _place(key, given)
+    if not value:
+        return f"{source}{prefix}{key} is empty; give a value {_SEE}"
     kinds = [kind["values"] or _WORDS.get(kind["type"], kind["type"]) for kind in expected]
     return f"{source}{prefix}{key}={value} is not possible; give {' or '.join(dict.fromkeys(kinds))} {_SEE}"
 
@@ -111,6 +130,14 @@ def _place(name: str, given: Sequence[str]) -> _Place:
                 if _ends_with(whole, name):
                     return _Place(f"{config}: ", whole.removesuffix(name))
     return _Place("", "")
+
+
+def _is_named_before(section: str, option: str, given: Sequence[str]) -> bool:
+    """Return whether the class of the model or the data, or a configuration, stands before one of its arguments."""
+    names = [argument.partition("=")[0] for argument in given]
+    before = itertools.takewhile(lambda name: not name.startswith(option), names)
+    classes = {f"--{section}", f"--{section}.class_path", "--config", "-c"}
+    return not classes.isdisjoint(before) or "--ckpt_path" in names
 
 
 def _ends_with(whole: str, name: str) -> bool:

@@ -70,6 +70,11 @@ _TITLES = {
     "output": "file of predictions",
     "trainer": "trainer of Lightning",
 }
+_HELP = {  # in place of what Lightning says
+    "ckpt_path": "checkpoint, or the folder of its run, whose last.ckpt is meant",
+    "seed_everything": "seed of all random numbers; true draws one",
+}
+_LINKS = "Linked arguments"  # title of a group of jsonargparse
 _INTERNAL = (  # options that mean nothing here, or have one right value
     "weights_only",
     "verbose",
@@ -102,10 +107,14 @@ def arrange(parser: argparse.ArgumentParser, subcommand: str, groups: Mapping[st
     parser.usage = f"lightning-dc {subcommand} [--config NAME] [options]"
     parser.description = _DESCRIPTIONS[subcommand]
     for action in parser._actions:
-        if action.dest.removesuffix("+") in _INTERNAL:
+        action.help = _HELP.get(action.dest, action.help)
+        if action.dest in _INTERNAL:
             action.help = argparse.SUPPRESS
     first = [groups[name] for name in _TITLES if name in groups]
-    others = [group for group in parser._action_groups if group not in first]
+    others = [group for group in parser._action_groups if group not in first and group.title != _LINKS]
+    for group in others:
+        if any(action.dest == "ckpt_path" for action in group._group_actions):
+            group.title, group.description = "checkpoint", None
     for name, title in _TITLES.items():
         if name in groups:
             groups[name].title, groups[name].description = title, None

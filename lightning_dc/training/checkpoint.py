@@ -77,9 +77,10 @@ def check_same(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """
     for key, value in own.items():
         if state[key] != value:
+            of_data = "give samples of the shape that it was trained on"
+            remedy = of_data if key == "input_shape" else "use the configuration that wrote it"
             raise InputError(
-                f"ckpt_path names a checkpoint with {key}={state[key]}, but this run has {key}={value}; "
-                "use the configuration that wrote it"
+                f"ckpt_path names a checkpoint with {key}={state[key]}, but this run has {key}={value}; {remedy}"
             )
 
 

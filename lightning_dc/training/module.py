@@ -130,7 +130,6 @@ class ClusteringModule(RebuildableModule):
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
         check_strategy(self.trainer.strategy)
-        check_samples(self._datamodule(), self.model)
         act_alone(self.trainer.world_size == 1)
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
@@ -151,6 +150,7 @@ class ClusteringModule(RebuildableModule):
         act_alone(False)
 
     def on_fit_start(self) -> None:
+        check_samples(self._datamodule(), self.model)
         self.state.move_to(self.device)  # a checkpoint is restored on the CPU
 
     @property
@@ -231,6 +231,7 @@ class ClusteringModule(RebuildableModule):
         return q
 
     def on_predict_start(self) -> None:
+        check_samples(self._datamodule(), self.model)
         head = self.model.head
         if isinstance(head, CentroidHead) and not bool(head.centroids.any()):
             raise InputError(
