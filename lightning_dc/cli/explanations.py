@@ -77,7 +77,7 @@ def _explain_option(found: re.Match[str], options: Sequence[str], given: Sequenc
     section = prefix.partition(".")[0]
     if source == "--" and section in ("model", "data") and not _is_named_before(section, f"--{prefix}{name}", given):
         return (
-            f"--{prefix}{name} has no class yet; write --{section} CLASS, or a configuration with --config, before it"
+            f"--{prefix}{name} has no class yet; write --{section} CLASS, or --config with a configuration, before it"
         )
     close = close_options(name, options)
     start = f"{source if source == '--' else ''}{prefix}"
@@ -120,10 +120,10 @@ def _explain_value(key: str, expected: Sequence[re.Match[str]], value: str, give
 def _place(name: str, given: Sequence[str]) -> _Place:
     """Return where the user has named an option that an inner parser knows by the last part of its name only."""
     configs, flags = split_configs(given)
-    for flag in flags:
-        whole = flag.partition("=")[0].removeprefix("--").removesuffix(".class_path")
-        if flag.startswith("--") and _ends_with(whole, name):
-            return _Place("--", whole.removesuffix(name))
+    wholes = [flag.partition("=")[0][2:].removesuffix(".class_path") for flag in flags if flag.startswith("--")]
+    named = [whole for whole in wholes if _ends_with(whole, name)]
+    if named:
+        return _Place("--", min(named, key=len).removesuffix(name))
     for config in reversed(configs[1::2]):
         if Path(config).is_file():
             for whole in _paths(read_config(config)):

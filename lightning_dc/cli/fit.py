@@ -125,7 +125,7 @@ class ClusteringCLI(LightningCLI):
         configs, flags = split_configs(self._args[1:])
         path = value_of(f"--{_CKPT_PATH}", flags)
         if path and not configs and value_of("--model", flags) is None:
-            args = self._with_checkpoint(Path(path))  # the checkpoint defines the model
+            args = self._with_checkpoint(path)  # the checkpoint defines the model
         phases = phases_with_a_loss_weight(flags)
         if phases:  # all other weights keep the method's defaults, unless a file changes them
             silent = [arg for arg in args if not arg.startswith("--print_config")]
@@ -172,12 +172,12 @@ class ClusteringCLI(LightningCLI):
             return
         path = str(find_checkpoint(path, _CKPT_PATH))
         named = self.config[subcommand].get("model")
-        class_path = self._hyper_parameters(Path(path)).get("_class_path")
+        class_path = self._hyper_parameters(path).get("_class_path")
         if class_path is not None and _is_same_class(named.class_path, class_path):
-            self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
+            self.config = self.parser.parse_args(self._with_checkpoint(path))
         self.config[subcommand][_CKPT_PATH] = path
 
-    def _with_checkpoint(self, path: Path) -> list[str]:
+    def _with_checkpoint(self, path: str) -> list[str]:
         """Return the arguments, with the model of a checkpoint between configuration files and flags."""
         hparams = self._hyper_parameters(path)
         class_path = hparams.get("_class_path")
@@ -186,7 +186,7 @@ class ClusteringCLI(LightningCLI):
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
 
-    def _hyper_parameters(self, path: Path) -> dict[str, Any]:
+    def _hyper_parameters(self, path: str) -> dict[str, Any]:
         """Return the hyperparameters of a checkpoint, after a check that building from them is safe."""
         hyper_parameters: dict[str, Any] = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
         CheckpointGuard(ClusteringModule, trusted_packages(self._args[1:]), _CKPT_PATH).check(hyper_parameters)

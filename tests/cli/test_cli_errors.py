@@ -185,7 +185,7 @@ def test_outputs_that_exist_or_can_not_be_written(lightning_dc_cli: CommandLine,
         ("--model.n_clusters=many", "--model.n_clusters=many is not possible; give integer"),
         (
             "--model.autoencoder.hidden_dim=[3]",
-            "hidden_dim is no option; did you mean --model.autoencoder.hidden_dims?",
+            "did you mean --model.autoencoder.hidden_dims?",
         ),
         ("--model=NoSuchMethod", "NoSuchMethod"),
         ("--trainer.no_such=1", "--trainer.no_such is no option"),

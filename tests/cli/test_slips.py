@@ -122,7 +122,7 @@ def test_misspelt_options_and_classes(lightning_dc_cli: CommandLine, flag: str, 
         (("fit",), "--data, --model must be given"),
         (
             ("fit", "--model.n_clusters=3", "--model=DEC"),
-            "write --model CLASS, or a configuration with --config, before",
+            "write --model CLASS, or --config with",
         ),
     ],
 )
