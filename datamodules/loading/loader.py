@@ -15,6 +15,7 @@ from datamodules.loading.rows import Rows
 from datamodules.loading.scaling import Scaling
 from lightning_dc.batch import Batch, checked_index
 from lightning_dc.distributed import world
+from lightning_dc.errors import InputError
 from lightning_dc.randomness import mix_seed
 
 
@@ -121,7 +122,16 @@ class BatchLoader:
         return {"epoch": self._epoch, "position": self._position, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved position."""
+        """Continue from a saved position.
+
+        Raises:
+            InputError: the state is not one of :meth:`state_dict`.
+        """
+        if not all(isinstance(state.get(name), int) for name in self.state_dict()):
+            raise InputError(
+                "ckpt_path names a checkpoint without the position in the training samples; it is damaged or of "
+                "another version, so give another one"
+            )
         self._start = self._position = state["position"] % len(self)
         self._epoch = state["epoch"]
         self.seed = state["seed"]

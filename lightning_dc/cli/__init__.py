@@ -9,8 +9,12 @@ import warnings
 from collections.abc import Sequence
 
 from lightning_dc.cli import select
+from lightning_dc.cli.completion import print_completion
 from lightning_dc.cli.fit import ClusteringCLI
 from lightning_dc.cli.flags import with_home_folders, with_shipped_configs
+from lightning_dc.cli.help import COMMANDS, OVERVIEW
+from lightning_dc.cli.refusals import find_input_error
+from lightning_dc.cli.suggestions import close_to
 from lightning_dc.configs import print_configs
 from lightning_dc.errors import InputError
 from lightning_dc.version import __version__
@@ -30,7 +34,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         _run(with_home_folders(sys.argv[1:] if args is None else args))
     except Exception as error:
-        input_error = _find_input_error(error)
+        input_error = find_input_error(error)
         if input_error is None:
             raise
         sys.stderr.write(f"lightning-dc: error: {input_error}\n")
@@ -44,19 +48,20 @@ def _run(args: list[str]) -> None:
         print_configs()
     elif args[:1] == ["select"]:
         select.select(args[1:], _fit)
+    elif args[:1] == ["completion"]:
+        print_completion(args[1:], _fit)
+    elif not args or args[0] in ("-h", "--help"):
+        print(OVERVIEW, end="")
+    elif not args[0].startswith("-") and args[0] not in COMMANDS:
+        close = close_to(args[0], COMMANDS)
+        meant = f"did you mean {close}?" if close is not None else f"choose from {', '.join(COMMANDS)}"
+        raise InputError(f"there is no command {args[0]!r}; {meant}")
     else:
-        _fit(args or ["--help"])
+        _fit(args)
 
 
 def _fit(args: Sequence[str]) -> None:
     ClusteringCLI(with_shipped_configs(args))
-
-
-def _find_input_error(error: BaseException | None) -> InputError | None:
-    """Return the error of the user behind another error, since jsonargparse wraps the errors of constructors."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _import_from_working_directory() -> None:

@@ -7,24 +7,22 @@ import contextlib
 import functools
 import importlib
 import inspect
-import re
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules  # noqa: F401 - makes the short names of the DataModules known
 import lightning_dc.methods  # noqa: F401 - the same for methods
 from lightning_dc.batch import DataDescription, Preprocessor, TargetSpec
 from lightning_dc.cli.claim import ConfigWriter, RunTrainer, claimed_folder
 from lightning_dc.cli.flags import (
+    check_checkpoint_is_named,
+    needs_checkpoint,
     phases_with_a_loss_weight,
     run_name,
     split_configs,
@@ -32,50 +30,23 @@ from lightning_dc.cli.flags import (
     value_of,
     with_nulls_of_settings,
 )
+from lightning_dc.cli.help import COMMANDS, HelpFormatter, arrange
+from lightning_dc.cli.parser import OneLineParser, given
 from lightning_dc.cli.stop_signal import StopSignal
+from lightning_dc.cli.trainer_checks import check_seed, check_trainer
 from lightning_dc.errors import InputError
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
+from lightning_dc.training.checkpoint import find_checkpoint
+from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY
 from lightning_dc.training.hyperparameters import as_config
-from lightning_dc.training.own_defaults import own_defaults
 from lightning_dc.training.trust import CheckpointGuard
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
-_DESCRIPTION = """Deep clustering with PyTorch Lightning.
-Besides the subcommands below there is `lightning-dc select`, which fits a model many times and chooses the number of
-clusters and other settings (lightning-dc select --help). `lightning-dc configs` lists the shipped configurations, and
-`lightning-dc --version` prints the version."""
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 _TRUST = "trust"
 _RUNS = "runs"
-
-
-class OneLineParser(LightningArgumentParser):
-    """Parser that prints an error in one line, without the usage of three hundred options before it."""
-
-    _has_told = False  # what the first pass over the arguments tells is not told again
-
-    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
-        with own_defaults() as messages:
-            try:
-                return super().parse_args(*args, **kwargs)
-            finally:
-                self._tell(messages)
-
-    @rank_zero_only
-    def _tell(self, messages: Sequence[str]) -> None:
-        if not self._has_told:
-            sys.stderr.writelines(f"lightning-dc: warning: {message}\n" for message in messages)
-        self._has_told = True
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        noise = r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
-        lines = [line.strip() for line in message.splitlines()]
-        kept = [line for line in lines if line and not re.match(noise, line)]
-        short = re.sub(r"\. Got value: Namespace\(.*", "", " ".join(kept))
-        sys.stderr.write(f"lightning-dc: error: {short} (see lightning-dc fit --help, or --model.help DEC)\n")
-        raise SystemExit(2)
 
 
 class ClusteringCLI(LightningCLI):
@@ -83,6 +54,7 @@ class ClusteringCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str]) -> None:
         self._args = with_nulls_of_settings(args)
+        given.set(self._args)
         super().__init__(
             ClusteringModule,
             pl.LightningDataModule,
@@ -92,7 +64,7 @@ class ClusteringCLI(LightningCLI):
             save_config_kwargs={"overwrite": True},  # the folder is claimed
             trainer_class=RunTrainer,
             parser_class=OneLineParser,
-            parser_kwargs={"description": _DESCRIPTION},
+            parser_kwargs={"prog": "lightning-dc", "formatter_class": HelpFormatter},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={
@@ -116,6 +88,13 @@ class ClusteringCLI(LightningCLI):
         asked = self._args[0] if self._args else None
         return {asked: known[asked]} if asked in known else known
 
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        if len(self.subcommands()) > 1 and parser._subcommands_action is not None:
+            for name in COMMANDS:  # for scripts of completion; main runs the other commands itself
+                if name not in self._subcommand_parsers:
+                    parser._subcommands_action.add_subcommand(name, OneLineParser())
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for name in _LINKED:  # links to arguments that a model does not have are ignored
             parser.link_arguments(
@@ -131,8 +110,8 @@ class ClusteringCLI(LightningCLI):
         A checkpoint first restores what preprocessing has learned, such as a vocabulary or categories.
         """
         path = self.config[self.subcommand].get(_CKPT_PATH)
-        checkpoint = read_checkpoint(path, _CKPT_PATH) if path is not None and Path(path).is_file() else {}
-        state = checkpoint.get("lightning_dc", {}).get("preprocessing")
+        checkpoint = {} if path is None else read_checkpoint(path, _CKPT_PATH)
+        state = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing")
         if state and isinstance(data, Preprocessor):
             data.load_preprocessing_state(state)
         if name == "input_shape":
@@ -145,16 +124,18 @@ class ClusteringCLI(LightningCLI):
         return described
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        check_checkpoint_is_named(self._args)
         configs, flags = split_configs(self._args[1:])
         path = value_of(f"--{_CKPT_PATH}", flags)
-        if path is not None and not configs and value_of("--model", flags) is None:
-            args = self._with_checkpoint(Path(path))  # the checkpoint defines the model
+        if path and not configs and value_of("--model", flags) is None:
+            args = self._with_checkpoint(path)  # the checkpoint defines the model
         phases = phases_with_a_loss_weight(flags)
         if phases:  # all other weights keep the method's defaults, unless a file changes them
             silent = [arg for arg in args if not arg.startswith("--print_config")]
             model = parser.parse_args(silent)[args[0]]["model"]
             args = [args[0], "--config", _default_loss_weights(model["class_path"], phases), *args[1:]]
         self.config = parser.parse_args(args)  # Lightning's method warns if the process has arguments
+        check_seed(self.config[self.config["subcommand"]]["seed_everything"])
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -179,6 +160,7 @@ class ClusteringCLI(LightningCLI):
         if subcommand == "predict":
             parser.add_lightning_class_args(PredictionWriter, "output")
             parser.set_defaults({"output.path": "predictions.parquet", "return_predictions": False})
+        arrange(parser, subcommand, parser.groups or {})
         return parser
 
     def _parse_ckpt_path(self) -> None:
@@ -189,14 +171,16 @@ class ClusteringCLI(LightningCLI):
         """
         subcommand = self.config.get("subcommand")
         path = self.config[subcommand].get(_CKPT_PATH) if subcommand else None
-        if path is None or path in ("best", "last", "hpc"):
+        if path is None:
             return
+        path = str(find_checkpoint(path, _CKPT_PATH))
         named = self.config[subcommand].get("model")
-        class_path = self._hyper_parameters(Path(path)).get("_class_path")
+        class_path = self._hyper_parameters(path).get("_class_path")
         if class_path is not None and _is_same_class(named.class_path, class_path):
-            self.config = self.parser.parse_args(self._with_checkpoint(Path(path)))
+            self.config = self.parser.parse_args(self._with_checkpoint(path))
+        self.config[subcommand][_CKPT_PATH] = path
 
-    def _with_checkpoint(self, path: Path) -> list[str]:
+    def _with_checkpoint(self, path: str) -> list[str]:
         """Return the arguments, with the model of a checkpoint between configuration files and flags."""
         hparams = self._hyper_parameters(path)
         class_path = hparams.get("_class_path")
@@ -205,7 +189,7 @@ class ClusteringCLI(LightningCLI):
         model = yaml.safe_dump({"model": {"class_path": class_path, "init_args": init_args}})
         return [self._args[0], *configs, "--config", model, *flags]
 
-    def _hyper_parameters(self, path: Path) -> dict[str, Any]:
+    def _hyper_parameters(self, path: str) -> dict[str, Any]:
         """Return the hyperparameters of a checkpoint, after a check that building from them is safe."""
         hyper_parameters: dict[str, Any] = read_checkpoint(path, _CKPT_PATH)["hyper_parameters"]
         CheckpointGuard(ClusteringModule, trusted_packages(self._args[1:]), _CKPT_PATH).check(hyper_parameters)
@@ -216,10 +200,11 @@ class ClusteringCLI(LightningCLI):
         if self.subcommand != "fit":
             self.save_config_callback = None
             if config[_CKPT_PATH] is None:
-                raise InputError(
-                    f"{self.subcommand} needs a trained model; add --ckpt_path with the checkpoint of a fit"
-                )
+                raise InputError(needs_checkpoint(self.subcommand))
         trainer = config["trainer"]
+        if config[_CKPT_PATH] is not None and trainer["precision"] is None:
+            trainer["precision"] = read_checkpoint(config[_CKPT_PATH], _CKPT_PATH)[CHECKPOINT_KEY].get("precision")
+        check_trainer(trainer)
         if trainer["accelerator"] == "auto" and torch.backends.mps.is_available():
             trainer["accelerator"] = "cpu"  # MPS has no float64, which sums over the data set need
         if self.subcommand == "predict":

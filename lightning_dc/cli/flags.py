@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from lightning_dc.cli.config_files import read_config
 from lightning_dc.configs import find_config, shipped_configs
 from lightning_dc.errors import InputError
 from lightning_dc.methods import KMeansConfig, RefreshConfig
@@ -36,16 +36,45 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     """
     if len(args) > 1 and args[1] in shipped_configs():
         raise InputError(f"{args[1]} is a configuration; write lightning-dc {args[0]} --config {args[1]}")
+    if args and args[-1] in ("--config", "-c"):
+        raise InputError(f"{args[-1]} needs the name of a shipped configuration, or a file")
     resolved: list[str] = []
     for arg in args:
         name, equals, value = arg.partition("=")
         if resolved and resolved[-1] in ("--config", "-c"):
-            resolved.append(str(find_config(arg)))
+            resolved.append(_checked_config(arg))
         elif name == "--config" and equals:
-            resolved += ["--config", str(find_config(value))]
+            resolved += ["--config", _checked_config(value)]
         else:
             resolved.append(arg)
     return resolved
+
+
+def _checked_config(name: str) -> str:
+    path = find_config(name)
+    read_config(path)  # for its errors
+    return str(path)
+
+
+def check_checkpoint_is_named(args: Sequence[str]) -> None:
+    """Check that a subcommand that applies a model has a checkpoint, or a configuration that may name one.
+
+    Raises:
+        InputError: it has neither.
+    """
+    configs, flags = split_configs(args[1:])
+    asks_only = any(re.match(r"-h$|--help$|--print_config|--[\w.]+\.help", flag) for flag in flags)
+    applies = bool(args) and args[0] in ("validate", "test", "predict")
+    if applies and not configs and not asks_only and value_of("--ckpt_path", flags) is None:
+        raise InputError(needs_checkpoint(args[0]))
+
+
+def needs_checkpoint(subcommand: str | None) -> str:
+    """Return the message for a subcommand that applies a model and has none."""
+    return (
+        f"{subcommand} needs a trained model; add --ckpt_path with the checkpoint of a fit, such as --ckpt_path "
+        "runs/NAME/version_0/checkpoints/last.ckpt"
+    )
 
 
 def with_home_folders(args: Sequence[str]) -> list[str]:
@@ -147,11 +176,9 @@ def trusted_packages(args: Sequence[str]) -> set[str]:
     named = [value for flag in ("--model", "--data") if (value := value_of(flag, flags)) is not None]
     named += _listed(yaml.safe_load(value_of("--trust", flags) or "[]"))
     for value in configs[1::2]:
-        text = Path(value).read_text() if value.endswith((".yaml", ".yml")) and Path(value).is_file() else value
-        with contextlib.suppress(yaml.YAMLError):  # which the parser reports
-            described = yaml.safe_load(text)
-            named += _listed(described.get("trust")) if isinstance(described, Mapping) else []
-            named += _class_paths(described)
+        described = read_config(value) if Path(value).is_file() else yaml.safe_load(value)
+        named += _listed(described.get("trust")) if isinstance(described, Mapping) else []
+        named += _class_paths(described)
     return {name.partition(".")[0] for name in named}
 
 

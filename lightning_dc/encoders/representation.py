@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_dc.encoders.encoder import Corruption, Encoder
+from lightning_dc.encoders.probe import check_network, probe
 from lightning_dc.errors import InputError
 
 Pooling = Literal["average", "max"]
@@ -81,7 +82,8 @@ class Representation:
         width: width of the representation, D.
 
     Raises:
-        InputError: a layer does not exist, is named twice or cannot be pooled, or no layer is named.
+        InputError: the network does not fit its input shape; or a layer does not exist, is named twice or cannot be
+            pooled, or no layer is named.
 
     Example:
         >>> from lightning_dc.encoders import MLPEncoder
@@ -90,6 +92,7 @@ class Representation:
     """
 
     def __init__(self, network: Encoder, layers: Sequence[str | LayerFeatures] | None) -> None:
+        check_network(network)
         self.network = network
         self.width = network.latent_dim
         self._layers: list[LayerFeatures] = []
@@ -132,14 +135,6 @@ class Representation:
         return Encoded(features, torch.cat([layer.read(outputs[layer.layer]) for layer in self._layers], dim=1))
 
     def _probe_width(self) -> int:
-        """Return the width for one sample of zeros, in evaluation mode; the network stays as it is."""
-        flags = {module: module.training for module in self.network.modules()}
-        example = torch.zeros(1, *self.network.input_shape)
-        parameter = next(self.network.parameters(), example)
-        self.network.eval()
-        try:
-            with torch.no_grad():
-                return self(example.to(parameter)).z.shape[1]
-        finally:
-            for module, flag in flags.items():
-                module.training = flag
+        """Return the width of the representation of zeros."""
+        with probe(self.network) as x:
+            return self(x).z.shape[1]

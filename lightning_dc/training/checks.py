@@ -19,6 +19,20 @@ Quantities = Mapping[str, Quantity]
 _LOGGED = ("loss", "lr", "acc", "nmi", "ari", "entropy", "labels_changed")  # as train/NAME
 
 
+def check_samples(data: object, model: ClusteringModel) -> None:
+    """Check that the samples of a DataModule have the shape that the model takes, if the DataModule tells it.
+
+    Raises:
+        InputError: they have another one.
+    """
+    shape = getattr(data, "input_shape", None)
+    if shape is not None and tuple(shape) != tuple(model.input_shape):
+        raise InputError(
+            f"samples of {type(data).__name__} have shape {tuple(shape)}, but {type(model.network).__name__} takes "
+            f"{tuple(model.input_shape)}; give data or a network of the same shape"
+        )
+
+
 def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTerm]:
     """Return the loss terms of a method and those that the user adds.
 

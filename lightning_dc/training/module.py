@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
-from lightning_dc.batch import Batch, DataDescription, Preprocessor, as_batch
+from lightning_dc.batch import Batch, DataDescription, as_batch
 from lightning_dc.distributed import act_alone, world
 from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead
@@ -27,21 +27,21 @@ from lightning_dc.model import ClusteringModel
 from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Progress
 from lightning_dc.training.checkpoint import (
-    CHECKPOINT_KEY,
     check_optimizer,
     check_same,
     check_same_phases,
     check_weights,
     read_checkpoint,
 )
+from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY, check_format
 from lightning_dc.training.checkpoint_io import write_whole_checkpoints
-from lightning_dc.training.checks import check_phases, check_refreshed, join_losses
+from lightning_dc.training.checks import check_phases, check_refreshed, check_samples, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
 from lightning_dc.training.monitors import Monitors
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
-from lightning_dc.training.preprocessing import Preprocessing
+from lightning_dc.training.preprocessing import Preprocessing, entry_of
 from lightning_dc.training.progress import repair_progress
 from lightning_dc.training.rebuildable import RebuildableModule
 from lightning_dc.training.state import FullAssignment, RunState
@@ -133,8 +133,8 @@ class ClusteringModule(RebuildableModule):
 
     def setup(self, stage: str) -> None:
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
-        act_alone(self.trainer.world_size == 1)
         check_device(self.trainer)
+        act_alone(self.trainer.world_size == 1)
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
         write_whole_checkpoints(self.trainer.strategy)
@@ -157,6 +157,7 @@ class ClusteringModule(RebuildableModule):
         act_alone(False)
 
     def on_fit_start(self) -> None:
+        check_samples(self._datamodule(), self.model)
         self.state.move_to(self.device)  # a checkpoint is restored on the CPU
 
     @property
@@ -255,6 +256,7 @@ class ClusteringModule(RebuildableModule):
         return q
 
     def on_predict_start(self) -> None:
+        check_samples(self._datamodule(), self.model)
         if not self.has_clusters:
             raise InputError(
                 "the centroids were never set, because training has ended before there were clusters; train on, from a "
@@ -351,21 +353,18 @@ class ClusteringModule(RebuildableModule):
         weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
-        self.preprocessing.learned = checkpoint.get(CHECKPOINT_KEY, {}).get("preprocessing", {})
+        self.preprocessing.learned = checkpoint[CHECKPOINT_KEY].get("preprocessing", {})
         rank_zero_info(f"The network starts from {path}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         repair_progress(checkpoint, self.trainer.num_training_batches, self.trainer.accumulate_grad_batches)
         own = {"phases": [phase.name for phase in self.phases], "state": self.state.to_dict()}
+        own |= {"precision": str(self.trainer.precision)} | entry_of(self._datamodule())
         checkpoint[CHECKPOINT_KEY] = self._identity() | own
-        datamodule = self._datamodule()
-        if isinstance(datamodule, Preprocessor):
-            checkpoint[CHECKPOINT_KEY]["preprocessing"] = datamodule.preprocessing_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = checkpoint.get(CHECKPOINT_KEY)
-        if saved is None:
-            raise InputError("ckpt_path names a checkpoint that lightning_dc has not written; give one of its own")
+        check_format(checkpoint, "ckpt_path")
+        saved = checkpoint[CHECKPOINT_KEY]
         check_same(saved, self._identity())
         check_weights(checkpoint["state_dict"], self.state_dict(), "ckpt_path")
         self.state, self.final = RunState.from_dict(saved["state"]), None

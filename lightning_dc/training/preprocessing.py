@@ -62,6 +62,11 @@ class Preprocessing(Callback):
         )
 
 
+def entry_of(datamodule: object) -> dict[str, Any]:
+    """Return the entry of a checkpoint with what a DataModule has learned; empty if it learns nothing."""
+    return {"preprocessing": datamodule.preprocessing_state()} if isinstance(datamodule, Preprocessor) else {}
+
+
 def _changes_nothing(state: object) -> bool:
     """Return whether the state is that of a scaling that leaves samples as they are."""
     if not isinstance(state, Mapping) or not {"shift", "factor"} <= state.keys() or state.get("unit"):

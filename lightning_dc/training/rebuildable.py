@@ -9,7 +9,7 @@ from typing import Any, Self
 import lightning.pytorch as pl
 
 from lightning_dc.errors import InputError
-from lightning_dc.training.checkpoint import read_checkpoint
+from lightning_dc.training.checkpoint import find_checkpoint, read_checkpoint
 from lightning_dc.training.hyperparameters import as_config, describe_arguments
 from lightning_dc.training.own_defaults import own_defaults
 from lightning_dc.training.trust import INSTANTIATOR, CheckpointGuard
@@ -51,7 +51,7 @@ class RebuildableModule(pl.LightningModule):
         """Rebuild a method from a checkpoint, without executing foreign code.
 
         Args:
-            checkpoint_path: the file.
+            checkpoint_path: the file, or the folder of its run.
             map_location: device of the weights, as in ``torch.load``.
             strict: as in Lightning.
             weights_only: must be true: a checkpoint is never unpickled.
@@ -60,15 +60,22 @@ class RebuildableModule(pl.LightningModule):
             kwargs: arguments of the constructor to change.
 
         Raises:
-            InputError: the file cannot be read, or would build something that is not trusted.
+            InputError: the file cannot be read, would build something that is not trusted, or does not fit the class.
         """
         if weights_only is not True:
             raise InputError(f"weights_only={weights_only} would execute code of the checkpoint; leave it out")
-        checkpoint = read_checkpoint(checkpoint_path, "checkpoint_path")
-        guard = CheckpointGuard(RebuildableModule, {*trust, cls.__module__}, "checkpoint_path")
-        guard.check(checkpoint["hyper_parameters"])
+        file = find_checkpoint(checkpoint_path, "checkpoint_path")
+        hyper_parameters = read_checkpoint(file, "checkpoint_path")["hyper_parameters"]
+        CheckpointGuard(RebuildableModule, {*trust, cls.__module__}, "checkpoint_path").check(hyper_parameters)
         changed = {name: as_config(value, name) for name, value in kwargs.items()}
-        with own_defaults():
-            return super().load_from_checkpoint(
-                checkpoint_path, map_location, None, strict, weights_only=True, **changed
-            )
+        try:
+            with own_defaults():
+                return super().load_from_checkpoint(file, map_location, None, strict, weights_only=True, **changed)
+        except InputError:
+            raise
+        except Exception as error:  # whatever constructors make of strange arguments
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise InputError(
+                f"checkpoint_path={str(file)!r} can't be rebuilt as a {cls.__name__} ({reason}); give a checkpoint of "
+                "this class, and arguments that it has"
+            ) from error

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_dc.errors import InputError
 from lightning_dc.training.phase import Phase
+
+_SPLITTING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)  # so that no process has all centroids
 
 
 def check_trainer(trainer: pl.Trainer) -> None:
@@ -41,15 +44,29 @@ def check_trainer(trainer: pl.Trainer) -> None:
         )
 
 
+def check_strategy(strategy: Strategy) -> None:
+    """Check that each process has the whole model, which assignments and k-means need.
+
+    Raises:
+        InputError: the strategy splits the model over devices.
+    """
+    if isinstance(strategy, _SPLITTING):
+        raise InputError(
+            f"the strategy {type(strategy).__name__} splits a model over devices, which lightning_dc does not support; "
+            "use --trainer.strategy=ddp, or leave it out for one device"
+        )
+
+
 def check_device(trainer: pl.Trainer) -> None:
-    """Check that the device has all types of numbers that are needed.
+    """Check that the strategy suits and the device has all types of numbers that are needed.
 
     Args:
         trainer: trainer of the run.
 
     Raises:
-        InputError: it is a GPU of Apple.
+        InputError: the strategy splits the model over devices, or the device is a GPU of Apple.
     """
+    check_strategy(trainer.strategy)
     if trainer.strategy.root_device.type == "mps":
         raise InputError(
             "accelerator='mps' has no numbers of 64 bits, which sums over the data set need; use accelerator='cpu'"

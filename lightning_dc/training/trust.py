@@ -6,6 +6,7 @@ import collections.abc
 import dataclasses
 import functools
 import importlib
+import inspect
 import operator
 import types
 import typing
@@ -64,6 +65,9 @@ class CheckpointGuard:
             if not (isinstance(method, type) and issubclass(method, self._method)):
                 raise self._refused("_class_path", hyper_parameters["_class_path"], "no method of clustering")
             hints = _hints_of(method.__init__)
+            unknown = {name for name in hyper_parameters if not name.startswith("_")} - _argument_names(method)
+            if unknown:
+                raise self._refused("hyper_parameters", sorted(unknown)[0], f"no argument of {method.__name__}")
         for name, value in hyper_parameters.items():
             if not name.startswith("_"):
                 self._check(name, value, hints.get(name))
@@ -127,6 +131,19 @@ class CheckpointGuard:
             f"{self._argument} names a checkpoint whose {name} is {value!r}, which is {reason}; give a checkpoint that "
             "lightning_dc has written"
         )
+
+
+def _argument_names(cls: type) -> set[str]:
+    """Return the arguments of a class and of its bases, to which a constructor may pass what it does not name."""
+    constructors = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
+    return {name for one in constructors for name in _parameters_of(one)}
+
+
+def _parameters_of(function: Any) -> Collection[str]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return ()
 
 
 def _members(hint: Any) -> Iterator[Any]:
