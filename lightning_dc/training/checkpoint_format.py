@@ -64,6 +64,7 @@ _STATE = {
     "seconds": _named(_is(int, float)),
     "target_distribution": lambda value: value is None or _has(value, _P),
     "assignments": lambda value: value is None or _has(value, _ASSIGNMENTS),
+    "centroids_set_at": _is(int),
 }
 
 
