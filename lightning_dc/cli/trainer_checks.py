@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,6 +15,8 @@ from lightning_dc.errors import InputError
 from lightning_dc.training import ClusteringModule
 
 _LARGEST_SEED = 2**32 - 1  # of NumPy
+_LOGGED = ("train/loss", "epoch", "step")  # the last two are counted for ModelCheckpoint
+_WITHOUT_OTHER_METRICS = ("lightning.", "lightning_dc.", "datamodules.")  # a user's own parts may log further metrics
 _SPLITTING = ("fsdp", "deepspeed", "model_parallel", "modelparallel")
 
 
@@ -46,24 +48,26 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             raise InputError(f"trainer.{name}={value} must be at least 1")
 
 
-def check_monitors(callbacks: Iterable[pl.Callback], model: ClusteringModule, data: pl.LightningDataModule) -> None:
+def check_monitors(callbacks: Sequence[pl.Callback], model: ClusteringModule, data: pl.LightningDataModule) -> None:
     """Check that the metrics that callbacks monitor will be there, as far as it can be known before training.
 
     Raises:
         InputError: a metric of validation is monitored, but no samples are held out; or one that no method has.
     """
-    is_ours = type(model).__module__.startswith("lightning_dc.")  # a method of a user's own may log further metrics
+    if not all(type(part).__module__.startswith(_WITHOUT_OTHER_METRICS) for part in (model, data, *callbacks)):
+        return
+    holds_out = not isinstance(data, ClusteringDataModule) or data.val_fraction > 0
     for callback in callbacks:
         metric = getattr(callback, "monitor", None)
-        if not isinstance(metric, str):
+        if metric is None or metric in _LOGGED:
             continue
         name = f"{type(callback).__name__} monitors {metric!r}"
-        if metric.startswith("val/") and isinstance(data, ClusteringDataModule) and data.val_fraction == 0:
+        if not metric.startswith("val/"):
+            raise InputError(f"{name}, which is not logged for callbacks; monitor 'train/loss' or a metric 'val/...'")
+        if not holds_out:
             raise InputError(
                 f"{name}, but no samples are held out; add --data.val_fraction=0.1, or monitor 'train/loss'"
             )
-        if is_ours and not metric.startswith("val/") and metric != "train/loss":
-            raise InputError(f"{name}, which is not logged for callbacks; monitor 'train/loss' or a metric 'val/...'")
 
 
 def _has_gpu() -> bool:
