@@ -23,7 +23,7 @@ _REQUIRED = re.compile(r"arguments are required: (?P<names>(?:fit|validate|test|
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (?P<name>[\w.]+)")
 _UNKNOWN_ATTRIBUTE = re.compile(r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'")
-_NO_MODULE = re.compile(r"No module named '[\w.]+'")
+_REASON = re.compile(r"Problem with given class_path '[^']+':\s*(?P<one>[^\n]+)|(?P<other>No module named '[\w.]+')")
 _EXPECTED = re.compile(r"Expected a (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<values>[^\]]*)\])")
 _GIVEN = re.compile(r"Given value: (?P<one>.*)|Got value: (?P<other>.*)")
 _NOISE = re.compile(r"Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value")
@@ -55,14 +55,15 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
         names = [f"--{name.partition('.')[2]}" for name in required["names"].split(", ")]
         return f"{', '.join(names)} must be given, or a configuration that has them, with --config {_SEE}"
     key = _KEY.search(message)
-    name = _UNKNOWN_ATTRIBUTE.search(message) or _UNKNOWN_CLASS.search(message)
-    if name is not None:
-        return _explain_class(".".join(filter(None, name.groups())), key[1] if key is not None else "", given)
+    unknown = _UNKNOWN_ATTRIBUTE.search(message) or _UNKNOWN_CLASS.search(message)
+    name = "" if unknown is None else ".".join(unknown.groups())
+    if name and name in message:  # which an error within a file of the user's own is not
+        return _explain_class(name, key[1] if key is not None else "", given)
     expected, found_value = list(_EXPECTED.finditer(message)), _GIVEN.search(message)
     if key is not None and found_value is not None:
-        value, missing = (found_value["one"] or found_value["other"] or "").strip(), _NO_MODULE.search(message)
-        if missing is not None:
-            return _explain_import(key[1], value, missing[0], given)
+        value, reason = (found_value["one"] or found_value["other"] or "").strip(), _REASON.search(message)
+        if reason is not None:
+            return _explain_import(key[1], value, reason["one"] or reason["other"], given)
         if expected:
             return _explain_value(key[1], expected, value, given)
     lines = [line.strip() for line in message.splitlines()]
@@ -105,7 +106,7 @@ def _explain_class(name: str, key: str, given: Sequence[str]) -> str:
 
 def _explain_import(key: str, value: str, reason: str, given: Sequence[str]) -> str:
     source, prefix = _place(key, given)
-    remedy = "call the command in the folder of your own file, or install the package"
+    remedy = "mend the file, call the command in its folder, or install the package"
     return f"{source}{prefix}{key}: {value} can't be imported ({reason}); {remedy}"
 
 

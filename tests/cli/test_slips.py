@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
 
 from tests.conftest import CommandLine
@@ -51,6 +52,18 @@ EARLY = "--trainer.callbacks=EarlyStopping"
 def test_slips_of_the_trainer(lightning_dc_cli: CommandLine, tmp_path: Path, flags: str, expected: str) -> None:
     assert expected in lightning_dc_cli.fails(*DIGITS, *flags.split())
     assert not list(tmp_path.rglob("clusters.*"))
+
+
+def test_monitors_of_what_is_counted_or_logged_by_own_parts(lightning_dc_cli: CommandLine) -> None:
+    checkpoint = "--trainer.callbacks=ModelCheckpoint"
+    lightning_dc_cli(*DIGITS, checkpoint, "--trainer.callbacks.monitor=step", "--trainer.callbacks.mode=max")
+    own = f"--trainer.callbacks+={__name__}.LogsMore"
+    lightning_dc_cli(*DIGITS, EARLY, "--trainer.callbacks.monitor=own/metric", own)
+
+
+class LogsMore(Callback):
+    def on_train_batch_end(self, trainer: object, pl_module: LightningModule, *args: object) -> None:
+        pl_module.log("own/metric", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +149,17 @@ def test_a_class_of_a_file_beside_is_suggested(
     (tmp_path / "cells_beside.py").write_text("from datamodules import DigitsDataModule as CellData\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert "did you mean cells_beside.CellData?" in lightning_dc_cli.fails(*DIGITS, "--data=cells_beside.CellDta")
+
+
+def test_an_error_in_a_file_beside_is_shown(
+    lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_beside.py").write_text(
+        "import torch\nfrom datamodules import DigitsDataModule\ntorch.nonsense\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    message = lightning_dc_cli.fails(*DIGITS, "--data=broken_beside.DigitsDataModule")
+    assert "module 'torch' has no attribute 'nonsense'" in message
 
 
 @pytest.mark.parametrize(
