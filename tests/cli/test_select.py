@@ -65,6 +65,23 @@ def test_k_is_not_chosen_in_the_embedding_that_clustering_has_contracted(after: 
     assert choose(table).setting.k == 3
 
 
+@pytest.mark.parametrize(
+    ("measured", "true_k"),
+    [  # silhouette before, stability, silhouette after, as DEC gave them on Gaussian clusters in noise
+        ({3: (0.706, 1.000, 0.828), 4: (0.792, 1.000, 0.818), 5: (0.680, 0.935, 0.775)}, 4),
+        ({5: (0.413, 0.991, 0.585), 6: (0.422, 0.992, 0.581), 7: (0.375, 0.879, 0.636)}, 6),
+    ],
+)
+def test_k_is_the_true_one_where_the_trained_embedding_prefers_another(
+    measured: dict[int, tuple[float, float, float]], true_k: int
+) -> None:
+    nan = float("nan")
+    table = [Scores(Setting(k, None, None), *values, nan, nan, nan) for k, values in measured.items()]
+    assert choose(table).setting.k == true_k
+    in_the_trained = [score._replace(silhouette_before=score.silhouette_after) for score in table]
+    assert choose(in_the_trained).setting.k != true_k
+
+
 def test_columns_without_a_value_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = [unsupervised(2, 0.3), unsupervised(3, float("nan"))]
     _write_scores(tmp_path, table, table[0])
