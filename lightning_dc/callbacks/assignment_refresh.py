@@ -7,7 +7,6 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_dc.callbacks.refresh import Refresh
-from lightning_dc.distributed import broadcast_
 from lightning_dc.functional import size_statistics
 from lightning_dc.heads import CentroidHead
 from lightning_dc.kmeans import kmeans
@@ -20,6 +19,7 @@ from lightning_dc.training import (
     assign_all,
     embed_chunks,
     embed_owned,
+    place_centroids,
     record,
     sample_chunks,
     training_loader,
@@ -41,16 +41,22 @@ class AssignmentRefresh(Refresh):
         every_n_steps: optimizer steps between two refreshes; with both None, there is one at the beginning of a phase.
         every_n_epochs: epochs between two refreshes, instead of ``every_n_steps``.
         repair_empty: whether the centroids of empty clusters are moved.
+        restart_optimizer: whether the optimizer starts anew with each refresh.
 
     Raises:
         InputError: an interval is out of range.
     """
 
     def __init__(
-        self, every_n_steps: int | None = None, every_n_epochs: int | None = None, repair_empty: bool = True
+        self,
+        every_n_steps: int | None = None,
+        every_n_epochs: int | None = None,
+        repair_empty: bool = True,
+        restart_optimizer: bool = False,
     ) -> None:
         super().__init__(every_n_steps, every_n_epochs)
         self.repair_empty = repair_empty
+        self.restart_optimizer = restart_optimizer
 
     def needs_q(self, module: ClusteringModule) -> bool:
         """Return whether :meth:`on_refresh` needs the soft assignments of all samples."""
@@ -76,6 +82,8 @@ class AssignmentRefresh(Refresh):
             clusters = ", ".join(map(str, dead.tolist()))
             rank_zero_info(f"Step {module.global_step}: no sample is left in cluster {clusters}; {outcome}")
         self.on_refresh(module, full)
+        if self.restart_optimizer and not is_first:  # a phase begins with a new optimizer anyway
+            module.trainer.strategy.setup_optimizers(module.trainer)
         before = module.state.assignments
         changed = None
         if before is not None and not is_first:
@@ -99,9 +107,7 @@ def _move_empty_centroids(module: ClusteringModule, head: CentroidHead, dead: Te
     # One iteration of k-means moves the centroids of empty clusters; the others stay where training has moved them.
     repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1, n_total=n_total).centroids
     moved = (repaired[dead] != centroids[dead]).any(1)
-    head.centroids[dead] = repaired[dead].to(head.centroids.dtype)
-    broadcast_(head.centroids.data)
-    module.state.centroids_set_at = module.global_step
+    place_centroids(module, repaired[dead], dead)
     if bool(moved.all()):
         return "moved to the samples that are farthest from their centroids"
     return "there are not enough samples off their centroids to move it to; the embedding may have collapsed"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_dc.batch import SampleLoader
 from lightning_dc.callbacks.refresh import Refresh
-from lightning_dc.distributed import CHUNK_SIZE, broadcast_, owned_rows, sum_
+from lightning_dc.distributed import CHUNK_SIZE, owned_rows, sum_
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.heads import centroid_head
@@ -20,6 +20,7 @@ from lightning_dc.training import (
     ClusteringModule,
     embed_chunks,
     embed_owned,
+    place_centroids,
     sample_chunks,
     training_loader,
 )
@@ -80,9 +81,7 @@ class CentroidRefresh(Refresh):
         centroids, table = run(module, loader, init, generator)
         if table is not None:
             centroids = centroids[match_clusters(table)]
-        head.centroids.copy_(centroids)  # in place: the optimizer holds this very tensor
-        broadcast_(head.centroids.data)  # processors of different kinds may round differently
-        module.state.centroids_set_at = module.global_step
+        place_centroids(module, centroids)
 
     def _run_exact(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator

@@ -27,6 +27,7 @@ class TargetDistributionRefresh(AssignmentRefresh):
         keep_table: True holds P for every sample (N x K numbers). False holds only the K cluster frequencies, and
             computes rows of P from them and the current assignments. None holds P if it has at most 2^26 numbers.
         repair_empty: whether the centroids of empty clusters are moved.
+        restart_optimizer: whether the optimizer starts anew with each refresh.
 
     Raises:
         InputError: an interval is out of range.
@@ -40,8 +41,9 @@ class TargetDistributionRefresh(AssignmentRefresh):
         every_n_epochs: int | None = None,
         keep_table: bool | None = None,
         repair_empty: bool = True,
+        restart_optimizer: bool = False,
     ) -> None:
-        super().__init__(every_n_steps, every_n_epochs, repair_empty)
+        super().__init__(every_n_steps, every_n_epochs, repair_empty, restart_optimizer)
         self.keep_table = keep_table
 
     def needs_q(self, module: ClusteringModule) -> bool:

@@ -41,11 +41,22 @@ class Setting(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Scores of a setting: means over its resamples, and the standard error of the loss."""
+    """Scores of a setting: means over its resamples, and the standard error of the loss.
+
+    Attributes:
+        setting: the setting.
+        silhouette_before: silhouette in the embedding before clustering, which is the same for all K.
+        stability: adjusted Rand index of the clusters of two resamples.
+        silhouette_after: silhouette in the trained embedding, which cannot be compared between settings.
+        loss: held-out loss of the task.
+        loss_error: its standard error; since the resamples overlap, it is smaller than that of independent data.
+        n_selected: number of inputs that were kept.
+    """
 
     setting: Setting
-    silhouette: float
+    silhouette_before: float
     stability: float
+    silhouette_after: float
     loss: float
     loss_error: float
     n_selected: float
@@ -63,8 +74,9 @@ def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
     losses = np.array([run.loss for run in runs])
     return Scores(
         setting,
-        silhouette=float(np.mean([run.silhouette for run in runs])),
+        silhouette_before=float(np.mean([run.silhouette_before for run in runs])),
         stability=float(np.mean([agreement(a, b) for a, b in itertools.combinations(runs, 2)])),
+        silhouette_after=float(np.mean([run.silhouette_after for run in runs])),
         loss=float(losses.mean()),
         loss_error=float(losses.std(ddof=1) / np.sqrt(len(losses))),
         n_selected=float(np.mean([np.nan if run.selected is None else len(run.selected) for run in runs])),
@@ -72,7 +84,7 @@ def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
 
 
 def choose(scores: Sequence[Scores]) -> Scores:
-    """Choose K by the mean of silhouette and stability, then alpha and beta by the one-standard-error rule.
+    """Choose K by silhouette before clustering and stability, then alpha and beta by the one-standard-error rule.
 
     Args:
         scores: scores of all settings.
@@ -106,8 +118,8 @@ def choose(scores: Sequence[Scores]) -> Scores:
 
 
 def _quality(score: Scores) -> float:
-    """Return the mean of silhouette and stability; NaN if a resample has a single cluster."""
-    return (score.silhouette + score.stability) / 2
+    """Return the mean of silhouette before clustering and stability; NaN if a resample has a single cluster."""
+    return (score.silhouette_before + score.stability) / 2
 
 
 def selection_shares(runs: Sequence[Run]) -> dict[str, float]:

@@ -23,7 +23,14 @@ from lightning_dc.errors import InputError
 from lightning_dc.files import whole_csv
 from lightning_dc.reports.run_folder import Run, read_run
 
-_FORMATS = ("", ".4f", ".4f", ".3g", ".2g", ".1f", "")  # a loss may be tiny
+_COLUMNS = {  # headers and formats of the printed table
+    "silhouette_before": ("silhouette before", ".4f"),
+    "stability": ("stability", ".4f"),
+    "silhouette_after": ("silhouette after", ".4f"),
+    "loss": ("held-out loss", ".3g"),  # which may be tiny
+    "loss_error": ("its error", ".2g"),
+    "n_selected": ("inputs", ".1f"),
+}
 _HELP = """Fit a model many times and choose its settings.
 
   lightning-dc select --config dec_digits --k 8 9 10 11 12 --resamples 5
@@ -31,14 +38,21 @@ _HELP = """Fit a model many times and choose its settings.
 
 Each setting of the grid is fitted on several resamples by repeated random hold-out: each seed holds out another random
 share of the training rows. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters have two
-scores: the silhouette of the representation, and stability, the mean ARI of the clusters of two resamples on the
-samples that both have. A setting is usable if no resample has ended in a single cluster. The chosen K has the best mean
-of the two scores over all usable settings with that K, whatever their alpha and beta. alpha and beta, the weights of
-sparsity and distance of DeepType, are chosen by the one-standard-error rule: among the usable settings with the chosen
-K whose held-out loss of the task is within one standard error of the best one, the sparsest is chosen (the largest
-alpha, then the largest beta). If the configuration has a schedule with an `end` for one of these weights, the value
-becomes its end, so that a ramp stays a ramp; otherwise it is the weight. scores.csv is written again after each
-setting.
+scores: the silhouette before clustering, and stability, the mean ARI of the clusters of two resamples on the samples
+that both have. The silhouette before clustering is that of the final clusters in the embedding from which clustering
+began: the autoencoder's, or of DeepType the one that the task has shaped; without an encoder it is that of the scaled
+inputs. This embedding is the same for all K. Clustering then contracts the embedding around its K clusters, so the
+silhouette after clustering is high for any K. It is shown, but nothing is chosen by it, since silhouettes of different
+embeddings cannot be compared.
+
+A setting is usable if no resample has ended in a single cluster. The chosen K has the best mean of silhouette before
+clustering and stability over all usable settings with that K, whatever their alpha and beta. alpha and beta, the
+weights of sparsity and distance of DeepType, are chosen by the one-standard-error rule: among the usable settings with
+the chosen K whose held-out loss of the task is within one standard error of the best one, the sparsest is chosen (the
+largest alpha, then the largest beta). Since the resamples overlap, this error is smaller than that of independent data.
+If the configuration has a schedule with an `end` for one of these weights, the value becomes its end, so that a ramp
+stays a ramp; otherwise it is the weight. scores.csv is written again after each setting. Columns without a value, such
+as the loss of a method without a task, are left out.
 
 If a model can drop inputs, the selection share of each input is written, too: the share of the runs of the chosen
 setting that kept it. It is the selection probability of stability selection (Meinshausen and Buehlmann 2010,
@@ -96,12 +110,12 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
                         *(f"--seed_everything={seed}", f"--data.val_fraction={options.hold_out}"),
                         "--trainer.logger=TensorBoardLogger",  # whose scalars read_run reads
                         *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
-                        *("--summary.file_name=clusters.parquet", "--summary.embedding=true"),  # which read_run reads
-                        "--features.file_name=features.csv",
+                        *("--summary.file_name=clusters.parquet", "--features.file_name=features.csv"),  # likewise
+                        "--trainer.callbacks+=lightning_dc.reports.Silhouettes",
                         *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
                     ]
                 )
-            runs[setting].append(read_run(folder / "runs" / f"setting-{i}" / f"version_{seed}", seed))
+            runs[setting].append(read_run(folder / "runs" / f"setting-{i}" / f"version_{seed}"))
         scores.append(summarize(setting, runs[setting]))
         _write_scores(folder, scores, None)
     chosen = choose(scores)
@@ -220,16 +234,24 @@ def _silenced() -> Any:
             logging.disable(logging.NOTSET)
 
 
-def _row(score: Scores) -> dict[str, Any]:
-    return score.setting._asdict() | {key: value for key, value in score._asdict().items() if key != "setting"}
+def _filled(scores: Sequence[Scores]) -> list[dict[str, Any]]:
+    """Return a row of each setting, by column, without the columns that have no value in any row."""
+    rows = [score.setting._asdict() | score._asdict() for score in scores]
+    names = [name for name in rows[0] if name != "setting" and any(_has_value(row[name]) for row in rows)]
+    return [{name: row[name] for name in names} for row in rows]
+
+
+def _has_value(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
 
 
 def _write_scores(folder: Path, scores: Sequence[Scores], chosen: Scores | None) -> None:
     """Write the table of scores completely or not at all, so that an interrupted selection keeps earlier settings."""
+    rows = _filled(scores)
     with whole_csv(folder / "scores.csv") as file:
-        writer = csv.DictWriter(file, [*_row(scores[0]), "chosen"])
+        writer = csv.DictWriter(file, [*rows[0], "chosen"])
         writer.writeheader()
-        writer.writerows(_row(score) | {"chosen": int(score is chosen)} for score in scores)
+        writer.writerows(row | {"chosen": int(score is chosen)} for row, score in zip(rows, scores, strict=True))
 
 
 def _write_shares(folder: Path, runs: Sequence[Run]) -> None:
@@ -250,8 +272,9 @@ def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
     figure = Figure(figsize=(4.0 + 0.4 * len(scores), 6.0 if has_loss else 4.5), layout="constrained")
     # Losses have another scale than the scores, so they have a panel of their own.
     panels = figure.subplots(2 if has_loss else 1, 1, sharex=True, squeeze=False)[:, 0]
-    for key in ("silhouette", "stability"):
-        panels[0].plot(names, [getattr(score, key) for score in scores], marker="o", label=key)
+    for key, style in (("silhouette_before", "-"), ("stability", "-"), ("silhouette_after", ":")):
+        values = [getattr(score, key) for score in scores]
+        panels[0].plot(names, values, style, marker="o", label=_COLUMNS[key][0])
     if has_loss:
         panels[1].errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
     for axes in panels:
@@ -265,6 +288,17 @@ def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
 def _print(scores: Sequence[Scores], chosen: Scores) -> None:
     from tabulate import tabulate
 
-    rows = [[_name(score.setting), *score[1:], "chosen" if score is chosen else ""] for score in scores]
-    headers = ["setting", "silhouette", "stability", "held-out loss", "its error", "inputs", ""]
-    print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=_FORMATS))
+    filled = _filled(scores)
+    columns = {name: column for name, column in _COLUMNS.items() if name in filled[0]}
+    rows = [
+        [_name(score.setting), *(row[name] for name in columns), "chosen" if score is chosen else ""]
+        for score, row in zip(scores, filled, strict=True)
+    ]
+    headers = ["setting", *(header for header, _ in columns.values()), ""]
+    formats = ["", *(number for _, number in columns.values()), ""]
+    print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=formats))
+    if len({score.setting.k for score in scores}) > 1:
+        print(
+            "The silhouette before clustering is that in an embedding that is the same for all K. The one after it is\n"
+            "in each model's own, contracted around its clusters: it is high for any K, and nothing is chosen by it."
+        )

@@ -31,11 +31,16 @@ class DCN(ClusteringModule):
     centroid; the samples are assigned; and each sample moves its centroid by one over the number of samples that have
     moved it before. K-means over the whole set runs periodically, starting from the present centroids.
 
-    Both terms are squared errors that are summed over their dimensions and averaged over the batch, with weights of 1
-    as in the authors' code. The reconstruction error is such a sum in pretraining, too. With plain SGD, the learning
-    rate must therefore be smaller than that of DEC, whose error is a mean, by a factor of the number of features; with
-    Adam it can be the same. Samples are assigned by their present embeddings, while the authors' code uses the
-    assignment of a sample's last visit.
+    Both terms are squared errors that are summed over their dimensions and averaged over the batch. The reconstruction
+    error is such a sum in pretraining, too. With plain SGD, the learning rate must therefore be smaller than that of
+    DEC, whose error is a mean, by a factor of the number of features; with Adam it can be the same.
+
+    *Deviations from the paper.* The weights of both terms are 1, as in the authors' code
+    (https://github.com/boyangumn/DCN-New), where the paper has lambda / 2 for the clusters. Samples are assigned by
+    their present embeddings, while the authors' code uses the assignment of a sample's last visit, and counts begin
+    anew whenever k-means runs. Clustering ends when fewer than 0.1 % of the labels change between two refreshes;
+    ``RefreshConfig(tolerance=0)`` trains all 50 epochs, as the authors do. They use SGD with Nesterov's momentum, here
+    it is Adam.
 
     Args:
         input_shape: shape of one sample.
@@ -93,7 +98,7 @@ class DCN(ClusteringModule):
                 CountedCentroidUpdate(initial_count),
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),
-                AssignmentRefresh(*interval),
+                AssignmentRefresh(*interval, restart_optimizer=refresh.restart_optimizer),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
             ],

@@ -16,6 +16,7 @@ from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoenco
 from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead, HeadFactory, StudentTHead
 from lightning_dc.losses import KLTarget, LossTerm, Reconstruction
+from lightning_dc.methods.momentum_sgd import MomentumSGD
 from lightning_dc.methods.pretraining import LAYERWISE, PRETRAINING, pretraining_phases
 from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
@@ -35,6 +36,12 @@ class DEC(ClusteringModule):
     With an augmentation, P comes from the clean samples and Q from augmented ones (DEC-DA, Guo et al. 2018,
     https://proceedings.mlr.press/v95/guo18b.html). ``clustering.trainable=[head]`` is the paper's "DEC w/o backprop".
 
+    *Deviations from the paper.* The optimizer keeps its momentum from one refresh of P to the next, while the authors'
+    code (https://github.com/piiswrong/dec) starts anew with each: ``RefreshConfig(restart_optimizer=True)`` does that.
+    Batches are drawn at random in each epoch, not in the order of the data. Layers are pretrained one by one only if
+    ``layerwise`` is given a length, and pretraining takes 50 epochs of Adam. A centroid that loses its last sample
+    moves to one that is far from its own centroid. The configuration ``dec_mnist_paper`` has the paper's schedule.
+
     Args:
         input_shape: shape of one sample.
         n_clusters: number of clusters K.
@@ -48,7 +55,9 @@ class DEC(ClusteringModule):
         augmentation: random transform of training batches; None for none.
         layerwise: greedy pretraining, layer by layer; its length is that of *one* layer.
         pretraining: training of the whole autoencoder.
-        clustering: training of encoder and centroids, and of the decoder if the loss has a reconstruction term.
+        clustering: training of encoder and centroids, and of the decoder if the loss has a reconstruction term; by
+            default with SGD, a learning rate of 0.01 and a momentum of 0.9, as in the paper. A ``PhaseConfig`` of your
+            own that names no optimizer has Adam.
         kmeans: settings of k-means, which sets the centroids.
         refresh: settings of the refresh of P and the assignments, and of convergence.
         keep_p_table: True holds P for every sample, N x K numbers; False holds only the K cluster frequencies; None
@@ -76,7 +85,7 @@ class DEC(ClusteringModule):
         augmentation: Augmentation | None = None,
         layerwise: PhaseConfig = LAYERWISE,
         pretraining: PhaseConfig = PRETRAINING,
-        clustering: PhaseConfig = PhaseConfig(max_epochs=50, loss_weights={"kl": 1.0}),
+        clustering: PhaseConfig = PhaseConfig(max_epochs=50, optimizer=MomentumSGD, loss_weights={"kl": 1.0}),
         kmeans: KMeansConfig = KMeansConfig(),
         refresh: RefreshConfig = RefreshConfig(),
         keep_p_table: bool | None = None,
@@ -101,7 +110,11 @@ class DEC(ClusteringModule):
             callbacks=[
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
-                TargetDistributionRefresh(*refresh.interval_or(_EVERY_140_STEPS), keep_table=keep_p_table),
+                TargetDistributionRefresh(
+                    *refresh.interval_or(_EVERY_140_STEPS),
+                    keep_table=keep_p_table,
+                    restart_optimizer=refresh.restart_optimizer,
+                ),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -25,10 +26,12 @@ from lightning_dc.losses import InputSparsity, KMeansLoss, LossTerm, TaskLoss
 from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.metrics import TaskScores
 from lightning_dc.model import ClusteringModel
-from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
+from lightning_dc.reports.input_statistics import input_statistics
+from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, training_loader
 
 _PARTS = ("encoder", "task")
 _MOST_SHOWN = 20  # inputs in the table at the end of a run
+_LARGEST_RATIO = 2.0  # of the spreads of two inputs, above which their importances are hardly comparable
 
 
 class DeepType(ClusteringModule):
@@ -62,6 +65,12 @@ class DeepType(ClusteringModule):
     and in speed: batches of 256 at a learning rate of 0.005, 6 epochs of ``pretraining``, beta = 0.1, and an end when
     less than 0.5 % of the labels change. The defaults are meant for batches of 64; with that representation and a time
     constant of 20 steps they keep the same inputs, in five times as many steps.
+
+    *Deviations from the paper.* Beside the inputs, the distance is that to the centroid which is nearest now; the
+    authors keep the assignment of the last k-means. Each step has a batch of its own, where their code takes 100 steps
+    on one batch between two runs of k-means. beta is 0.2, not 1.2, and a last k-means ends the run. The penalty of an
+    input, as in the paper, depends on its unit, so a warning tells if the spreads of the inputs differ;
+    ``scaling="standard"`` of the DataModule makes them the same, while the authors' code scales each input to [0, 1].
 
     Args:
         input_shape: shape of one sample.
@@ -143,7 +152,7 @@ class DeepType(ClusteringModule):
                 ProximalStep(bound=bound),
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),
-                AssignmentRefresh(*interval),
+                AssignmentRefresh(*interval, restart_optimizer=refresh.restart_optimizer),
                 *([] if gamma is None else [EvidenceRefresh(gamma)]),
                 LabelChangeStop(refresh.tolerance, refresh.patience),
                 PhaseScheduler(),
@@ -154,10 +163,31 @@ class DeepType(ClusteringModule):
 
     @property
     def importance(self) -> Tensor:
-        """Norm of the input layer's weights of each input, (F,); inputs of one group share the norm of the group."""
+        """Norm of the input layer's weights of each input, (F,); inputs of one group share the norm of the group.
+
+        The weights are those of the scaled inputs, so importances can be compared where all inputs have the same
+        spread (``scaling="standard"``), and are alone or in groups of the same size.
+        """
         sparsity = self.losses["sparsity"]
         assert isinstance(sparsity, InputSparsity)
         return sparsity.scores(self.model.network.input_layer.weight)[sparsity.of_input]
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if any(phase.config.loss_weights.get("sparsity", 0.0) != 0.0 for phase in self.phases):
+            self._warn_of_units()
+
+    def _warn_of_units(self) -> None:
+        """Warn if the inputs, as they are scaled, differ so much in spread that their penalties do."""
+        loader = training_loader(self)
+        one_cluster = torch.zeros(loader.n_samples, dtype=torch.int64, device=self.device)
+        deviation = input_statistics(loader, one_cluster, 1, self.model.network.input_layer.in_features).deviation
+        spreads = deviation[deviation > 0]
+        if len(spreads) > 0 and (ratio := float(spreads.max() / spreads.min())) > _LARGEST_RATIO:
+            rank_zero_warn(
+                f"The inputs differ in spread by a factor of up to {ratio:.3g}, so which of them are kept, and their "
+                "importance, depends on their units; give all the same spread, by scaling='standard' of the DataModule"
+            )
 
     def on_train_end(self) -> None:
         if not bool(self.importance.any()):

@@ -15,12 +15,26 @@ from lightning_dc.training import PhaseConfig
 
 
 class IDEC(DEC):
-    """IDEC (Guo et al. 2017, https://www.ijcai.org/proceedings/2017/243): DEC that keeps its decoder.
+    r"""IDEC (Guo et al. 2017, https://www.ijcai.org/proceedings/2017/243): DEC that keeps its decoder.
 
     The loss of clustering is L_r + gamma L_c (eq. 6), where L_r is the reconstruction error of the whole autoencoder,
     L_c is the divergence of DEC, and gamma = 0.1. The weights of both are entries of ``clustering.loss_weights``,
     numbers or schedules. Aljalbout et al. (2018, https://arxiv.org/abs/1801.07648) weight both by 1 and finally run
     k-means on the trained embedding, as ``--summary.recluster kmeans`` does.
+
+    *The meaning of gamma.* L_r is the mean over the F features of a sample, as in the authors' code
+    (https://github.com/XifengGuo/IDEC), for which gamma = 0.1 was published; eq. 8 of the paper has the sum. A gamma
+    that is meant for the sum is ``kl`` = gamma / F here. The balance also depends on the scaling, since L_r grows with
+    the square of the inputs. The published gamma went with MNIST divided by 50, whose mean square is 2.9; for inputs
+    of the mean square m, the same balance is
+
+    .. math:: \text{kl} = 0.1 \, m / 2.9
+
+    which is 0.034 for the scalings ``rms``, ``standard`` and ``unit`` (m = 1). The default is the authors' number, 0.1.
+
+    *Deviations from the paper.* Clustering is by Adam, which the authors take for MNIST; for USPS and Reuters they take
+    SGD with a learning rate of 0.1 and a momentum of 0.99. Pretraining, batches and empty clusters are those of
+    :class:`DEC`.
 
     Args:
         input_shape: shape of one sample.

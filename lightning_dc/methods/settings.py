@@ -64,6 +64,8 @@ class RefreshConfig(_Periodic):
         tolerance: clustering ends when fewer than this share of the labels change between two refreshes; 0 never ends
             it.
         patience: number of refreshes in a row that must see so few changes.
+        restart_optimizer: whether the optimizer starts anew with each refresh, without the momentum and the moments of
+            the steps before, as in the authors' code of DEC.
 
     Raises:
         InputError: both intervals are set.
@@ -71,3 +73,4 @@ class RefreshConfig(_Periodic):
 
     tolerance: float = 0.001
     patience: int = 1
+    restart_optimizer: bool = False

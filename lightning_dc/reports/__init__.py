@@ -6,6 +6,7 @@ from lightning_dc.reports.prediction_writer import PredictionWriter
 from lightning_dc.reports.progress_bar import ClusteringProgressBar
 from lightning_dc.reports.report import Report
 from lightning_dc.reports.run_summary import RunSummary
+from lightning_dc.reports.silhouettes import Silhouettes
 
 __all__ = [
     "ClusteringProgressBar",
@@ -14,4 +15,5 @@ __all__ = [
     "PredictionWriter",
     "Report",
     "RunSummary",
+    "Silhouettes",
 ]

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-_MOST_SAMPLES = 2000  # for the silhouette, whose time grows with the square of their number
-
 
 class Run(NamedTuple):
     """Results of one fit of a setting.
@@ -18,38 +16,40 @@ class Run(NamedTuple):
     Attributes:
         ids: index of each training sample in the data, (n,), int64.
         labels: cluster of each training sample, (n,), int64.
-        silhouette: mean silhouette of the representation; NaN with a single cluster.
+        silhouette_before: mean silhouette of the clusters in the embedding before clustering; NaN with a single
+            cluster.
+        silhouette_after: the same in the trained embedding.
         loss: held-out loss of the task; NaN without a task.
         selected: names of the inputs that were kept; None if the method does not select inputs.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
-    silhouette: float
+    silhouette_before: float
+    silhouette_after: float
     loss: float
     selected: list[str] | None
 
 
-def read_run(folder: Path, seed: int) -> Run:
+def read_run(folder: Path) -> Run:
     """Read the results of a fit from its folder.
 
     Args:
-        folder: folder of the run, with ``clusters.parquet`` and TensorBoard's events.
-        seed: seed of the samples for the silhouette.
+        folder: folder of the run, with ``clusters.parquet`` and TensorBoard's events, among them those of
+            :class:`~lightning_dc.reports.Silhouettes`.
     """
     from pyarrow import parquet
-    from sklearn.metrics import silhouette_score
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
     table = parquet.read_table(folder / "clusters.parquet")
     labels = table["cluster"].to_numpy()
-    z = np.stack([table[name].to_numpy() for name in table.column_names if name.startswith("z_")], 1)
-    silhouette = float("nan")
-    if len(np.unique(labels)) > 1:
-        silhouette = silhouette_score(z, labels, sample_size=min(len(z), _MOST_SAMPLES), random_state=seed)
     events = EventAccumulator(str(folder))
     events.Reload()
-    loss = events.Scalars("val/task")[-1].value if "val/task" in events.Tags()["scalars"] else float("nan")
+    logged = events.Tags()["scalars"]
+
+    def last(name: str) -> float:
+        return events.Scalars(name)[-1].value if name in logged else float("nan")
+
     selected = None
     if (folder / "features.csv").exists():
         with (folder / "features.csv").open() as file:
@@ -57,4 +57,11 @@ def read_run(folder: Path, seed: int) -> Run:
             if "selected" in (features.fieldnames or ()):
                 selected = [row["feature"] for row in features if row["selected"] == "1"]
     ids = torch.from_numpy(table["index"].to_numpy().copy())
-    return Run(ids, torch.from_numpy(labels.astype(np.int64)), silhouette, loss, selected)
+    return Run(
+        ids=ids,
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        silhouette_before=last("final/silhouette_before"),
+        silhouette_after=last("final/silhouette_after"),
+        loss=last("val/task"),
+        selected=selected,
+    )

@@ -1,5 +1,6 @@
 """Training: a module with phases, the quantities of a step, and passes over the training set."""
 
+from lightning_dc.training.centroids import place_centroids
 from lightning_dc.training.checkpoint import read_checkpoint
 from lightning_dc.training.final import FinalReader, final_assignment
 from lightning_dc.training.finite import check_finite_embeddings, check_finite_parameters
@@ -41,6 +42,7 @@ __all__ = [
     "embed_chunks",
     "embed_owned",
     "final_assignment",
+    "place_centroids",
     "quantity",
     "read_checkpoint",
     "read_owned",

@@ -252,8 +252,7 @@ class ClusteringModule(RebuildableModule):
             x: samples that are preprocessed as those of training: scaled by what the DataModule has learned. Its
                 batches are; ``Trainer().predict(model, ArrayDataModule(raw))`` scales raw samples and predicts.
         """
-        q: Tensor = self.model(x)
-        return q
+        return self.model(x)  # type: ignore[no-any-return]
 
     def on_predict_start(self) -> None:
         check_samples(self._datamodule(), self.model)

@@ -230,7 +230,9 @@ def test_deeptype_is_applied_to_samples_without_targets_and_groups(
     phases = [f"--model.{phase}.max_steps=4" for phase in ("pretraining", "joint")]
     encoder = ("--model.encoder.hidden_dims=[8,4]", "--model.n_clusters=4")
     method = ("--model=DeepType", "--model.encoder=MLPEncoder", *encoder, *phases)
-    lightning_dc_cli("fit", *method, "--data=grouped_samples.Grouped", "--data.target=class", *DATA[1:])
+    lightning_dc_cli(
+        "fit", *method, "--data=grouped_samples.Grouped", "--data.target=class", "--data.scaling=standard", *DATA[1:]
+    )
     for command in ("predict", "validate"):
         lightning_dc_cli(command, *DATA, "--data.scaling=none", "--ckpt_path", CHECKPOINT)
     fitted, predicted = columns(RUN / "clusters.parquet"), columns(Path("predictions.parquet"))

@@ -129,7 +129,7 @@ def test_the_weights_of_a_run_that_is_resumed_stay(lightning_dc_cli: CommandLine
         "--model.kmeans.n_init=2",
         "--data.n_samples=200",
     )
-    common = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
+    common = ("--data.scaling=standard", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
     lightning_dc_cli(*DEEPTYPE, "--model.joint.loss_weights={task: 1.0, distance: 0.3}", *quick, *common)
     checkpoint = "runs/run/version_0/checkpoints/last.ckpt"
     data = ("--data=SyntheticDataModule", "--data.target=class", "--data.n_samples=200")

@@ -12,18 +12,18 @@ import yaml
 from sklearn.metrics import adjusted_rand_score
 
 from lightning_dc.cli.choice import Scores, Setting, agreement, choose, selection_shares, summarize
-from lightning_dc.cli.select import _print_edges, select
+from lightning_dc.cli.select import _print, _print_edges, _write_scores, select
 from lightning_dc.errors import InputError
 from lightning_dc.reports.run_folder import Run
 from tests.conftest import CommandLine
 
 
 def run(labels: list[int], index: list[int] | None = None, loss: float = 0.0, selected: list[str] | None = None) -> Run:
-    return Run(torch.tensor(index or range(len(labels))), torch.tensor(labels), 0.5, loss, selected)
+    return Run(torch.tensor(index or range(len(labels))), torch.tensor(labels), 0.5, 0.9, loss, selected)
 
 
 def scores(k: int, alpha: float, quality: float, loss: float, error: float = 0.1) -> Scores:
-    return Scores(Setting(k, alpha, None), quality, quality, loss, error, 3.0)
+    return Scores(Setting(k, alpha, None), quality, quality, 0.9, loss, error, 3.0)
 
 
 def test_stability_is_the_ari_of_the_samples_in_common() -> None:
@@ -50,8 +50,59 @@ def test_k_is_the_best_and_alpha_the_largest_within_one_standard_error() -> None
 
 
 def test_methods_without_a_task_have_no_loss_to_choose_by() -> None:
-    table = [Scores(Setting(k, None, None), 0.1 * k, 0.5, float("nan"), float("nan"), float("nan")) for k in (2, 3)]
+    assert choose([unsupervised(k, 0.1 * k) for k in (2, 3)]).setting.k == 3
+
+
+def unsupervised(k: int, before: float, after: float = 0.9) -> Scores:
+    return Scores(Setting(k, None, None), before, 0.5, after, float("nan"), float("nan"), float("nan"))
+
+
+@pytest.mark.parametrize("after", [(0.9, 0.95, 0.99), (0.99, 0.95, 0.9), (float("nan"),) * 3])
+def test_k_is_not_chosen_in_the_embedding_that_clustering_has_contracted(after: tuple[float, ...]) -> None:
+    table = [
+        unsupervised(k, *values) for k, values in zip((2, 3, 4), zip((0.3, 0.4, 0.2), after, strict=True), strict=True)
+    ]
     assert choose(table).setting.k == 3
+
+
+@pytest.mark.parametrize(
+    ("measured", "true_k"),
+    [  # silhouette before, stability, silhouette after, as DEC gave them on Gaussian clusters in noise
+        ({3: (0.706, 1.000, 0.828), 4: (0.792, 1.000, 0.818), 5: (0.680, 0.935, 0.775)}, 4),
+        ({5: (0.413, 0.991, 0.585), 6: (0.422, 0.992, 0.581), 7: (0.375, 0.879, 0.636)}, 6),
+    ],
+)
+def test_k_is_the_true_one_where_the_trained_embedding_prefers_another(
+    measured: dict[int, tuple[float, float, float]], true_k: int
+) -> None:
+    nan = float("nan")
+    table = [Scores(Setting(k, None, None), *values, nan, nan, nan) for k, values in measured.items()]
+    assert choose(table).setting.k == true_k
+    in_the_trained = [score._replace(silhouette_before=score.silhouette_after) for score in table]
+    assert choose(in_the_trained).setting.k != true_k
+
+
+def test_columns_without_a_value_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = [unsupervised(2, 0.3), unsupervised(3, float("nan"))]
+    _write_scores(tmp_path, table, table[0])
+    assert (tmp_path / "scores.csv").read_text().splitlines() == [
+        "k,silhouette_before,stability,silhouette_after,chosen",
+        "2,0.3,0.5,0.9,1",
+        "3,nan,0.5,0.9,0",
+    ]
+    _print(table, table[0])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("silhouette before", "stability", "silhouette after", "chosen"))
+    assert all(name not in printed for name in ("loss", "error", "inputs"))
+
+    supervised = [scores(3, 0.1, 0.9, 1.0), scores(3, 1.0, 0.9, 2.0)]
+    _write_scores(tmp_path, supervised, None)
+    header = (tmp_path / "scores.csv").read_text().splitlines()[0]
+    assert header == "k,alpha,silhouette_before,stability,silhouette_after,loss,loss_error,n_selected,chosen"
+    _print(supervised, supervised[0])
+    printed = capsys.readouterr().out
+    assert "held-out loss" in printed
+    assert "the same for all K" not in printed  # there is one K
 
 
 def test_k_and_alpha_are_chosen_among_settings_that_are_usable() -> None:
@@ -100,7 +151,7 @@ def test_a_selection_that_is_cut_short_leaves_the_scores_before(
         if "--model.n_clusters=4" in args:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("lightning_dc.cli.select.read_run", lambda folder, seed: run([0, 0, 1], loss=1.0))
+    monkeypatch.setattr("lightning_dc.cli.select.read_run", lambda folder: run([0, 0, 1], loss=1.0))
     command = ["--config=x", "--k", "2", "3", "4", "--resamples=2", f"--output={tmp_path / 'chosen'}"]
     with pytest.raises(KeyboardInterrupt):
         select(command, fit)
@@ -191,6 +242,8 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
     assert (ramp["init_args"]["end"], ramp["init_args"]["time_constant"]) == (0.8, 5.0)
     assert used["joint"]["loss_weights"] == {"task": 1.0, "sparsity": 0.8, "distance": 0.1}
     assert float(rows[1]["stability"]) == pytest.approx(1.0)
+    assert float(rows[1]["silhouette_before"]) > float(rows[0]["silhouette_before"])
+    assert "beta" not in rows[0]
     assert float(rows[1]["loss"]) > 0
     assert (folder / "scores.png").stat().st_size > 1000
     with (folder / "features.csv").open() as file:

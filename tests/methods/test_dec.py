@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_dc import DEC, InputError, MLPAutoencoder, PhaseConfig
+from lightning_dc import DEC, IDEC, InputError, MLPAutoencoder, PhaseConfig
 from lightning_dc.randomness import StepRandom, mix_seed
 from lightning_dc.schedules import Linear, StepDecay
 from tests.helpers.methods import RECONSTRUCTION, REFRESH, SGD, Blobs, Observe, dec, plain_autoencoder, trainer, weights
@@ -358,3 +358,23 @@ def test_a_fit_that_ends_before_there_are_clusters_warns_and_does_not_predict(tm
     assert model.final is None
     with pytest.raises(InputError, match="centroids were never set"):
         run.predict(model, Blobs())
+
+
+def test_clustering_has_the_optimizer_of_the_paper_by_default() -> None:
+    """SGD with a rate of 0.01 and a momentum of 0.9 (section 4.3); the authors of IDEC have Adam."""
+    optimizers = {phase.name: phase.config.optimizer([torch.zeros(1)]) for phase in DEC((6,), 3).phases}
+    assert isinstance(optimizers["clustering"], torch.optim.SGD)
+    settings = optimizers["clustering"].param_groups[0]
+    assert (settings["lr"], settings["momentum"], settings["weight_decay"]) == (0.01, 0.9, 0.0)
+    assert isinstance(optimizers["pretraining"], torch.optim.Adam)
+    assert all(isinstance(phase.config.optimizer([torch.zeros(1)]), torch.optim.Adam) for phase in IDEC((6,), 3).phases)
+
+
+def test_the_default_optimizer_survives_a_checkpoint(tmp_path: Path) -> None:
+    pl.seed_everything(0, verbose=False)
+    model = DEC((6,), 3, pretraining=PhaseConfig(max_steps=1, loss_weights=RECONSTRUCTION))
+    run = trainer(tmp_path, max_steps=2)
+    run.fit(model, Blobs())
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    again = DEC.load_from_checkpoint(tmp_path / "a.ckpt").phases[-1].config.optimizer([torch.zeros(1)])
+    assert (again.param_groups[0]["lr"], again.param_groups[0]["momentum"]) == (0.01, 0.9)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import lightning.pytorch as pl
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from sklearn.cluster import KMeans
@@ -340,7 +341,7 @@ def test_steps_and_epochs_between_refreshes_are_not_given_together() -> None:
 
 def test_data_without_targets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="reads targets, but the batches have none"):
-        trainer(tmp_path).fit(deeptype(), SyntheticDataModule(100, 6, 3, 3))
+        trainer(tmp_path).fit(deeptype(), SyntheticDataModule(100, 6, 3, 3, scaling="standard"))
 
 
 @pytest.mark.parametrize("base", [DeepType, pl.LightningModule])
@@ -357,3 +358,52 @@ def test_it_loads_from_its_checkpoint(tmp_path: Path, base: type[pl.LightningMod
     tasks = [one.model.predict_task(one.model.encode(x).features) for one in (loaded, model)]
     assert torch.equal(*tasks)
     assert torch.equal(loaded.importance, model.importance)
+
+
+class Units(Outcomes):
+    """DataModule whose first input is in another unit."""
+
+    def __init__(self, unit: float, scaling: Any, sparse: bool = False) -> None:
+        super().__init__()
+        self.unit, self.scaling_name, self.sparse = unit, scaling, sparse
+
+    def load(self) -> Samples:
+        samples = super().load()
+        x = samples.x / samples.x.std(0)
+        x[:, 0] *= self.unit
+        return samples._replace(x=scipy.sparse.csr_matrix(x) if self.sparse else x)
+
+
+def warnings_of(model: DeepType, data: Any, tmp_path: Path) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer(tmp_path, max_steps=1).fit(model, data)
+    return [str(warning.message) for warning in caught if "differ in spread" in str(warning.message)]
+
+
+@pytest.mark.parametrize("unit", [100.0, 0.01])
+@pytest.mark.parametrize(("scaling", "sparse"), [("rms", False), ("none", False), ("rms", True)])
+def test_inputs_of_other_units_are_told_where_they_are_penalised(
+    unit: float, scaling: str, sparse: bool, tmp_path: Path
+) -> None:
+    (message,) = warnings_of(deeptype(), Units(unit, scaling, sparse), tmp_path)
+    assert "by a factor of up to 100, so which of them are kept" in message
+    assert "scaling='standard'" in message
+
+
+@pytest.mark.parametrize(
+    ("weights_of", "unit", "scaling"),
+    [
+        ({"task": 1.0, "sparsity": 0.1}, 100.0, "standard"),
+        ({"task": 1.0, "sparsity": 0.1}, 1.0, "rms"),  # the user has given all inputs the same spread
+        ({"task": 1.0, "sparsity": 0.1}, 0.0, "rms"),  # a constant input has no unit
+        ({"task": 1.0}, 100.0, "rms"),
+        ({"task": 1.0, "sparsity": 0.0}, 100.0, "rms"),
+    ],
+)
+def test_units_that_do_not_matter_are_not_told(
+    weights_of: dict[str, float], unit: float, scaling: str, tmp_path: Path
+) -> None:
+    phase = PhaseConfig(max_epochs=1, loss_weights=weights_of, optimizer=SLOW)
+    model = deeptype(pretraining=phase, joint=phase)
+    assert warnings_of(model, Units(unit, scaling), tmp_path) == []
