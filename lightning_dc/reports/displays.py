@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 import sys
 from typing import ClassVar, Protocol
 
@@ -55,8 +55,7 @@ class BarDisplay:
             desc=moment.in_a_bar,
             bar_format="{desc}" if moment.n_total is None else _FORMAT,
             file=sys.stdout,
-            ncols=_columns(),
-            nrows=shutil.get_terminal_size().lines,
+            **_size(),
         )
         self._is_hidden = False
         self._is_ending = False
@@ -64,7 +63,9 @@ class BarDisplay:
         self._streams.enter_context(messages_on_own_lines(self._hide, self._show_again))
 
     def show(self, moment: Moment) -> None:
-        self._bar.n, self._bar.total, self._bar.ncols = moment.n_done, moment.n_total, _columns()
+        self._bar.n, self._bar.total = moment.n_done, moment.n_total
+        for name, value in _size().items():
+            setattr(self._bar, name, value)
         self._bar.set_description_str(moment.in_a_bar, refresh=False)
         if not self._is_hidden:
             self._bar.refresh()
@@ -115,9 +116,16 @@ def display_for(moment: Moment) -> Display:
     return BarDisplay(moment) if _IN_NOTEBOOK or sys.stdout.isatty() else LineDisplay()
 
 
-def _columns() -> int | None:
-    """Return the columns for a bar, all but one of a terminal; a widget has no columns.
+def _size() -> dict[str, int]:
+    """Return the columns and rows for a bar; none for a widget.
 
-    That is 79 for a terminal that does not know its size; the ``dynamic_ncols`` of tqdm would show nothing there.
+    A terminal that does not know its size counts as one of 80 columns. There tqdm itself (``dynamic_ncols``) would show
+    nothing.
     """
-    return None if _IN_NOTEBOOK else shutil.get_terminal_size().columns - 1
+    if _IN_NOTEBOOK:
+        return {}
+    try:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    except OSError:
+        columns, rows = 0, 0
+    return {"ncols": (columns or 80) - 1, "nrows": rows or 24}

@@ -40,6 +40,7 @@ class ClusteringProgressBar(ProgressBar):
         if refresh_rate < 0:
             raise InputError(f"refresh_rate={refresh_rate} of the progress bar must not be negative; 0 shows nothing")
         self.refresh_rate = refresh_rate
+
         self._is_enabled = True
         self._display: Display | None = None  # None if nothing is to be shown
         self._start = self._due = 0.0  # times of the beginning and of the next update, seconds
@@ -58,6 +59,7 @@ class ClusteringProgressBar(ProgressBar):
 
     def disable(self) -> None:
         self._is_enabled = False
+        self._close()
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Return loss, share of changed labels, and what the user logs with ``prog_bar=True``."""

@@ -12,6 +12,8 @@ import textwrap
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import CommandLine
 from tests.helpers.command_line import CHECKPOINT, DIGITS
 from tests.helpers.processes import started
@@ -69,12 +71,25 @@ def test_a_fit_in_a_terminal(tmp_path: Path) -> None:
     assert max(map(len, drawings(text.replace("\r\n", "\n")))) < 64
 
 
-def test_a_slip_in_a_terminal(tmp_path: Path) -> None:
-    slip = TALK.replace('print("a", "print")', 'from lightning_dc import InputError; raise InputError("a slip")')
-    (tmp_path / "talking.py").write_text(textwrap.dedent(slip))
-    status, text = run_in_terminal([*DIGITS, "--trainer.callbacks=talking.Talk"], tmp_path, columns=80)
-    assert status == 2
-    assert shown(text)[-2:] == ["lightning-dc: error: a slip", ""]
+@pytest.mark.parametrize(
+    ("action", "status", "message"),
+    [
+        ('from lightning_dc import InputError; raise InputError("a slip")', 2, "lightning-dc: error: a slip"),
+        (
+            "import os; os.kill(os.getpid(), 2)",
+            130,
+            "lightning-dc: stopped by SIGINT at step 3; go on with --ckpt_path",
+        ),
+    ],
+)
+def test_an_end_before_the_last_step(tmp_path: Path, action: str, status: int, message: str) -> None:
+    (tmp_path / "talking.py").write_text(textwrap.dedent(TALK.replace('print("a", "print")', action)))
+    code, text = run_in_terminal([*DIGITS, "--trainer.callbacks=talking.Talk"], tmp_path, columns=0)
+    assert code == status
+    *before, last, end = shown(text)
+    assert any("%|" in line for line in before)
+    assert last.startswith(message)
+    assert end == ""  # the prompt of the shell follows on a line of its own
     assert "Traceback" not in text
 
 

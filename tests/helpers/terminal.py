@@ -22,14 +22,14 @@ class Terminal(io.StringIO):
 
 
 def open_terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> Terminal:
-    """Let a terminal, which with 0 columns does not know its size, take the place of standard output and error, until the end of the test.
+    """Let a terminal take the place of standard output and error, until the end of the test.
 
-    A test calls this function itself, since pytest sets both streams anew after fixtures.
+    With 0 columns it does not know its size. A test calls this function itself, since pytest sets both streams anew
+    after fixtures.
     """
     stream = Terminal()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((columns, 24 if columns else 0)))
     return stream
 
