@@ -74,6 +74,8 @@ class StopSignal(Checkpoint):
         assert self._number is not None
         assert self._trainer is not None
         trainer, launcher = self._trainer, self._trainer.strategy.launcher
+        if trainer.progress_bar_callback is not None:
+            trainer.progress_bar_callback.disable()  # nothing follows the message
         if trainer.is_global_zero:
             path, name = _checkpoint_path(trainer), signal.Signals(self._number).name
             way = f"; go on with --ckpt_path {path}" if path is not None and path.is_file() else ""

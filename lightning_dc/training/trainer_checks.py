@@ -90,6 +90,17 @@ def check_optimizers(module: pl.LightningModule, own: object) -> None:
         )
 
 
+def step_limits(trainer: pl.Trainer, steps_per_epoch: int) -> dict[str, int]:
+    """Return the limits that the Trainer sets to the number of steps of a run, by the names of its options.
+
+    Args:
+        trainer: trainer of the run.
+        steps_per_epoch: number of optimizer steps in an epoch.
+    """
+    limits = {"max_steps": trainer.max_steps, "max_epochs": (trainer.max_epochs or 0) * steps_per_epoch}
+    return {name: limit for name, limit in limits.items() if getattr(trainer, name) not in (None, -1)}
+
+
 def warn_of_early_end(trainer: pl.Trainer, phases: Sequence[Phase], steps_per_epoch: int) -> None:
     """Warn before training if the Trainer will end it before the phases are over.
 
@@ -98,11 +109,10 @@ def warn_of_early_end(trainer: pl.Trainer, phases: Sequence[Phase], steps_per_ep
         phases: phases of the run.
         steps_per_epoch: number of optimizer steps in an epoch.
     """
-    limits = {"max_steps": trainer.max_steps, "max_epochs": (trainer.max_epochs or 0) * steps_per_epoch}
-    set_limits = {name: limit for name, limit in limits.items() if getattr(trainer, name) not in (None, -1)}
-    if not set_limits or trainer.fast_dev_run:  # type: ignore[attr-defined]
+    limits = step_limits(trainer, steps_per_epoch)
+    if not limits or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
-    name, limit = min(set_limits.items(), key=lambda item: item[1])
+    name, limit = min(limits.items(), key=lambda item: item[1])
     end = 0
     for phase in phases:
         end += phase.n_steps(steps_per_epoch)
