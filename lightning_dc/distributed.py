@@ -126,8 +126,17 @@ def _sum_on_host(number: int) -> int:
     return int(total)
 
 
+def open_host_group() -> None:
+    """Create the group in which processes wait for one another in main memory; all call this at the same point.
+
+    Without this call, the first wait creates it; a process that has died before would then be waited for in vain.
+    """
+    if world()[1] > 1:
+        _host_group()
+
+
 def _host_group() -> Any:
-    """Return a group of all processes that exchanges what is in main memory; all must call this at the same point."""
+    """Return the group of all processes that exchanges what is in main memory."""
     global _on_host
     everyone = dist.group.WORLD
     if _on_host is None or _on_host[0] is not everyone:

@@ -8,6 +8,7 @@ from pathlib import Path
 _CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
 _SPINS = "30000"  # of a thread before it sleeps: some 0.1 ms, in which most next tasks arrive
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_NOW = Path("/proc/loadavg")
 
 
 def choose_waiting() -> str | None:
@@ -23,6 +24,8 @@ def choose_waiting() -> str | None:
     if any(name in os.environ for name in _CHOSEN_BY_USER):
         return None
     n_cpus = available_cpus()
+    if n_cpus == 1:  # there are no threads to wait for
+        return None
     free = min(n_cpus - other_load(), cpu_quota() or n_cpus)
     if free > 0.75 * n_cpus:
         os.environ["GOMP_SPINCOUNT"] = _SPINS
@@ -40,11 +43,17 @@ def available_cpus() -> int:
 
 
 def other_load() -> float:
-    """Return how many processors were busy on average in the last minute; 0 where the system does not tell."""
+    """Return how many of these processors other processes keep busy; 0 where the system does not tell.
+
+    It is the average of the last minute or what runs now, whichever is less, since a run may just have ended. If this
+    process may use a part of the machine only, this part of the load counts.
+    """
     try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
+        load = os.getloadavg()[0]
+        load = min(load, int(_NOW.read_text().split()[3].partition("/")[0]) - 1.0)  # without this process
+    except (AttributeError, OSError, ValueError, IndexError):
         return 0.0
+    return max(load, 0.0) * available_cpus() / (os.cpu_count() or 1)
 
 
 def cpu_quota() -> float | None:

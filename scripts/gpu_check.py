@@ -22,6 +22,8 @@ With ``--accelerator cpu`` the script rehearses itself: everything runs, but wha
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -110,22 +112,21 @@ def run_parts(parser: ArgumentParser, args: Namespace) -> None:
 def run_part(name: str, limit: float) -> dict[str, Any]:
     """Run one part in a process of its own, and return its results."""
     begin = time.monotonic()
-    try:
-        process = subprocess.run(
-            [sys.executable, sys.argv[0], "--part", name, *sys.argv[1:]],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=limit,
-        )
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else (error.stdout or "")
-        return {"verdict": "too long", "seconds": limit, "output": said[-4000:], "summary": said.strip()[-100:]}
+    command = [sys.executable, sys.argv[0], "--part", name, *sys.argv[1:]]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the processes that the part has started, too
+            said, _ = process.communicate()
+            return {"verdict": "too long", "seconds": limit, "output": said[-8000:], "summary": said.strip()[-100:]}
     seconds = time.monotonic() - begin
     if process.returncode != 0:
-        last = process.stdout.strip().rpartition("\n")[2]
-        return {"verdict": "failed", "seconds": seconds, "output": process.stdout[-6000:], "summary": last[:100]}
-    result: dict[str, Any] = json.loads(process.stdout.strip().rpartition("\n")[2])
+        last = said.strip().rpartition("\n")[2]
+        return {"verdict": "failed", "seconds": seconds, "output": said[-6000:], "summary": last[:100]}
+    result: dict[str, Any] = json.loads(said.strip().rpartition("\n")[2])
     return {"verdict": "bad" if result["faults"] else "good", "seconds": seconds, **result}
 
 

@@ -232,16 +232,22 @@ class WaitCounter(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        self._end_step()
         self._recording = warnings.catch_warnings(record=True)
         self._caught = self._recording.__enter__()
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end_step()
+
+    def _end_step(self) -> None:
+        """End the step that has begun: callbacks that act after it, and the next batch, belong to it."""
+        if self._recording is None:
+            return
         torch.cuda.set_sync_debug_mode("default")
         self._recording.__exit__(None, None, None)
+        self._recording = None
         found = [caught for caught in self._caught if "synchronizing" in str(caught.message)]
         self.of_steps.append(len(found))
         self.places.update(f"{Path(caught.filename).name}:{caught.lineno}" for caught in found)

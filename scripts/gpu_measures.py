@@ -120,6 +120,7 @@ def measure_kmeans(args: Namespace, device: torch.device, scratch: Path) -> Resu
                 break
             except Exception as error:  # a peer's failure is a result, too
                 rows[name][contender] = {"error": f"{type(error).__name__}: {error}"[:200]}
+            print(name, contender, json.dumps(rows[name][contender]), flush=True)
     ours = {name: rows[name]["lightning_dc"] for name in rows}
     faults = [f"{name}: {result['error']}" for name, result in ours.items() if "error" in result]
     summary = ", ".join(f"{name} {result.get('seconds', 0):.3f} s" for name, result in ours.items())

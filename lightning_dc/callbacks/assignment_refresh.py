@@ -107,7 +107,8 @@ def _move_empty_centroids(module: ClusteringModule, head: CentroidHead, dead: Te
     # One iteration of k-means moves the centroids of empty clusters; the others stay where training has moved them.
     repaired = kmeans(z, head.n_clusters, init=centroids, max_iter=1, n_total=n_total).centroids
     moved = (repaired[dead] != centroids[dead]).any(1)
-    place_centroids(module, repaired[dead], dead)
+    if bool(moved.any()):
+        place_centroids(module, repaired[dead[moved]], dead[moved])
     if bool(moved.all()):
         return "moved to the samples that are farthest from their centroids"
     return "there are not enough samples off their centroids to move it to; the embedding may have collapsed"

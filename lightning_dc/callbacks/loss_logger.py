@@ -37,9 +37,21 @@ class LossLogger(Callback):
         self._n_epoch = 0
         self._logged_at = 0
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._sums, self._epoch_loss, self._phase_index = {}, None, -1
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._sums, self._epoch_loss = {}, None
         self._logged_at = trainer.global_step
+        if self._epoch_loss is not None:  # a checkpoint is restored on the CPU
+            self._epoch_loss = self._epoch_loss.to(pl_module.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sum of the epoch, for its mean; with several processes it is that of the first."""
+        return {"phase_index": self._phase_index, "epoch_loss": self._epoch_loss, "n_epoch": self._n_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        names = ("phase_index", "epoch_loss", "n_epoch")
+        self._phase_index, self._epoch_loss, self._n_epoch = (state_dict[name] for name in names)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_loss = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from lightning_dc.errors import InputError
 _N_SAMPLES = 2  # since networks may drop the first dimension of a single one
 
 
-@contextmanager
+@contextlib.contextmanager
 def probe(network: Encoder) -> Iterator[Tensor]:
     """Give two samples of zeros, in evaluation mode and without gradients; the network stays as it is.
 
@@ -44,11 +44,11 @@ def check_network(network: Encoder) -> None:
     remedy = "give an encoder that is made for the shape of these data"
     with probe(network) as x:
         try:
-            z = network.encode(x)
-            x_hat = network.decode(z) if isinstance(network, Autoencoder) else x
-        except NotImplementedError:  # a decoder that no loss needs
-            return
-        except (RuntimeError, ValueError) as error:
+            z, x_hat = network.encode(x), x
+            if isinstance(network, Autoencoder):
+                with contextlib.suppress(NotImplementedError):  # a decoder that no loss needs
+                    x_hat = network.decode(z)
+        except Exception as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{name} fails on samples of shape {shape} ({reason}); {remedy}") from error
     if tuple(z.shape) != (_N_SAMPLES, network.latent_dim):

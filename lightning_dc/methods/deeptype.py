@@ -26,12 +26,12 @@ from lightning_dc.losses import InputSparsity, KMeansLoss, LossTerm, TaskLoss
 from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 from lightning_dc.metrics import TaskScores
 from lightning_dc.model import ClusteringModel
-from lightning_dc.reports.input_statistics import input_statistics
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, training_loader
 
 _PARTS = ("encoder", "task")
 _MOST_SHOWN = 20  # inputs in the table at the end of a run
 _LARGEST_RATIO = 2.0  # of the spreads of two inputs, above which their importances are hardly comparable
+_MOST_SAMPLES = 4096  # from which the spread of the inputs is estimated
 
 
 class DeepType(ClusteringModule):
@@ -174,14 +174,15 @@ class DeepType(ClusteringModule):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        if any(phase.config.loss_weights.get("sparsity", 0.0) != 0.0 for phase in self.phases):
+        is_sparse = any(phase.config.loss_weights.get("sparsity", 0.0) != 0.0 for phase in self.phases)
+        if is_sparse and self.global_step == 0:
             self._warn_of_units()
 
     def _warn_of_units(self) -> None:
         """Warn if the inputs, as they are scaled, differ so much in spread that their penalties do."""
         loader = training_loader(self)
-        one_cluster = torch.zeros(loader.n_samples, dtype=torch.int64, device=self.device)
-        deviation = input_statistics(loader, one_cluster, 1, self.model.network.input_layer.in_features).deviation
+        rows = torch.linspace(0, loader.n_samples - 1, min(loader.n_samples, _MOST_SAMPLES), dtype=torch.float64)
+        deviation = loader.take(rows.long()).x.flatten(1).double().std(0, correction=0)
         spreads = deviation[deviation > 0]
         if len(spreads) > 0 and (ratio := float(spreads.max() / spreads.min())) > _LARGEST_RATIO:
             rank_zero_warn(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.batch import Batch, DataDescription, as_batch
-from lightning_dc.distributed import act_alone, world
+from lightning_dc.distributed import act_alone, open_host_group, world
 from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead
 from lightning_dc.losses import LossTerm
@@ -135,6 +135,7 @@ class ClusteringModule(RebuildableModule):
         """Share the seed between processes and start with the first phase; a checkpoint replaces this state later."""
         check_device(self.trainer)
         act_alone(self.trainer.world_size == 1)
+        open_host_group()
         self.trainer.precision_plugin.convert_module(self)  # before a checkpoint is restored, which would be rounded
         self.state.seed = self.trainer.strategy.broadcast(self.state.seed)
         write_whole_checkpoints(self.trainer.strategy)
@@ -185,11 +186,11 @@ class ClusteringModule(RebuildableModule):
 
     @property
     def has_clusters(self) -> bool:
-        """True if the clusters of the model have a meaning: this fit, or the one before, has begun to cluster."""
-        if self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
+        """True if the clusters of the model have a meaning: the latest fit has begun to cluster."""
+        is_fitting = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if is_fitting or self.state.assignments is not None:
             return self.state.assignments is not None
-        head = self.model.head
-        return not isinstance(head, CentroidHead) or bool(head.centroids.any())
+        return self.phases_over or (isinstance(self.model.head, CentroidHead) and bool(self.model.head.centroids.any()))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -303,7 +304,7 @@ class ClusteringModule(RebuildableModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.phase.trainable:  # as on one process, where these parameters have no gradient, and so no weight decay
-            self._unreached.drop_gradients()
+            self._unreached.drop_gradients(self.state.phase_index)
 
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -32,7 +33,8 @@ class Monitors(Callback):
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[_Monitoring, int] = {}  # values: save_top_k of a ModelCheckpoint, 0 of EarlyStopping
+        self._waiting: list[_Monitoring] = []
+        self._changed: list[tuple[_Monitoring, str, Any]] = []  # attributes that are given back when the fit is over
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         phases, evaluation = cast(Any, pl_module).phases, cast(Any, pl_module).evaluation
@@ -55,6 +57,10 @@ class Monitors(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._go_on(trainer)
+        for callback in self._waiting:  # which saves nothing meanwhile, not even its last.ckpt
+            if isinstance(callback, ModelCheckpoint) and callback.save_last and callback.dirpath is not None:
+                name = f"{callback.CHECKPOINT_NAME_LAST}{callback.FILE_EXTENSION}"
+                trainer.save_checkpoint(Path(callback.dirpath) / name)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._go_on(trainer)
@@ -65,33 +71,43 @@ class Monitors(Callback):
         for callback in self._waiting:
             outcome = "it has done nothing"
             if isinstance(callback, ModelCheckpoint):
-                callback.save_last = True  # ModelCheckpoint acts after all other callbacks, and saves at the end
+                self._set(callback, "save_last", True)  # it acts after all other callbacks, and saves at the end
                 outcome = "the last state is saved as last.ckpt"
             rank_zero_warn(
                 f"{type(callback).__name__} monitors {callback.monitor!r}, which this run has never logged; {outcome}"
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for callback, save_top_k in self._waiting.items():
-            if isinstance(callback, ModelCheckpoint):
-                callback.save_top_k = save_top_k
-        self._waiting = {}
+        self._give_back()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._give_back()
+
+    def _set(self, callback: _Monitoring, name: str, value: Any) -> None:
+        self._changed.append((callback, name, getattr(callback, name)))
+        setattr(callback, name, value)
+
+    def _give_back(self) -> None:
+        for callback, name, value in reversed(self._changed):
+            setattr(callback, name, value)
+        self._waiting, self._changed = [], []
 
     def _wait(self, callback: _Monitoring, *, is_known: bool) -> None:
         """Keep Lightning from refusing a metric that is not there yet."""
         if isinstance(callback, ModelCheckpoint):
-            self._waiting[callback] = callback.save_top_k
-            callback.save_top_k = 0
-        elif is_known:  # of other metrics the user's code decides
-            self._waiting[callback] = 0
-            callback.strict = False
+            self._set(callback, "save_top_k", 0)
+        elif is_known:
+            self._set(callback, "strict", False)
+        else:  # of other metrics the user's code decides
+            return
+        self._waiting.append(callback)
 
     def _go_on(self, trainer: pl.Trainer) -> None:
         """Let the callbacks act whose metrics are there."""
         for callback in [one for one in self._waiting if one.monitor in trainer.callback_metrics]:
-            save_top_k = self._waiting.pop(callback)
+            self._waiting.remove(callback)
             if isinstance(callback, ModelCheckpoint):
-                callback.save_top_k = save_top_k
+                callback.save_top_k = next(value for one, name, value in self._changed if one is callback)
 
 
 def _names(trainer: pl.Trainer, phases: Sequence[Phase], evaluation: Evaluation) -> list[str]:

@@ -96,7 +96,7 @@ def _defaults(function: Any) -> dict[str, Any]:
     """Return the default of each argument of a class or function; None where it has none."""
     parser = ArgumentParser()
     if isinstance(function, type):
-        parser.add_class_arguments(function)
+        parser.add_class_arguments(function, fail_untyped=False)
     else:
-        parser.add_function_arguments(function)
+        parser.add_function_arguments(function, fail_untyped=False)
     return _units(parser.get_defaults())

@@ -32,7 +32,11 @@ class UnreachedParameters:
             self._phase_index = phase_index
         return loss + 0.0 * sum(parameter.flatten()[:1].sum() for parameter in self._parameters)
 
-    def drop_gradients(self) -> None:
-        """Leave the parameters without a gradient, as they are where nothing waits for it, and so no weight decay."""
-        for parameter in self._parameters:
+    def drop_gradients(self, phase_index: int) -> None:
+        """Leave the parameters without a gradient, as they are where nothing waits for it, and so no weight decay.
+
+        Args:
+            phase_index: number of the current phase; parameters of an earlier one are left alone.
+        """
+        for parameter in self._parameters if self._phase_index == phase_index else ():
             parameter.grad = None

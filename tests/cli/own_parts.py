@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from lightning_dc.encoders import Autoencoder, Corruption
@@ -21,3 +22,10 @@ class Own(Autoencoder):
 
     def decode(self, z: Tensor, corrupt: Corruption | None = None) -> Tensor:
         return self.decoder(z)  # type: ignore[no-any-return]
+
+
+class Untyped(torch.optim.Adam):
+    """Optimizer whose arguments have no types, as in many packages."""
+
+    def __init__(self, params, lr=0.004, betas=(0.8, 0.9)):  # type: ignore[no-untyped-def]
+        super().__init__(params, lr=lr, betas=betas)

@@ -137,3 +137,10 @@ def test_a_checkpoint_from_python_is_rebuilt_with_the_defaults_of_its_classes(tm
     assert optimizer.param_groups[0]["weight_decay"] == 0.01
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert isinstance(again.model.network, Own)
+
+
+def test_an_optimizer_without_types_is_taken(printed: Any) -> None:
+    """Many packages have such classes; their defaults are kept, too."""
+    config, _ = printed(*DEC_DIGITS, "--model.clustering.optimizer=tests.cli.own_parts.Untyped")
+    arguments = config["model"]["init_args"]["clustering"]["optimizer"]["init_args"]
+    assert arguments["lr"] == 0.004

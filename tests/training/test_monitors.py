@@ -203,3 +203,36 @@ def test_a_loss_of_all_phases_is_monitored_with_a_warning(tmp_path: Path) -> Non
 def test_checkpoints_that_monitor_no_metric_are_as_before(tmp_path: Path, monitor: str | None) -> None:
     saved = ModelCheckpoint(monitor=monitor, mode="max", filename="{step}")
     assert fit(tmp_path, saved) == ["step=18.ckpt"]
+
+
+class FailsOnce(Callback):
+    """Ends the first fit in pretraining by an error of its own."""
+
+    has_failed = False
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        if not self.has_failed:
+            self.has_failed = True
+            raise OSError("disk full")
+
+
+def test_callbacks_are_as_before_when_a_fit_has_failed(tmp_path: Path) -> None:
+    checkpoint, stop, fails = ModelCheckpoint(tmp_path, monitor="val/acc"), EarlyStopping("val/acc"), FailsOnce()
+    checkpoint.save_top_k = 2
+    with pytest.raises(OSError, match="disk full"):
+        fit(tmp_path, checkpoint, stop, fails)
+    assert checkpoint.save_top_k == 2
+    assert stop.strict
+    assert fit(tmp_path, checkpoint, stop, fails)
+    assert checkpoint.save_top_k == 2
+    assert stop.strict
+
+
+def test_the_last_state_is_saved_while_a_metric_is_waited_for(tmp_path: Path) -> None:
+    """The user has asked for it, and a kill in a long pretraining must not lose everything."""
+    checkpoint = ModelCheckpoint(tmp_path, monitor="val/acc", save_last=True)
+    with pytest.warns(UserWarning, match="has never logged"):
+        names = fit(tmp_path, checkpoint, max_steps=4)  # of 6 steps of pretraining
+    assert names == ["last.ckpt"]
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert 0 < state["global_step"] <= 4
