@@ -60,7 +60,8 @@ class Monitors(Callback):
         for callback in self._waiting:  # which saves nothing meanwhile, not even its last.ckpt
             if isinstance(callback, ModelCheckpoint) and callback.save_last and callback.dirpath is not None:
                 name = f"{callback.CHECKPOINT_NAME_LAST}{callback.FILE_EXTENSION}"
-                trainer.save_checkpoint(Path(callback.dirpath) / name)
+                callback.last_model_path = str(Path(callback.dirpath) / name)  # which it replaces later
+                trainer.save_checkpoint(callback.last_model_path)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._go_on(trainer)
