@@ -27,9 +27,11 @@ class RunTrainer(pl.Trainer):
     Attributes:
         run_folder: folder of the run, which the first process has claimed; None on other processes, and where there is
             none, as in ``fast_dev_run``.
+        claim: what the first process has made for the run.
     """
 
     run_folder: Path | None = None
+    claim: Claim | None = None
 
     @property
     def log_dir(self) -> str | None:
@@ -51,7 +53,9 @@ class ConfigWriter(SaveConfigCallback):
 
 
 @contextlib.contextmanager
-def claimed_folder(trainer: RunTrainer, root: str | None, name: str, clusters: str, is_resumed: bool) -> Iterator[None]:
+def claimed_folder(
+    trainer: RunTrainer, root: str | None, name: str, clusters: str, ckpt_path: str | None
+) -> Iterator[None]:
     """Give a run a folder of its own within a ``with`` block, on the first process.
 
     TensorBoard's or CSV's own folder is that of the run. With other loggers and with none it is ``name/version_N`` in
@@ -63,12 +67,12 @@ def claimed_folder(trainer: RunTrainer, root: str | None, name: str, clusters: s
         root: folder of all runs; None means the ``save_dir`` of a logger, or else ``runs``.
         name: name of the run.
         clusters: name of the file of clusters, which shows that a folder holds a run.
-        is_resumed: True if the run goes on from a checkpoint, also in the folder of an earlier one.
+        ckpt_path: checkpoint from which the run goes on, which it may do in the folder that holds it; None for none.
 
     Raises:
         InputError: the folder cannot be written, or it holds a run.
     """
-    claim = _Claim()
+    claim = trainer.claim = Claim()
     try:
         numbered = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | CSVLogger)]
         for logger in numbered:
@@ -79,7 +83,7 @@ def claimed_folder(trainer: RunTrainer, root: str | None, name: str, clusters: s
             save_dirs = [logger.save_dir for logger in trainer.loggers if logger.save_dir is not None]
             runs = Path(root or next(iter(save_dirs), "runs")) / name
             folder = runs / f"version_{claim.next_number(runs, _ROOT_DIR if root or not save_dirs else _SAVE_DIR)}"
-        claim.take(folder, clusters, is_resumed)
+        claim.take(folder, clusters, ckpt_path)
         trainer.run_folder = folder
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -89,7 +93,7 @@ def claimed_folder(trainer: RunTrainer, root: str | None, name: str, clusters: s
         claim.clear()
 
 
-class _Claim:
+class Claim:
     """Folders that a run has made, in order."""
 
     def __init__(self) -> None:
@@ -125,7 +129,7 @@ class _Claim:
                     self._own.append(folder)
                     return number
 
-    def take(self, folder: Path, clusters: str, is_resumed: bool) -> None:
+    def take(self, folder: Path, clusters: str, ckpt_path: str | None) -> None:
         """Claim a folder by an empty ``config.yaml``, which only one run can make."""
         config, is_new = folder / _CONFIG, folder in self._own or not folder.exists()
         with _writing(folder, _SAVE_DIR):
@@ -135,7 +139,8 @@ class _Claim:
                 self._config = config
             except FileExistsError:
                 pass
-        if not is_resumed and (self._config is None or (folder / clusters).exists()):
+        is_own = ckpt_path is not None and Path(ckpt_path).resolve().is_relative_to(folder.resolve())
+        if not is_own and (self._config is None or (folder / clusters).exists()):
             raise InputError(
                 f"the run {str(folder)!r} exists; choose another trainer.logger.init_args.version, or continue it with "
                 "--ckpt_path"

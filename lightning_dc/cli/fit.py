@@ -227,8 +227,8 @@ class ClusteringCLI(LightningCLI):
             if trainer.global_rank == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 root = self._get(self.config, "trainer")["default_root_dir"]
                 clusters = self._get(self.config, "summary")["file_name"]
-                is_resumed = self._get(self.config, _CKPT_PATH) is not None
-                stack.enter_context(claimed_folder(trainer, root, run_name(self._args), clusters, is_resumed))
+                ckpt_path = self._get(self.config, _CKPT_PATH)
+                stack.enter_context(claimed_folder(trainer, root, run_name(self._args), clusters, ckpt_path))
             trainer.fit(**kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     Raises:
         InputError: a configuration is neither a file nor a shipped one, or its name stands without ``--config``.
     """
+    if args and args[0].startswith("-"):
+        raise InputError(f"there is no command before {args[0]}; write lightning-dc fit {shlex.join(args)}")
     if len(args) > 1 and args[1] in shipped_configs():
         raise InputError(f"{args[1]} is a configuration; write lightning-dc {args[0]} --config {args[1]}")
     if args and args[-1] in ("--config", "-c"):
@@ -174,7 +177,13 @@ def trusted_packages(args: Sequence[str]) -> set[str]:
     """
     configs, flags = split_configs(args)
     named = [value for flag in ("--model", "--data") if (value := value_of(flag, flags)) is not None]
-    named += _listed(yaml.safe_load(value_of("--trust", flags) or "[]"))
+    trust = value_of("--trust", flags) or "[]"
+    try:
+        named += _listed(yaml.safe_load(trust))
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"trust={trust!r} is no list of packages; write --trust mine or --trust '[mine, yours]'"
+        ) from error
     for value in configs[1::2]:
         described = read_config(value) if Path(value).is_file() else yaml.safe_load(value)
         named += _listed(described.get("trust")) if isinstance(described, Mapping) else []

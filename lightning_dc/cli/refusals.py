@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lightning_dc.errors import InputError
@@ -39,10 +40,12 @@ def find_input_error(error: BaseException | None) -> InputError | None:
         frames = list(traceback.walk_tb(one.__traceback__))
         if isinstance(one, _KINDS) and _is_refused_by_lightning(frames):
             return InputError(f"{_in_one_line(one)} (see lightning-dc fit --help)")
-        if isinstance(one, Exception) and _is_of_a_checkpoint([frame for frame, _ in frames]):
+        is_of_memory = isinstance(one, MemoryError | torch.OutOfMemoryError)
+        if isinstance(one, Exception) and not is_of_memory and _is_of_a_checkpoint([frame for frame, _ in frames]):
             return InputError(
                 f"ckpt_path names a checkpoint that can't be restored ({type(one).__name__}: {_in_one_line(one)}); it "
-                "is damaged or of another version, so give another one"
+                "is damaged or of another version, or flags change the optimizer of its phase; give another one, or "
+                "leave these flags out"
             )
     return None
 

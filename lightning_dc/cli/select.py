@@ -136,7 +136,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("lightning-dc select", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(
+        "lightning-dc select",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument(
         "--config", required=True, help="configuration of lightning-dc fit: a file, or the name of a shipped one"
     )

@@ -14,6 +14,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+from lightning_dc.cli.claim import RunTrainer
+
 _GRACE_S = 4.0  # for the present step
 
 
@@ -82,6 +84,8 @@ class StopSignal(Checkpoint):
             sys.stderr.write(f"\nlightning-dc: stopped by {name} at step {trainer.global_step}{way}\n")
         if isinstance(launcher, _SubprocessScriptLauncher):
             launcher.kill(signal.SIGKILL)
+        if isinstance(trainer, RunTrainer) and trainer.claim is not None:
+            trainer.claim.clear()  # the folder of a run that has not trained a batch
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(128 + self._number)  # teardown would wait for processes that are gone

@@ -74,8 +74,8 @@ def _check_devices(devices: Any, accelerator: Any) -> None:
     if number < (1 if on_cpu else -1) or number == 0:
         reason = "there is no GPU here, and on the CPU it" if on_cpu else "it"
         raise InputError(
-            f"trainer.devices={devices!r} is not possible: {reason} must be a positive number of processes; leave it "
-            "out for one"
+            f"trainer.devices={devices!r} is not possible: {reason} must be a whole number of processes, 1 or "
+            "more; leave it out for one"
         )
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning_dc.cli.claim import RunTrainer, claimed_folder
 from lightning_dc.errors import InputError
 from tests.conftest import CommandLine
-from tests.helpers.command_line import fit_of
+from tests.helpers.command_line import DIGITS, RUN, fit_of
 from tests.helpers.processes import run_command
 
 OWN = """
@@ -250,7 +250,7 @@ def claim_together(logger: str, version: str | None, monkeypatch: pytest.MonkeyP
     def claim(_: int) -> str:
         trainer = RunTrainer(logger=LOGGERS_OF_RUNS[logger](version), accelerator="cpu")
         try:
-            with claimed_folder(trainer, None, "run", "clusters.parquet", is_resumed=False):
+            with claimed_folder(trainer, None, "run", "clusters.parquet", ckpt_path=None):
                 assert trainer.run_folder is not None
                 together.wait(60.0)
                 (trainer.run_folder / "config.yaml").write_text("a run")
@@ -294,3 +294,16 @@ def test_two_processes_have_one_folder(command: CommandLine, tmp_path: Path, log
     assert files_of(Path("runs/run/version_0")) - LOGS == FILES | FIGURES
     run_command([*start, "--data=own.Unnamed"], tmp_path, environment, succeeds=False)
     assert [path.name for path in Path("runs/run").iterdir()] == ["version_0"]
+
+
+def test_a_resumed_run_leaves_the_folder_of_another_run_alone(lightning_dc_cli: CommandLine) -> None:
+    """``--ckpt_path`` allows to go on in the folder that holds the checkpoint, and in no other."""
+    for _ in range(2):
+        lightning_dc_cli(*DIGITS)
+    other = RUN.with_name("version_1")
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    version = "--trainer.logger.init_args.version={}"
+    said = lightning_dc_cli.fails(*DIGITS, f"--ckpt_path={RUN}", version.format(1))
+    assert "version_1' exists" in said
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
+    lightning_dc_cli(*DIGITS, f"--ckpt_path={RUN}", version.format(0))

@@ -23,9 +23,9 @@ EARLY = "--trainer.callbacks=EarlyStopping"
         pytest.param("--trainer.accelerator=gpu", "PyTorch finds no such device", marks=NO_GPU),
         pytest.param("--trainer.accelerator=cuda", "PyTorch finds no such device", marks=NO_GPU),
         ("--trainer.accelerator=gpus", "did you mean gpu?"),
-        ("--trainer.devices=-1", "must be a positive number of processes"),
-        ("--trainer.devices=0", "must be a positive number of processes"),
-        ("--trainer.devices=[0,1]", "must be a positive number of processes"),
+        ("--trainer.devices=-1", "must be a whole number of processes, 1 or more"),
+        ("--trainer.devices=0", "must be a whole number of processes, 1 or more"),
+        ("--trainer.devices=[0,1]", "must be a whole number of processes, 1 or more"),
         ("--trainer.num_nodes=0", "must be a positive integer"),
         ("--trainer.strategy=nonsense", "'nonsense' is unknown; choose from auto, ddp"),
         ("--trainer.strategy=dpp", "did you mean ddp?"),
@@ -40,10 +40,10 @@ EARLY = "--trainer.callbacks=EarlyStopping"
         ("--trainer.profiler=nonsense", "profiler"),
         ("--trainer.max_time=soon", "DD:HH:MM:SS"),
         ("--trainer.callbacks=LearningRateMonitor --trainer.logger=false", "has no logger"),
-        (f"{EARLY} --trainer.callbacks.monitor=val/acc", "no samples are held out; add --data.val_fraction=0.1"),
-        (f"{EARLY} --trainer.callbacks.monitor=train/los", "monitor 'train/loss'"),
-        ("--trainer.callbacks=ModelCheckpoint --trainer.callbacks.monitor=val/acc", "no samples are held out"),
-        (f"{EARLY} --trainer.callbacks.monitor=val/ac --data.val_fraction=0.2", "`val/acc`"),
+        (f"{EARLY} --trainer.callbacks.monitor=val/acc", "without held-out samples (data.val_fraction)"),
+        (f"{EARLY} --trainer.callbacks.monitor=train/los", "does not log; choose from train/loss"),
+        ("--trainer.callbacks=ModelCheckpoint --trainer.callbacks.monitor=val/acc", "without held-out samples"),
+        (f"{EARLY} --trainer.callbacks.monitor=val/ac --data.val_fraction=0.2", "val/acc"),
         ("--seed_everything=-1", "seed_everything=-1 must be from 0 to 4294967295"),
         ("--seed_everything=99999999999", "seed_everything=99999999999 must be from 0 to 4294967295"),
         ("--seed_everything=one", "--seed_everything=one is not possible; give bool or integer"),
@@ -308,3 +308,19 @@ def test_an_error_of_a_fit_leaves_the_checkpoint_of_another(lightning_dc_cli: Co
     message = lightning_dc_cli.fails(*DIGITS, "--ckpt_path", CHECKPOINT, "--model.autoencoder.hidden_dims=[9]")
     assert "ckpt_path names a checkpoint where" in message
     assert CHECKPOINT.read_bytes() == before
+
+
+def test_a_forgotten_command_is_named(lightning_dc_cli: CommandLine) -> None:
+    said = lightning_dc_cli.fails("--config", "dec_digits", "--model.n_clusters=5")
+    assert "write lightning-dc fit --config dec_digits --model.n_clusters=5" in said
+
+
+@pytest.mark.parametrize("trust", ["[a", "{"])
+def test_a_misspelt_list_of_packages_is_a_slip(lightning_dc_cli: CommandLine, trust: str) -> None:
+    lightning_dc_cli(*DIGITS)
+    said = lightning_dc_cli.fails("predict", "--data=DigitsDataModule", f"--ckpt_path={CHECKPOINT}", f"--trust={trust}")
+    assert "write --trust mine" in said
+
+
+def test_select_takes_no_abbreviations(lightning_dc_cli: CommandLine) -> None:
+    assert "--conf" in lightning_dc_cli.fails("select", "--conf", "dec_synthetic", "--k", "2", "3")
