@@ -306,4 +306,5 @@ def test_a_resumed_run_leaves_the_folder_of_another_run_alone(lightning_dc_cli: 
     said = lightning_dc_cli.fails(*DIGITS, f"--ckpt_path={RUN}", version.format(1))
     assert "version_1' exists" in said
     assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
-    lightning_dc_cli(*DIGITS, f"--ckpt_path={RUN}", version.format(0))
+    with pytest.warns(UserWarning, match="exists and is not empty"):
+        lightning_dc_cli(*DIGITS, f"--ckpt_path={RUN}", version.format(0))
