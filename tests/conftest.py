@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -20,7 +21,8 @@ def _one_thread_and_no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(1)
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
-    with warnings.catch_warnings():
+    # A strategy of several processes leaves variables that processes of later tests would inherit.
+    with warnings.catch_warnings(), mock.patch.dict(os.environ):
         yield
     torch.set_num_threads(threads)
     torch.set_rng_state(state)
