@@ -35,7 +35,7 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     Raises:
         InputError: a configuration is neither a file nor a shipped one, or its name stands without ``--config``.
     """
-    if args and args[0].startswith("-"):
+    if args and args[0].startswith("-") and not args[0].startswith("--print_"):
         raise InputError(f"there is no command before {args[0]}; write lightning-dc fit {shlex.join(args)}")
     if len(args) > 1 and args[1] in shipped_configs():
         raise InputError(f"{args[1]} is a configuration; write lightning-dc {args[0]} --config {args[1]}")
