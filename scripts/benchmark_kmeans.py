@@ -32,7 +32,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from common import describe_machine, new_parser, note
@@ -261,11 +261,17 @@ def faiss_super(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
 
 def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
     """Prepare runs of the FastKMeans class in float32 on the CPU."""
+    fit = fits_of_fastkmeans(cell, x, device="cpu")
+    return lambda: (fit(), str(ITERATIONS))
+
+
+def fits_of_fastkmeans(cell: Cell, x: Tensor, **options: Any) -> Callable[[], list[Tensor]]:
+    """Prepare fits of the FastKMeans class in float32, with further options of it, one for each restart."""
     from fastkmeans import FastKMeans
 
-    data = x.numpy()
+    data = x.cpu().numpy()
 
-    def run() -> tuple[list[Tensor], str]:
+    def fit() -> list[Tensor]:
         found = []
         for restart in range(cell.n_restarts):
             model = FastKMeans(
@@ -274,14 +280,14 @@ def fastkmeans(cell: Cell, x: Tensor, starts: Tensor, threads: int) -> Run:
                 niter=ITERATIONS,
                 tol=0.0,
                 seed=restart,
-                device="cpu",
                 dtype=torch.float32,
+                **options,
             )
             model.train(data)
             found.append(torch.from_numpy(model.centroids))
-        return found, str(ITERATIONS)
+        return found
 
-    return run
+    return fit
 
 
 def seed_by_ours(cell: Cell, x: Tensor, threads: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from benchmark_kmeans import CELLS, ITERATIONS, Cell, inertia, samples, start_rows
+from benchmark_kmeans import CELLS, ITERATIONS, Cell, fits_of_fastkmeans, inertia, samples, start_rows
 from common import DATA_VARIABLE, flags
 from gpu_checks import Result
 from gpu_fits import Fit, run_fit
@@ -295,28 +295,9 @@ def _flash(cell: Cell, x: Tensor, starts: Tensor) -> Run:
 
 
 def _fastkmeans(cell: Cell, x: Tensor, starts: Tensor) -> Run:
-    from fastkmeans import FastKMeans
-
-    data = x.cpu().numpy()
-
-    def run() -> list[Tensor]:
-        found = []
-        for restart in range(cell.n_restarts):
-            model = FastKMeans(
-                cell.n_features,
-                cell.n_clusters,
-                niter=ITERATIONS,
-                tol=0.0,
-                seed=restart,
-                device=x.device.type,
-                dtype=torch.float32,
-                use_triton=x.device.type == "cuda" and cell.n_features >= 16,  # it fails with fewer
-            )
-            model.train(data)
-            found.append(torch.from_numpy(model.centroids).to(x.device))
-        return found
-
-    return run
+    is_wide = cell.n_features >= 16  # its Triton kernel fails with fewer
+    fit = fits_of_fastkmeans(cell, x, device=x.device.type, use_triton=x.device.type == "cuda" and is_wide)
+    return lambda: [centroids.to(x.device) for centroids in fit()]
 
 
 KMEANS: dict[str, Callable[[Cell, Tensor, Tensor], Run]] = {

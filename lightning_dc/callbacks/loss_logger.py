@@ -42,16 +42,17 @@ class LossLogger(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._logged_at = trainer.global_step
-        if self._epoch_loss is not None:  # a checkpoint is restored on the CPU
-            self._epoch_loss = self._epoch_loss.to(pl_module.device)
+        if self._epoch_loss is not None:  # of a checkpoint
+            self._epoch_loss = self._epoch_loss.to(pl_module.device, clustering_module(pl_module).model.wide_dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sum of the epoch, for its mean; with several processes it is that of the first."""
-        return {"phase_index": self._phase_index, "epoch_loss": self._epoch_loss, "n_epoch": self._n_epoch}
+        loss = None if self._epoch_loss is None else float(self._epoch_loss)
+        return {"phase_index": self._phase_index, "epoch_loss": loss, "n_epoch": self._n_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        names = ("phase_index", "epoch_loss", "n_epoch")
-        self._phase_index, self._epoch_loss, self._n_epoch = (state_dict[name] for name in names)
+        self._phase_index, self._n_epoch, loss = (state_dict[name] for name in ("phase_index", "n_epoch", "epoch_loss"))
+        self._epoch_loss = None if loss is None else torch.tensor(loss, dtype=torch.float64)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_loss = None

@@ -33,7 +33,7 @@ from lightning_dc.cli.flags import (
 from lightning_dc.cli.help import COMMANDS, HelpFormatter, arrange
 from lightning_dc.cli.parser import OneLineParser, given
 from lightning_dc.cli.stop_signal import StopSignal
-from lightning_dc.cli.trainer_checks import check_seed, check_trainer
+from lightning_dc.cli.trainer_checks import check_seed, check_trainer_options
 from lightning_dc.errors import InputError
 from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
@@ -204,7 +204,7 @@ class ClusteringCLI(LightningCLI):
         trainer = config["trainer"]
         if config[_CKPT_PATH] is not None and trainer["precision"] is None:
             trainer["precision"] = read_checkpoint(config[_CKPT_PATH], _CKPT_PATH)[CHECKPOINT_KEY].get("precision")
-        check_trainer(trainer)
+        check_trainer_options(trainer)
         if trainer["accelerator"] == "auto" and torch.backends.mps.is_available():
             trainer["accelerator"] = "cpu"  # MPS has no float64, which sums over the data set need
         if self.subcommand == "predict":

@@ -10,6 +10,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from lightning_dc.cli.suggestions import close_to
 from lightning_dc.errors import InputError
+from lightning_dc.training.trainer_checks import splitting_refused
 
 _LARGEST_SEED = 2**32 - 1  # of NumPy
 _SPLITTING = ("fsdp", "deepspeed", "model_parallel", "modelparallel")
@@ -25,7 +26,7 @@ def check_seed(seed: Any) -> None:
         raise InputError(f"seed_everything={seed} must be from 0 to {_LARGEST_SEED}")
 
 
-def check_trainer(trainer: Mapping[str, Any]) -> None:
+def check_trainer_options(trainer: Mapping[str, Any]) -> None:
     """Check options of the trainer.
 
     Args:
@@ -83,10 +84,7 @@ def _check_strategy(strategy: Any) -> None:
     if not isinstance(strategy, str):
         return
     if any(part in strategy.lower() for part in _SPLITTING):
-        raise InputError(
-            f"trainer.strategy={strategy!r} splits a model over devices, which lightning_dc does not support; use "
-            "--trainer.strategy=ddp, or leave it out for one device"
-        )
+        raise splitting_refused(f"trainer.strategy={strategy!r}")
     known = ["auto", *StrategyRegistry.available_strategies()]
     if strategy not in known:
         close = close_to(strategy, known)

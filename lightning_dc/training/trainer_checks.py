@@ -51,10 +51,19 @@ def check_strategy(strategy: Strategy) -> None:
         InputError: the strategy splits the model over devices.
     """
     if isinstance(strategy, _SPLITTING):
-        raise InputError(
-            f"the strategy {type(strategy).__name__} splits a model over devices, which lightning_dc does not support; "
-            "use --trainer.strategy=ddp, or leave it out for one device"
-        )
+        raise splitting_refused(f"the strategy {type(strategy).__name__}")
+
+
+def splitting_refused(named: str) -> InputError:
+    """Return the error of a strategy that splits the model over devices.
+
+    Args:
+        named: how the message names the strategy.
+    """
+    return InputError(
+        f"{named} splits a model over devices, which lightning_dc does not support; use --trainer.strategy=ddp, or "
+        "leave it out for one device"
+    )
 
 
 def check_device(trainer: pl.Trainer) -> None:

@@ -108,7 +108,7 @@ def test_packages_that_are_not_installed(lightning_dc_cli: CommandLine, flag: st
         ("--model=DECC", "there is no class DECC; did you mean DEC?"),
         ("--model=dec", "did you mean DEC?"),
         ("--data=MNISTData", "did you mean MNISTDataModule?"),
-        ("--data=digits", "did you mean Digits"),
+        ("--data=digits", "did you mean DigitsDataModule?"),
         ("--model.clustering.optimizer=Adm", "did you mean Adam?"),
         ("--model.clustering.optimizer=torch.optim.Adm", "did you mean Adam?"),
         ("--model.pretraining.lr_schedule=StepDecy", "did you mean StepDecay?"),

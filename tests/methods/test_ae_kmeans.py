@@ -32,7 +32,7 @@ def ae_kmeans(**kwargs: Any) -> AEKMeans:
     return AEKMeans(**{**defaults, **kwargs})
 
 
-class Digits(ClusteringDataModule):
+class FirstDigits(ClusteringDataModule):
     """DataModule of 900 digits of scikit-learn, whose clusters overlap."""
 
     def load(self) -> Samples:
@@ -56,7 +56,7 @@ def test_labels_are_those_of_kmeans_on_the_embeddings(tmp_path: Path) -> None:
         autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=5),
         pretraining=PhaseConfig(max_epochs=5, loss_weights=RECONSTRUCTION),
     )
-    data = Digits()
+    data = FirstDigits()
     trainer(tmp_path).fit(model, data)
     z, labels = of_all(model, data)
     assert model.state.assignments is not None
@@ -70,7 +70,7 @@ def test_labels_are_those_of_kmeans_on_the_embeddings(tmp_path: Path) -> None:
 
 def test_without_an_encoder_it_is_kmeans_on_the_scaled_data(tmp_path: Path) -> None:
     model = ae_kmeans(input_shape=(64,), n_clusters=10, autoencoder=Identity, pretraining=PhaseConfig())
-    data, run = Digits(), trainer(tmp_path)
+    data, run = FirstDigits(), trainer(tmp_path)
     run.fit(model, data)
     x = load_digits().data[:900]
     x = x / np.sqrt((x**2).mean())

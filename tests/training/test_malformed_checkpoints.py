@@ -195,13 +195,17 @@ def test_the_command_line_refuses_files_of_other_programs(lightning_dc_cli: Comm
         assert "='bad.ckpt' is not a checkpoint of lightning_dc, but" in lightning_dc_cli.fails(*command)
 
 
+def write_changed(fitted: Path, change: Any) -> None:
+    checkpoint = torch.load(fitted, weights_only=True)
+    change(checkpoint)
+    torch.save(checkpoint, "bad.ckpt")
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_command_line_refuses_contents_that_do_not_fit(
     lightning_dc_cli: CommandLine, fitted: Path, change: str
 ) -> None:
-    checkpoint = torch.load(fitted, weights_only=True)
-    CHANGES[change](checkpoint)
-    torch.save(checkpoint, "bad.ckpt")
+    write_changed(fitted, CHANGES[change])
     for command in APPLY:
         lightning_dc_cli.fails(*command)
 
@@ -210,7 +214,5 @@ def test_the_command_line_refuses_contents_that_do_not_fit(
 def test_the_command_line_refuses_what_can_not_be_resumed(
     lightning_dc_cli: CommandLine, fitted: Path, change: str
 ) -> None:
-    checkpoint = torch.load(fitted, weights_only=True)
-    RESUMED[change](checkpoint)
-    torch.save(checkpoint, "bad.ckpt")
+    write_changed(fitted, RESUMED[change])
     assert "ckpt_path" in lightning_dc_cli.fails(*APPLY[3])
