@@ -35,13 +35,14 @@ class LossLogger(Callback):
         self._n_steps = 0
         self._epoch_loss: Tensor | None = None  # sum over the steps of the phase in this epoch
         self._n_epoch = 0
-        self._logged_at = 0
+        self._of_step: list[Tensor] = []  # losses of the batches of a step that is not over, and begins anew on resume
+        self._at_step = self._logged_at = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._sums, self._epoch_loss, self._phase_index = {}, None, -1
+        self._sums, self._epoch_loss, self._of_step, self._phase_index = {}, None, [], -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._logged_at = trainer.global_step
+        self._at_step = self._logged_at = trainer.global_step
         if self._epoch_loss is not None:  # of a checkpoint
             self._epoch_loss = self._epoch_loss.to(pl_module.device, clustering_module(pl_module).model.wide_dtype)
 
@@ -70,6 +71,8 @@ class LossLogger(Callback):
             self._logged_at = step
         if trainer.is_last_batch or module.progress.step >= module.progress.n_steps:
             loss = self._mean_of_epoch()  # callbacks that act at the end of an epoch need a new value in each
+        if trainer.is_last_batch:  # a run that resumes from here does not call on_train_epoch_start
+            self._epoch_loss = None
         if loss is not None:
             for name in (LOSS, loss_of(module.phase)):
                 module.log(name, loss, on_step=True, on_epoch=False, logger=False)
@@ -90,9 +93,13 @@ class LossLogger(Callback):
             self._epoch_loss, self._n_epoch = torch.zeros_like(losses["loss"]), 0
         for name, value in losses.items():
             self._sums[name] += value
-        self._epoch_loss += losses["loss"]
         self._n_steps += 1
-        self._n_epoch += 1
+        self._of_step.append(losses["loss"])
+        if module.global_step != self._at_step:
+            for loss in self._of_step:
+                self._epoch_loss += loss
+            self._n_epoch += len(self._of_step)
+            self._of_step, self._at_step = [], module.global_step
 
     def _log(self, module: ClusteringModule) -> float:
         """Write the means since the last log to the loggers, and return that of the loss."""

@@ -44,8 +44,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def _run(args: list[str]) -> None:
     if args == ["--version"]:
         print(f"lightning-dc {__version__}")
-    elif args == ["configs"]:
-        print_configs()
+    elif args[:1] == ["configs"]:
+        _configs(args[1:])
     elif args[:1] == ["select"]:
         select.select(args[1:], _fit)
     elif args[:1] == ["completion"]:
@@ -58,6 +58,15 @@ def _run(args: list[str]) -> None:
         raise InputError(f"there is no command {args[0]!r}; {meant}")
     else:
         _fit(args)
+
+
+def _configs(args: Sequence[str]) -> None:
+    if args and args[0] not in ("-h", "--help"):
+        raise InputError(
+            f"configs has no argument {args[0]!r}; lightning-dc configs lists the shipped configurations, and "
+            "lightning-dc fit --config NAME --print_config prints one"
+        )
+    print_configs()
 
 
 def _fit(args: Sequence[str]) -> None:

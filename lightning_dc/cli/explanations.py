@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_dc.cli.config_files import read_config
-from lightning_dc.cli.flags import split_configs
-from lightning_dc.cli.suggestions import close_class, close_options
+from lightning_dc.cli.flags import SUBCOMMANDS, split_configs
+from lightning_dc.cli.suggestions import close_class, close_options, close_sections
 
 _SEE = "(see lightning-dc fit --help, or --model.help DEC)"
 _UNKNOWN_OPTION = re.compile(
@@ -19,7 +19,8 @@ _UNKNOWN_OPTION = re.compile(
     r"|Group '(?P<group>[^']+)' does not accept option '(?P<member>[^']+)'"
     r"|Option '(?P<option>[^']+)' is not accepted"
 )
-_REQUIRED = re.compile(r"arguments are required: (?P<names>(?:fit|validate|test|predict)\..*)")
+_REQUIRED = re.compile(r"arguments are required: (?P<names>.*)")
+_WITHOUT_VALUE = re.compile(r"argument [^:\s]+: expected one argument")
 _KEY = re.compile(r'Parser key "([^"]+)"')
 _UNKNOWN_CLASS = re.compile(r"Expected a dot import path string: (?P<name>[\w.]+)")
 _UNKNOWN_ATTRIBUTE = re.compile(r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'")
@@ -52,8 +53,12 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
         return _explain_option(found, options, given)
     required = _REQUIRED.search(message)
     if required is not None:
-        names = [f"--{name.partition('.')[2]}" for name in required["names"].split(", ")]
+        names = [f"--{_whole_name(name)}" for name in required["names"].split(", ")]
         return f"{', '.join(names)} must be given, or a configuration that has them, with --config {_SEE}"
+    if _WITHOUT_VALUE.search(message):  # which names an option above the one that is meant
+        empty = [flag for flag, following in itertools.pairwise([*given, "--"]) if _lacks_value(flag, following)]
+        if empty:
+            return f"{empty[0]} has no value; write one after it {_SEE}"
     key = _KEY.search(message)
     unknown = _UNKNOWN_ATTRIBUTE.search(message) or _UNKNOWN_CLASS.search(message)
     name = "" if unknown is None else ".".join(unknown.groups())
@@ -72,6 +77,19 @@ def explain(message: str, options: Sequence[str], given: Sequence[str]) -> str:
     return f"{short} {_SEE}"
 
 
+def _whole_name(name: str) -> str:
+    """Return the name of a required option, of which a message tells the subcommand or the last part only."""
+    subcommand, _, rest = name.partition(".")
+    if subcommand in SUBCOMMANDS:
+        return rest
+    return next(iter(close_sections(name)), name)
+
+
+def _lacks_value(flag: str, following: str) -> bool:
+    takes_none = flag.startswith("--print_") or flag.endswith("help") or "=" in flag
+    return flag.startswith("--") and following.startswith("--") and not takes_none
+
+
 def _explain_option(found: re.Match[str], options: Sequence[str], given: Sequence[str]) -> str:
     name = found["flag"] or found["key"] or found["option"] or f"{found['group']}.{found['member']}"
     source, prefix = _place(name, given)
@@ -80,7 +98,7 @@ def _explain_option(found: re.Match[str], options: Sequence[str], given: Sequenc
         return (
             f"--{prefix}{name} has no class yet; write --{section} CLASS, or --config with a configuration, before it"
         )
-    close = close_options(name, options)
+    close = close_options(name, options) or ([] if prefix else close_sections(name))
     start = f"{source if source == '--' else ''}{prefix}"
     own = [option for option in options if "." not in option and option not in _NOT_OWN]
     if close:

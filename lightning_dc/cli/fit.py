@@ -143,8 +143,8 @@ class ClusteringCLI(LightningCLI):
         parser.add_argument(
             f"--{_TRUST}",
             type=str | list[str] | None,
-            help="packages whose classes a checkpoint may build, such as your own; those that you name elsewhere are "
-            "trusted, too",
+            help="packages whose classes a checkpoint may build, such as your own; those of --model, of --data and of "
+            "configuration files are trusted, too",
         )
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")

@@ -12,10 +12,14 @@ from typing import Any
 import yaml
 
 from lightning_dc.cli.config_files import read_config
+from lightning_dc.cli.suggestions import close_to
 from lightning_dc.configs import find_config, shipped_configs
 from lightning_dc.errors import InputError
 from lightning_dc.methods import KMeansConfig, RefreshConfig
 from lightning_dc.training import PhaseConfig
+
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
+"""Commands that are those of LightningCLI."""
 
 _SETTING = re.compile(r"--model\.(?:init_args\.)?(?P<settings>\w+)\.(?P<argument>\w+)")
 _LOSS_WEIGHT = re.compile(r"--model\.(?:init_args\.)?(?P<phase>\w+)\.loss_weights\.\w")
@@ -37,8 +41,8 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
     """
     if args and args[0].startswith("-") and not args[0].startswith("--print_"):
         raise InputError(f"there is no command before {args[0]}; write lightning-dc fit {shlex.join(args)}")
-    if len(args) > 1 and args[1] in shipped_configs():
-        raise InputError(f"{args[1]} is a configuration; write lightning-dc {args[0]} --config {args[1]}")
+    if len(args) > 1 and args[0] in SUBCOMMANDS and not args[1].startswith("-"):
+        _refuse_alone(args[1], args[0])
     if args and args[-1] in ("--config", "-c"):
         raise InputError(f"{args[-1]} needs the name of a shipped configuration, or a file")
     resolved: list[str] = []
@@ -51,6 +55,16 @@ def with_shipped_configs(args: Sequence[str]) -> list[str]:
         else:
             resolved.append(arg)
     return resolved
+
+
+def _refuse_alone(word: str, command: str) -> None:
+    """Refuse a word without an option before it, which most often is the name of a configuration."""
+    is_config = word in shipped_configs() or word.endswith((".yaml", ".yml"))
+    close = word if is_config else close_to(word, shipped_configs())
+    if close is None:
+        raise InputError(f"{word!r} stands alone, without an option before it (see lightning-dc {command} --help)")
+    of = "is a configuration; write" if is_config else "stands alone, without an option before it; did you mean"
+    raise InputError(f"{word} {of} lightning-dc {command} --config {close}{'' if is_config else '?'}")
 
 
 def _checked_config(name: str) -> str:

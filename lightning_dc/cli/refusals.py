@@ -21,6 +21,7 @@ _MISSING = re.compile(r"Problem with given class_path '(?P<path>[^']+)':\s*(?P<r
 _ASKING = ("lightning_dc.cli", "jsonargparse")
 _RESTORE = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 _RESTORE_DATA = "load_preprocessing_state"
+_SAVE = "dump_checkpoint"  # of the same module of Lightning
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
@@ -73,7 +74,10 @@ def _is_refused_by_lightning(frames: Sequence[tuple[FrameType, int]]) -> bool:
 
 def _is_of_a_checkpoint(frames: Sequence[FrameType]) -> bool:
     """Return whether libraries alone were restoring a checkpoint, since code of the user may fail for other reasons."""
-    restoring = [i for i, one in enumerate(frames) if _module(one) == _RESTORE or one.f_code.co_name == _RESTORE_DATA]
+    names = [one.f_code.co_name for one in frames]
+    if _SAVE in names:
+        return False
+    restoring = [i for i, one in enumerate(frames) if _module(one) == _RESTORE or names[i] == _RESTORE_DATA]
     known = (*_LIBRARIES, *sys.stdlib_module_names)
     return bool(restoring) and all(_is_in(_module(frame), known) for frame in frames[restoring[0] :])
 

@@ -25,7 +25,13 @@ _FAMILIES = (
     *(pl.Callback, Logger, Profiler),
 )
 _ENDINGS = ("datamodule", "logger", "autoencoder", "scheduler")  # which users leave out
-_OTHER_NAMES = {"learning_rate": "lr", "epochs": "max_epochs", "steps": "max_steps", "k": "n_clusters"}
+_OTHER_NAMES = {
+    "learning_rate": "lr",
+    "epochs": "max_epochs",
+    "steps": "max_steps",
+    "k": "n_clusters",
+    "seed": "seed_everything",
+}
 _IN_A_SPEC = ("class_path", "init_args")
 
 
@@ -85,6 +91,20 @@ def close_options(name: str, options: Collection[str]) -> list[str]:
     if close is not None:
         return [f"{close}.{rest}"]
     return [option for option in options if option.endswith(f".{leaf}")]
+
+
+def close_sections(name: str) -> list[str]:
+    """Return the options of the model or the data that a user may have meant by an option without its section.
+
+    Example:
+        >>> close_sections("k"), close_sections("batch-size"), close_sections("lr")
+        (['model.n_clusters'], ['data.batch_size'], ['model.pretraining.optimizer.lr'])
+    """
+    leaf = _OTHER_NAMES.get(name.replace("-", "_"), name.replace("-", "_"))
+    for section, family in (("model", ClusteringModule), ("data", pl.LightningDataModule)):
+        if any(leaf in inspect.signature(cls).parameters for cls in _subclasses(family)):
+            return [f"{section}.{leaf}"]
+    return [f"model.pretraining.optimizer.{leaf}"] if leaf in _optimizer_arguments() else []
 
 
 def _is_optimizer_of(head: str, option: str) -> bool:

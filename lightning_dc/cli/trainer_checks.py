@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightning_dc.cli.suggestions import close_to
 from lightning_dc.errors import InputError
 from lightning_dc.training.trainer_checks import splitting_refused
 
+_TIME = re.compile(r"\d+:\d\d:\d\d:\d\d")
 _LARGEST_SEED = 2**32 - 1  # of NumPy
 _SPLITTING = ("fsdp", "deepspeed", "model_parallel", "modelparallel")
 
@@ -38,6 +40,9 @@ def check_trainer_options(trainer: Mapping[str, Any]) -> None:
     _check_accelerator(trainer["accelerator"])
     _check_devices(trainer["devices"], trainer["accelerator"])
     _check_strategy(trainer["strategy"])
+    time = trainer["max_time"]
+    if isinstance(time, str) and not _TIME.fullmatch(time.strip()):
+        raise InputError(f"trainer.max_time={time!r} is no time; write DD:HH:MM:SS, such as 00:00:05:00 for 5 minutes")
     for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         value = trainer[name]
         if isinstance(value, int) and value < 1:

@@ -29,7 +29,6 @@ from lightning_dc.training import (
     ClusteringModule,
     FullAssignment,
     clustering_module,
-    final_assignment,
     record,
     training_loader,
 )
@@ -95,9 +94,6 @@ class RunSummary(Report):
         return functools.partial(self._write_rows, module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = clustering_module(pl_module)
-        if final_assignment(module) is None and trainer.is_global_zero:
-            print(f"\nTraining has stopped in phase {module.phase.name!r}, before there were clusters")
         super().on_train_end(trainer, pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

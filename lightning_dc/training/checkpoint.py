@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.errors import InputError
-from lightning_dc.training.checkpoint_format import check_format
+from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY, check_format
 
 
 def find_checkpoint(path: str | Path, argument: str) -> Path:
@@ -127,20 +127,23 @@ def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], argu
             )
 
 
-def check_optimizer(states: Sequence[Mapping[str, Any]], own: torch.optim.Optimizer, phase: str) -> None:
+def check_optimizer(checkpoint: Mapping[str, Any], own: torch.optim.Optimizer, phase: str) -> None:
     """Check that a run is resumed with the same kind of optimizer.
 
     Args:
-        states: states of the optimizers in the checkpoint.
+        checkpoint: the checkpoint, with states of optimizers.
         own: optimizer of this run.
         phase: name of the phase.
 
     Raises:
-        InputError: the optimizer is of another kind.
+        InputError: the optimizer is of another class, or has other groups of parameters.
     """
+    name = type(own).__name__
+    saved = checkpoint[CHECKPOINT_KEY].get("optimizers") or [name]  # older checkpoints don't tell
     settings = [set(group) for group in own.param_groups]
-    if [set(group) for group in states[0]["param_groups"]] != settings:
+    if saved != [name] or [set(group) for group in checkpoint["optimizer_states"][0]["param_groups"]] != settings:
+        of = saved[0] if saved != [name] else f"{name} with other groups of parameters"
         raise InputError(
-            f"ckpt_path names a checkpoint of another optimizer than {type(own).__name__} in phase "
-            f"{phase!r}; resume with the same optimizer and bias_lr_factor"
+            f"ckpt_path names a checkpoint whose optimizer in phase {phase!r} is {of}, but here it is {name}; resume "
+            "with the same optimizer and bias_lr_factor, or start from the network alone, with init_from"
         )

@@ -54,7 +54,7 @@ _OWN = {
     "phases": _many(_is(str)),
     "state": _named(_any),
 }
-_OWN_OPTIONAL = {"preprocessing": _named(_any), "precision": _is(str)}
+_OWN_OPTIONAL = {"preprocessing": _named(_any), "precision": _is(str), "optimizers": _many(_is(str))}
 _P = {"frequencies": _is(Tensor), "table": _is(Tensor, type(None))}
 _ASSIGNMENTS = {"step": _is(int), "labels": _is(Tensor), "changed": _is(float, type(None))}
 _STATE = {

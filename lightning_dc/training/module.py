@@ -359,8 +359,8 @@ class ClusteringModule(RebuildableModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         repair_progress(checkpoint, self.trainer.num_training_batches, self.trainer.accumulate_grad_batches)
         own = {"phases": [phase.name for phase in self.phases], "state": self.state.to_dict()}
-        own |= {"precision": str(self.trainer.precision)} | entry_of(self._datamodule())
-        checkpoint[CHECKPOINT_KEY] = self._identity() | own
+        own |= {"optimizers": [type(one).__name__ for one in self.trainer.optimizers]} | entry_of(self._datamodule())
+        checkpoint[CHECKPOINT_KEY] = self._identity() | own | {"precision": str(self.trainer.precision)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_format(checkpoint, "ckpt_path")
@@ -372,7 +372,7 @@ class ClusteringModule(RebuildableModule):
             check_same_phases(saved["phases"], [phase.name for phase in self.phases])
             if not self.phases_over and checkpoint.get("optimizer_states"):
                 own = build_optimizer(self.phase, self.model, self.loss_terms)
-                check_optimizer(checkpoint["optimizer_states"], own, self.phase.name)
+                check_optimizer(checkpoint, own, self.phase.name)
         self.preprocessing.learned = saved.get("preprocessing", {})
         self.preprocessing.hand_over(self._datamodule())
 

@@ -38,7 +38,8 @@ EARLY = "--trainer.callbacks=EarlyStopping"
         ("--trainer.check_val_every_n_epoch=0", "check_val_every_n_epoch=0 must be at least 1"),
         ("--trainer.val_check_interval=100000", "val_check_interval"),
         ("--trainer.profiler=nonsense", "profiler"),
-        ("--trainer.max_time=soon", "DD:HH:MM:SS"),
+        ("--trainer.max_time=soon", "trainer.max_time='soon' is no time; write DD:HH:MM:SS"),
+        ("--trainer.max_time=5", "trainer.max_time='5' is no time; write DD:HH:MM:SS"),
         ("--trainer.callbacks=LearningRateMonitor --trainer.logger=false", "has no logger"),
         (f"{EARLY} --trainer.callbacks.monitor=val/acc", "without held-out samples (data.val_fraction)"),
         (f"{EARLY} --trainer.callbacks.monitor=train/los", "does not log; choose from train/loss"),
@@ -105,6 +106,11 @@ def test_packages_that_are_not_installed(lightning_dc_cli: CommandLine, flag: st
         ("--model.pretraining.optimizer.learning_rate=0.1", "did you mean --model.pretraining.optimizer.lr?"),
         ("--model.pretraining.epochs=3", "did you mean --model.pretraining.max_epochs?"),
         ("--data.xyz=3", "--data.xyz is no option; choose from batch_size, scaling"),
+        ("--n_clusters=3", "did you mean --model.n_clusters?"),
+        ("--n-clusters=3", "did you mean --model.n_clusters?"),
+        ("--batch_size=3", "did you mean --data.batch_size?"),
+        ("--lr=0.1", "did you mean --model.pretraining.optimizer.lr?"),
+        ("--seed=1", "did you mean --seed_everything?"),
         ("--model=DECC", "there is no class DECC; did you mean DEC?"),
         ("--model=dec", "did you mean DEC?"),
         ("--data=MNISTData", "did you mean MNISTDataModule?"),
@@ -133,6 +139,18 @@ def test_misspelt_options_and_classes(lightning_dc_cli: CommandLine, flag: str, 
         (("nonsense",), "choose from fit, validate, test, predict, select, configs, completion"),
         (("fit", "--config"), "--config needs the name of a shipped configuration"),
         (("fit",), "--data, --model must be given"),
+        (("fit", "--model=DEC", "--data=DigitsDataModule"), "--model.n_clusters must be given"),
+        (("fit", "--model=DEC", "--model.n_clusters=3", "--data=TableDataModule"), "--data.path must be given"),
+        (
+            ("fit", "--config=dec_digits", "--model.n_clusters", "--data.batch_size=9"),
+            "--model.n_clusters has no value",
+        ),
+        (("fit", "--config=dec_digits", "--trainer.max_epochs"), "--trainer.max_epochs has no value"),
+        (("fit", "dec_digits"), "dec_digits is a configuration; write lightning-dc fit --config dec_digits"),
+        (("fit", "dec_digitz"), "did you mean lightning-dc fit --config dec_digits?"),
+        (("fit", "mine.yaml"), "write lightning-dc fit --config mine.yaml"),
+        (("fit", "seventeen"), "'seventeen' stands alone, without an option before it"),
+        (("configs", "dec_digits"), "configs has no argument 'dec_digits'"),
         (
             ("fit", "--model.n_clusters=3", "--model=DEC"),
             "write --model CLASS, or --config with",
@@ -288,10 +306,14 @@ class Buggy(Callback):
             raise ValueError("a bug")
 
     def on_train_batch_end(self, trainer: object, pl_module: object, *args: object) -> None:
-        pl_module.log("x", 1.0, on_step=False, on_epoch=False)  # type: ignore[attr-defined]
+        if self.where == "batch":
+            pl_module.log("x", 1.0, on_step=False, on_epoch=False)  # type: ignore[attr-defined]
+
+    def state_dict(self) -> dict[str, object]:
+        return {"bug": 1 / 0} if self.where == "checkpoint" else {}
 
 
-@pytest.mark.parametrize("where", ["start", "constructor", "batch"])
+@pytest.mark.parametrize("where", ["start", "constructor", "batch", "checkpoint"])
 def test_an_error_of_the_program_keeps_its_traceback(
     lightning_dc_cli: CommandLine, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

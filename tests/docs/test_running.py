@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ def run_python(block: Block, namespace: dict[str, Any], where: str) -> None:
 
 
 def run(command: str, cli: CommandLine, where: str) -> None:
-    program, *words = split(command)
+    program, *words = split(re.sub(r"^([A-Z_]+=\S+ )+", "", command))  # variables of OpenMP come too late here
     if program == "lightning-dc":
         run_lightning_dc(words, cli, f"{where}: {command}")
     elif command.startswith("python -m lightning_dc"):

@@ -347,7 +347,7 @@ def test_settings_of_the_optimizer_are_those_of_the_resumed_run(tmp_path: Path) 
 def test_a_run_resumes_with_the_optimizer_that_it_began_with(tmp_path: Path) -> None:
     path = stopped_in_pretraining(tmp_path)
     model = dec(pretraining=PhaseConfig(max_epochs=2, loss_weights=RECONSTRUCTION, optimizer=torch.optim.Adam))
-    with pytest.raises(InputError, match="another optimizer than Adam in phase 'pretraining'"):
+    with pytest.raises(InputError, match="optimizer in phase 'pretraining' is SGD, but here it is Adam"):
         trainer(tmp_path).fit(model, Blobs(), ckpt_path=path)
 
 
