@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from lightning_dc.errors import InputError
     from lightning_dc.heads import CentroidHead, ClusteringHead, NearestCentroidHead, StudentTHead
     from lightning_dc.losses import LossTerm
-    from lightning_dc.methods import DCN, DEC, IDEC, AEKMeans, DeepType, KMeansConfig, RefreshConfig
+    from lightning_dc.methods import (
+        DCN,
+        DEC,
+        IDEC,
+        AEKMeans,
+        DeepType,
+        GaussianMixture,
+        KMeansConfig,
+        RefreshConfig,
+    )
     from lightning_dc.metrics import ClusterAgreement
     from lightning_dc.model import ClusteringModel
     from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
@@ -27,7 +36,7 @@ _MODULES = {
     "errors": ("InputError",),
     "heads": ("CentroidHead", "ClusteringHead", "NearestCentroidHead", "StudentTHead"),
     "losses": ("LossTerm",),
-    "methods": ("AEKMeans", "DCN", "DEC", "DeepType", "IDEC", "KMeansConfig", "RefreshConfig"),
+    "methods": ("AEKMeans", "DCN", "DEC", "DeepType", "GaussianMixture", "IDEC", "KMeansConfig", "RefreshConfig"),
     "metrics": ("ClusterAgreement",),
     "model": ("ClusteringModel",),
     "training": ("ClusteringModule", "Phase", "PhaseConfig"),
@@ -48,6 +57,7 @@ __all__ = [
     "ClusteringModule",
     "DeepType",
     "Encoder",
+    "GaussianMixture",
     "Identity",
     "InputError",
     "KMeansConfig",

@@ -16,7 +16,7 @@ LAYERS = [
     {"batch", "schedules", "distributed", "files"},
     {"functional"},
     {"randomness", "kmeans"},
-    {"encoders", "heads", "losses", "metrics", "augmentation"},
+    {"encoders", "heads", "losses", "metrics", "augmentation", "mixture"},
     {"model"},
     {"training"},
     {"callbacks", "reports"},

@@ -5,6 +5,7 @@ from lightning_dc.encoders.encoder import Corruption, Encoder, EncoderFactory
 from lightning_dc.encoders.identity import Identity
 from lightning_dc.encoders.mlp_autoencoder import MLPAutoencoder
 from lightning_dc.encoders.mlp_encoder import MLPEncoder
+from lightning_dc.encoders.principal_components import PrincipalComponents
 from lightning_dc.encoders.representation import Encoded, LayerFeatures, Representation
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LayerReconstruction",
     "MLPAutoencoder",
     "MLPEncoder",
+    "PrincipalComponents",
     "Representation",
     "as_autoencoder",
 ]

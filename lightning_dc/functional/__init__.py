@@ -20,6 +20,7 @@ from lightning_dc.functional.cox import Ties, cox_loss
 from lightning_dc.functional.differences import standardized_differences
 from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
 from lightning_dc.functional.evidence import input_evidence, permutations
+from lightning_dc.functional.gaussian import gaussian_mixture_log_joint
 from lightning_dc.functional.matching import match_clusters
 from lightning_dc.functional.norms import (
     InputGroups,
@@ -52,6 +53,7 @@ __all__ = [
     "clustering_accuracy",
     "contingency_table",
     "cox_loss",
+    "gaussian_mixture_log_joint",
     "group_norms",
     "group_penalty",
     "input_evidence",

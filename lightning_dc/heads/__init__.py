@@ -1,6 +1,7 @@
 """Clustering heads, which turn embeddings into soft assignments, and the head of a supervised task."""
 
 from lightning_dc.heads.centroid import CentroidHead, centroid_head
+from lightning_dc.heads.gaussian_mixture import GaussianMixtureHead
 from lightning_dc.heads.head import ClusteringHead, HeadFactory
 from lightning_dc.heads.nearest_centroid import NearestCentroidHead
 from lightning_dc.heads.student_t import StudentTHead
@@ -9,6 +10,7 @@ from lightning_dc.heads.task import TaskHead
 __all__ = [
     "CentroidHead",
     "ClusteringHead",
+    "GaussianMixtureHead",
     "HeadFactory",
     "NearestCentroidHead",
     "StudentTHead",

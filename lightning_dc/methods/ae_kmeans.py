@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lightning_dc.augmentation import Augmentation
-from lightning_dc.callbacks import AssignmentRefresh, CentroidRefresh, LossLogger, PhaseScheduler
+from lightning_dc.callbacks import AssignmentRefresh, CentroidRefresh, ComponentFit, LossLogger, PhaseScheduler
 from lightning_dc.encoders import AutoencoderFactory, LayerFeatures, MLPAutoencoder, Representation
 from lightning_dc.heads import NearestCentroidHead
 from lightning_dc.losses import LossTerm, Reconstruction
@@ -65,6 +65,7 @@ class AEKMeans(ClusteringModule):
             losses={"reconstruction": Reconstruction()},
             phases=[*pretraining_phases(network, layerwise, pretraining), last],
             callbacks=[
+                ComponentFit(),
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
                 AssignmentRefresh(),

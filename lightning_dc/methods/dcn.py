@@ -8,6 +8,7 @@ from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
     AssignmentRefresh,
     CentroidRefresh,
+    ComponentFit,
     CountedCentroidUpdate,
     LabelChangeStop,
     LossLogger,
@@ -95,6 +96,7 @@ class DCN(ClusteringModule):
                 Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=True),
             ],
             callbacks=[
+                ComponentFit(),
                 CountedCentroidUpdate(initial_count),
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
     CentroidRefresh,
+    ComponentFit,
     LabelChangeStop,
     LossLogger,
     PhaseScheduler,
@@ -108,6 +109,7 @@ class DEC(ClusteringModule):
                 Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=has_centroids),
             ],
             callbacks=[
+                ComponentFit(),
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),
                 TargetDistributionRefresh(

@@ -28,6 +28,7 @@ from lightning_dc import (
     AEKMeans,
     ClusteringModule,
     DeepType,
+    GaussianMixture,
     KMeansConfig,
     LayerFeatures,
     MLPAutoencoder,
@@ -39,6 +40,7 @@ from lightning_dc import (
 )
 from lightning_dc.augmentation import RandomAffine
 from lightning_dc.callbacks import centroid_refresh
+from lightning_dc.encoders import PrincipalComponents
 from lightning_dc.schedules import Exponential, OneCycle
 from lightning_dc.training import assign_all, full_pass, training_loader
 from lightning_dc.training import sink as sinks
@@ -214,6 +216,10 @@ def ae_kmeans() -> AEKMeans:
     )
 
 
+def gaussian_mixture() -> GaussianMixture:
+    return GaussianMixture((1, 4, 5), 5, autoencoder=functools.partial(PrincipalComponents, latent_dim=4))
+
+
 def own_parts() -> DEC:
     """A user's own head without centroids, and loss; two layers are clustered."""
     adam = functools.partial(torch.optim.Adam, lr=1e-2)
@@ -281,6 +287,7 @@ METHODS = {
         {"mid_epoch": ("step", 10), "at_a_refresh": ("checkpoint", 12), "at_a_phase_boundary": ("step", 7)},
         28,
     ),
+    "gaussian_mixture": Method(gaussian_mixture, RandomImages, {}, 1),
     "ae_kmeans": Method(ae_kmeans, RandomImages, {"mid_epoch": ("step", 10), "before_k_means": ("checkpoint", 14)}, 15),
 }
 

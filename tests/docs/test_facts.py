@@ -13,12 +13,23 @@ import yaml
 
 import datamodules
 import lightning_dc.losses
-from lightning_dc import DCN, DEC, IDEC, AEKMeans, DeepType, KMeansConfig, LossTerm, PhaseConfig, RefreshConfig
+from lightning_dc import (
+    DCN,
+    DEC,
+    IDEC,
+    AEKMeans,
+    DeepType,
+    GaussianMixture,
+    KMeansConfig,
+    LossTerm,
+    PhaseConfig,
+    RefreshConfig,
+)
 from lightning_dc.configs import shipped_configs
 from lightning_dc.training import TrainingStep
 from tests.helpers.documents import DOCUMENTS, ROOT, blocks, commands, inline_code, split
 
-METHODS = (AEKMeans, DCN, DEC, IDEC, DeepType)
+METHODS = (AEKMeans, DCN, DEC, IDEC, DeepType, GaussianMixture)
 TEXT = {document.name: document.read_text() for document in DOCUMENTS}
 TEXTS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
 
