@@ -9,6 +9,7 @@ from lightning_dc.callbacks.label_change_stop import LabelChangeStop
 from lightning_dc.callbacks.loss_logger import LossLogger
 from lightning_dc.callbacks.mixture_refresh import MixtureRefresh
 from lightning_dc.callbacks.phase_scheduler import PhaseScheduler
+from lightning_dc.callbacks.prototype_refresh import PrototypeRefresh
 from lightning_dc.callbacks.proximal_step import ProximalStep
 from lightning_dc.callbacks.target_distribution_refresh import TargetDistributionRefresh
 
@@ -22,6 +23,7 @@ __all__ = [
     "LossLogger",
     "MixtureRefresh",
     "PhaseScheduler",
+    "PrototypeRefresh",
     "ProximalStep",
     "TargetDistributionRefresh",
 ]

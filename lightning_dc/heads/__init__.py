@@ -4,6 +4,7 @@ from lightning_dc.heads.centroid import CentroidHead, centroid_head
 from lightning_dc.heads.gaussian_mixture import GaussianMixtureHead
 from lightning_dc.heads.head import ClusteringHead, HeadFactory
 from lightning_dc.heads.nearest_centroid import NearestCentroidHead
+from lightning_dc.heads.prototype import PrototypeHead
 from lightning_dc.heads.student_t import StudentTHead
 from lightning_dc.heads.task import TaskHead
 
@@ -13,6 +14,7 @@ __all__ = [
     "GaussianMixtureHead",
     "HeadFactory",
     "NearestCentroidHead",
+    "PrototypeHead",
     "StudentTHead",
     "TaskHead",
     "centroid_head",

@@ -6,6 +6,17 @@ from lightning_dc.methods.dec import DEC
 from lightning_dc.methods.deeptype import DeepType
 from lightning_dc.methods.gaussian_mixture import GaussianMixture
 from lightning_dc.methods.idec import IDEC
+from lightning_dc.methods.merged_kmeans import MergedKMeans
 from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
 
-__all__ = ["AEKMeans", "DCN", "DEC", "DeepType", "GaussianMixture", "IDEC", "KMeansConfig", "RefreshConfig"]
+__all__ = [
+    "AEKMeans",
+    "DCN",
+    "DEC",
+    "DeepType",
+    "GaussianMixture",
+    "IDEC",
+    "KMeansConfig",
+    "MergedKMeans",
+    "RefreshConfig",
+]

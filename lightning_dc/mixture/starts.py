@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.kmeans import kmeans
+from lightning_dc.kmeans.prototypes import Linkage, merge_prototypes
 
 _N_INIT = 10  # restarts of k-means with K clusters
 _N_INIT_MICRO = 3  # of k-means with many clusters, whose place hardly matters
@@ -24,15 +25,12 @@ def partitions(z: Tensor, n_clusters: int, generator: torch.Generator) -> list[T
         n_clusters: number of clusters K.
         generator: random numbers of k-means.
     """
-    from sklearn.cluster import AgglomerativeClustering
-
     found = [kmeans(z, n_clusters, n_init=_N_INIT, generator=generator).labels]
     for i, (least, of_each) in enumerate(_MICRO_CLUSTERS):
         n_micro = min(max(least, of_each * n_clusters), len(z) // _ROWS_OF_A_MICRO_CLUSTER)
         if n_micro <= n_clusters:
             continue
         small = kmeans(z, n_micro, n_init=_N_INIT_MICRO, generator=generator)
-        for linkage in ("ward", "average") if i == 0 else ("ward",):
-            merged = AgglomerativeClustering(n_clusters, linkage=linkage).fit_predict(small.centroids.cpu().numpy())
-            found.append(torch.as_tensor(merged, dtype=torch.int64).to(z.device)[small.labels])
+        linkages: tuple[Linkage, ...] = ("ward", "average") if i == 0 else ("ward",)
+        found += [merge_prototypes(small.centroids, n_clusters, linkage)[small.labels] for linkage in linkages]
     return found

@@ -31,6 +31,7 @@ from lightning_dc import (
     GaussianMixture,
     KMeansConfig,
     LayerFeatures,
+    MergedKMeans,
     MLPAutoencoder,
     MLPEncoder,
     PhaseConfig,
@@ -220,6 +221,10 @@ def gaussian_mixture() -> GaussianMixture:
     return GaussianMixture((1, 4, 5), 5, autoencoder=functools.partial(PrincipalComponents, latent_dim=4))
 
 
+def merged_k_means() -> MergedKMeans:
+    return MergedKMeans((1, 4, 5), 5, autoencoder=functools.partial(PrincipalComponents, latent_dim=4), n_prototypes=20)
+
+
 def own_parts() -> DEC:
     """A user's own head without centroids, and loss; two layers are clustered."""
     adam = functools.partial(torch.optim.Adam, lr=1e-2)
@@ -287,6 +292,7 @@ METHODS = {
         {"mid_epoch": ("step", 10), "at_a_refresh": ("checkpoint", 12), "at_a_phase_boundary": ("step", 7)},
         28,
     ),
+    "merged_k_means": Method(merged_k_means, RandomImages, {}, 1),
     "gaussian_mixture": Method(gaussian_mixture, RandomImages, {}, 1),
     "ae_kmeans": Method(ae_kmeans, RandomImages, {"mid_epoch": ("step", 10), "before_k_means": ("checkpoint", 14)}, 15),
 }

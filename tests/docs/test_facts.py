@@ -22,6 +22,7 @@ from lightning_dc import (
     GaussianMixture,
     KMeansConfig,
     LossTerm,
+    MergedKMeans,
     PhaseConfig,
     RefreshConfig,
 )
@@ -29,7 +30,7 @@ from lightning_dc.configs import shipped_configs
 from lightning_dc.training import TrainingStep
 from tests.helpers.documents import DOCUMENTS, ROOT, blocks, commands, inline_code, split
 
-METHODS = (AEKMeans, DCN, DEC, IDEC, DeepType, GaussianMixture)
+METHODS = (AEKMeans, DCN, DEC, IDEC, DeepType, GaussianMixture, MergedKMeans)
 TEXT = {document.name: document.read_text() for document in DOCUMENTS}
 TEXTS = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
 
