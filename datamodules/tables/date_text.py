@@ -18,7 +18,7 @@ _TIME = re.compile(
     r"[T ]\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(\s*[AaPp]\.?[Mm]\.?)?"
     r"(\s*(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?))?"
 )
-_LOOKS = re.compile(r"[0-9]{1,4}[-/. ].*[0-9]{2}.*|[A-Za-z]{3,9} [0-9]{1,2}, [0-9]{4}.*|(18|19|20|21)[0-9]{6}")
+_LOOKS = re.compile(r"[0-9]{1,4}[-/. ].*[0-9]{2}.*|[A-Za-z]{3,9} [0-9]{1,2}, [0-9]{4}.*|(18|19|20|21)[0-9]{6}([T ].*)?")
 _FIRST, _LAST = datetime(1800, 1, 1).toordinal(), datetime(2200, 1, 1).toordinal()  # 9999 stands for no date
 _HEAD = 20  # texts with which formats are tried first
 

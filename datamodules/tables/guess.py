@@ -64,7 +64,8 @@ class ColumnGuesser:
     Args:
         path: file of the table, for messages.
         names: columns of the table.
-        listed: inputs that the user has named one by one; their names tell nothing, and they are no ids.
+        listed: inputs that the user has named one by one, and those of a column of lists; their names tell nothing, and
+            they are no ids.
         rows: training rows, (n,); None for all.
         decimal: decimal sign of numbers in text that can be read in two ways.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.messages import quote_first
-from datamodules.tables.columns import match_columns
+from datamodules.tables.columns import is_element, match_columns
 from datamodules.tables.encoding import TableEncoding
 from datamodules.tables.guess import ColumnGuesser, Guess, file_decimal
 from datamodules.tables.reading import Reading
@@ -61,7 +61,8 @@ class Guesses:
         numbering = set(row_numbers).difference(roles.columns or [])
         categorical = set(match_columns(roles.categorical, inputs)) if roles.categorical else set()
         decimal = decimal or file_decimal(table, inputs, path)
-        guesser = ColumnGuesser(path, names, frozenset(roles.columns or []), rows, decimal)
+        listed = frozenset([*(roles.columns or []), *filter(is_element, names)])
+        guesser = ColumnGuesser(path, names, listed, rows, decimal)
         columns: dict[str, Guess] = {}
         for name in inputs:
             if name in numbering:
@@ -117,7 +118,10 @@ class Guesses:
             return guess.role, _ENTERS.get(guess.role, "left out") + chosen, ""
         details = guess.reading.describe()
         role = f"{guess.role} ({details})" if details else guess.role
-        inputs = f"{n_inputs} one-hot" if guess.reading.is_categorical else guess.reading.input_name(name)
+        inputs = f"{n_inputs} one-hot"
+        if not guess.reading.is_categorical:
+            inputs = guess.reading.input_name(_shorten(name))
+            inputs = "as it is" if inputs == _shorten(name) else inputs
         by = repr(fill) if isinstance(fill, str) else f"the {missing.replace('_', ' ')}"
         return role, inputs, f"{guess.missing:.1%} by {by}" if guess.missing > 0 else ""
 
