@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datamodules.tables.column_names import is_code_name, is_key_name, is_label_name, is_row_key_name
 from datamodules.tables.date_text import guess_date_format
-from datamodules.tables.number_text import guess_decimal
+from datamodules.tables.number_text import guess_decimal, plain_numbers
 from datamodules.tables.reading import Reading, days_of, is_date_type, is_text_type
 from datamodules.tables.texts import Texts
 from datamodules.tables.values import decode, holds_numbers, list_numbers
@@ -33,7 +33,8 @@ _FLAGS = [
     {"wahr", "falsch"}, {"oui", "non"}, {"si", "no"}, {"sí", "no"}, {"sì", "no"}, {"sim", "não"}, {"tak", "nie"},
 ]  # fmt: skip
 _FEWEST_IDS, _FEWEST_NUMBERS = 3, 10  # rows, of which whole numbers without a telling name are ids
-_HEAD = 1000  # rows that are looked at for the decimal sign
+_HEAD = 1000  # rows and columns that are looked at for the decimal sign
+_FIRST_DATE, _LAST_DATE = 18000101, 21991231  # as numbers
 _EIGHT_DIGITS = re.compile("[0-9]{8}")  # which may be a date
 _LEADING_ZERO = re.compile("0[0-9]+")
 _DIGITS = re.compile("[0-9]+")
@@ -84,6 +85,9 @@ class ColumnGuesser:
         if holds_numbers(column.type):
             return self._of_numbers(name, list_numbers(column).astype(np.float64), Reading("number"))
         if is_text_type(column.type):
+            plain = self._plain_numbers(name, column)
+            if plain is not None:
+                return self._of_numbers(name, plain, Reading("number"))
             return self._of_texts(name, Texts.of(column, name, self.path))
         return Guess("other")
 
@@ -107,6 +111,18 @@ class ColumnGuesser:
             return Guess("flag", Reading("flag"), missing)
         log = bool(smallest >= 0) and _skewness(training) > _HEAVY_TAIL
         return Guess("number", replace(reading, log=log), missing)
+
+    def _plain_numbers(self, name: str, column: Any) -> NDArray[np.float64] | None:
+        """Return the numbers of a column of texts that need no closer look, which is slow for very many columns."""
+        from pyarrow import compute
+
+        if self.decimal != "." or is_code_name(name):
+            return None
+        values = plain_numbers(column)
+        if values is None or compute.any(compute.match_substring_regex(column, "^0[0-9]")).as_py():
+            return None
+        may_be_dates = (values >= _FIRST_DATE) & (values <= _LAST_DATE) & (values == np.round(values))
+        return None if bool((may_be_dates | np.isnan(values)).all()) else values
 
     def _of_whole_numbers(self, name: str, values: NDArray[np.float64], training: NDArray[np.float64]) -> Role | None:
         """Return the role of whole numbers that are no quantity; None for a quantity."""
@@ -164,10 +180,7 @@ class ColumnGuesser:
         return None if is_code else self._number_reading(known, texts)
 
     def _number_reading(self, known: Sequence[str], texts: Texts) -> Reading | None:
-        reading = Reading("number", decimal=self.decimal)
-        if self.decimal == "." and not np.isnan(reading.parse(known)).any():
-            return reading  # without a look at each text
-        return _mostly(replace(reading, decimal=guess_decimal(known) or self.decimal), texts)
+        return _mostly(Reading("number", decimal=guess_decimal(known) or self.decimal), texts)
 
     def _of_words(self, name: str, texts: Texts, distinct: NDArray[Any], training: NDArray[Any]) -> Guess:
         missing, known = float((texts.codes < 0).mean()), texts.known
@@ -182,7 +195,7 @@ class ColumnGuesser:
 
 
 def file_decimal(table: Any, names: Sequence[str], path: Path) -> str:
-    """Guess the decimal sign of a table from the first rows of its columns of text.
+    """Guess the decimal sign of a table from the first rows of its first columns of text.
 
     It is a comma if that is so in some column and a point is in none, and a point otherwise.
 
@@ -191,7 +204,9 @@ def file_decimal(table: Any, names: Sequence[str], path: Path) -> str:
         names: columns to look at.
         path: its file, for messages.
     """
-    columns = {name: table[name].slice(0, _HEAD) for name in names if is_text_type(table.schema.field(name).type)}
+    columns = {
+        name: table[name].slice(0, _HEAD) for name in names[:_HEAD] if is_text_type(table.schema.field(name).type)
+    }
     signs = {guess_decimal(Texts.of(column, name, path).known) for name, column in columns.items()}
     return "," if "," in signs and "." not in signs else "."
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,23 @@ def read_numbers(texts: Sequence[str], decimal: str) -> NDArray[np.float64]:
     """
     import pyarrow as pa
 
-    if decimal == ".":
-        try:
-            plain: NDArray[np.float64] = pa.array(texts, pa.string()).cast(pa.float64()).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid:  # one of them is written in another way
-            pass
-        else:
-            return plain
+    plain = plain_numbers(pa.array(texts, pa.string())) if decimal == "." else None
+    if plain is not None:
+        return plain
     return np.array([_number(text, decimal) for text in texts], np.float64)
+
+
+def plain_numbers(texts: Any) -> NDArray[np.float64] | None:
+    """Return the numbers of a ``pyarrow.Array`` of texts, (n,), if all of them are written plainly, as ``-1.5e3``.
+
+    Missing texts are NaN; the result is None if any text is written in another way.
+    """
+    import pyarrow as pa
+
+    try:
+        return np.array(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return None
 
 
 def _parts(text: str) -> re.Match[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datamodules.messages import quote_first, tell
 from datamodules.tables.date_text import describe_date_format, read_dates, without_placeholders
-from datamodules.tables.number_text import read_numbers
+from datamodules.tables.number_text import plain_numbers, read_numbers
 from datamodules.tables.texts import Texts
 from datamodules.tables.values import decode, first_text, holds_numbers, list_numbers
 from lightning_dc.errors import InputError
@@ -58,7 +58,7 @@ class Reading:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the arguments as Python primitives."""
-        return asdict(self)
+        return {**vars(self), "words": list(self.words)}
 
     def texts(self, column: Any, name: str, path: Path) -> list[str | None]:
         """Return the categories of the rows; None where missing.
@@ -107,7 +107,8 @@ class Reading:
         if self.kind == "number" and holds_numbers(column.type):
             values = list_numbers(column).astype(np.float64)
         elif is_text_type(column.type):
-            values = self._of_text(Texts.of(column, name, path), name, path)
+            plain = plain_numbers(column) if self.kind == "number" and self.decimal == "." else None
+            values = self._of_text(Texts.of(column, name, path), name, path) if plain is None else plain
         else:
             raise InputError(
                 f"{path}: column {name!r} holds {first_text(column)}, but a {self.kind} in the training data; mend it"
@@ -164,5 +165,4 @@ def days_of(column: Any) -> NDArray[np.float64]:
     import pyarrow as pa
 
     days = column.cast(pa.date32(), safe=False).cast(pa.int32()).cast(pa.float64())
-    values: NDArray[np.float64] = days.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    return without_placeholders(values + _EPOCH)
+    return without_placeholders(days.to_numpy(zero_copy_only=False) + _EPOCH)

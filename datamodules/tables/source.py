@@ -89,6 +89,15 @@ def _without_views(table: Any) -> Any:
     import pyarrow as pa
 
     for i, column in enumerate(table.schema):
-        if "string_view" in str(column.type):
-            table = table.set_column(i, column.name, table.column(i).cast(pa.large_string()))
+        if "string_view" not in str(column.type):
+            continue
+        values = table.column(i)
+        if pa.types.is_dictionary(column.type):
+            values = values.combine_chunks() if values.num_chunks == 1 else values.unify_dictionaries().combine_chunks()
+            parts = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+            arrays = [pa.DictionaryArray.from_arrays(p.indices, p.dictionary.cast(pa.large_string())) for p in parts]
+            values = pa.chunked_array(arrays)
+        else:
+            values = values.cast(pa.large_string())
+        table = table.set_column(i, column.name, values)
     return table

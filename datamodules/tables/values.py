@@ -177,4 +177,4 @@ def decode(column: Any) -> Any:
     if isinstance(column, pa.ChunkedArray):  # without any chunk, or too large for one
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
-    return column.dictionarydecode() if pa.types.is_dictionary(column.type) else column
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
