@@ -107,7 +107,7 @@ class ColumnGuesser:
             role = self._of_whole_numbers(name, values, training)
             if role is not None:
                 return Guess(role, Reading("category") if role == "category" else None, missing)
-        if (smallest, largest) == (0, 1) and bool(np.isin(known, (0, 1)).all()):
+        if len(np.unique(known)) == 2 and bool((known == np.round(known)).all()):  # such as sex, 1 or 2
             return Guess("flag", Reading("flag"), missing)
         log = bool(smallest >= 0) and _skewness(training) > _HEAVY_TAIL
         return Guess("number", replace(reading, log=log), missing)

@@ -17,6 +17,20 @@ from tests.helpers.fake_files import write_table
 RUN = Path("runs/table/version_0")
 
 
+def test_more_clusters_than_different_rows_are_refused_in_one_line(
+    lightning_dc_cli: CommandLine, tmp_path: Path
+) -> None:
+    rows = [{"height": i % 3, "weight": (i % 3) ** 2} for i in range(200)]
+    path = write_table(tmp_path / "few.csv", rows)
+    fit = ("fit", "--config", "table", f"--data.path={path}", "--trainer.accelerator=cpu")
+    message = lightning_dc_cli.fails(*fit, "--model.n_clusters=4")
+    assert "n_clusters=4 is more than the 3 different samples" in message
+    message = lightning_dc_cli.fails(*fit, "--model.n_clusters=201")
+    assert "n_clusters=201 is more than the 200 samples; choose fewer clusters" in message
+    lightning_dc_cli(*fit, "--model.n_clusters=3")
+    assert sorted(set(parquet.read_table(RUN / "clusters.parquet")["cluster"].to_pylist())) == [0, 1, 2]
+
+
 @pytest.mark.slow
 def test_customers_are_clustered_at_the_first_attempt_and_those_of_next_month_too(
     lightning_dc_cli: CommandLine, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -100,8 +100,8 @@ def flags() -> tuple[str, list[str]]:
     frame = pd.DataFrame(
         {"a": cycle("yes", "no", "No"), "b": cycle("WAHR", "FALSCH"), "c": cycle("0", "1"), "d": cycle("True", "False")}
     )
-    names = ["a=no", "a=yes", "b=falsch", "b=wahr", "c=0", "c=1", "d=false", "d=true", "v"]
-    return csv(frame.assign(v=normal())), names
+    names = ["a=no", "a=yes", "b=falsch", "b=wahr", "c=0", "c=1", "d=false", "d=true", "sex=1", "sex=2", "v"]
+    return csv(frame.assign(sex=cycle("1", "2"), v=normal())), names
 
 
 def byte_order_mark() -> tuple[str, list[str]]:
