@@ -81,7 +81,8 @@ class TableDataModule(LearningDataModule[TableSchema]):
             the columns are called ``f0``, ``f1`` and so on.
         encoding: encoding of a CSV file, such as ``cp1252``; a byte order mark in the file goes before it.
         batch_size: number of rows in a training batch, over all processes.
-        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled like the others.
+        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled like the others, but for
+            ``columns``, with which those of a column share one factor.
         val_fraction: share of the rows that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
         guess_roles: guess what each column is that has no role yet. What is named in ``columns`` by its whole name is

@@ -282,6 +282,61 @@ def test_what_the_user_says_goes_before_what_is_guessed() -> None:
     assert module(frame).predict_dataloader().read(0, ALL).y is None  # it is a label only if the user says so
 
 
+RANDOM = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_id"),
+    [
+        ("n", np.arange(N) + 100, True),  # they count up
+        ("n", RANDOM.permutation(N), True),
+        ("n", RANDOM.choice(150, N, replace=False), True),  # by chance, some of 60 would be the same
+        ("n", RANDOM.choice(10**6, N, replace=False), False),  # inhabitants of towns
+        ("town_id", RANDOM.choice(10**6, N, replace=False), True),
+        ("n", RANDOM.integers(0, 50, N), False),
+        ("n", np.arange(N) + 0.5, False),
+    ],
+)
+def test_whole_numbers_are_ids_if_it_is_no_chance_that_all_differ(name: str, values: np.ndarray, is_id: bool) -> None:
+    data = module(pd.DataFrame({name: values, "v": normal()}))
+    assert list(data.feature_names) == (["v"] if is_id else [name, "v"])
+    ids = data.predict_dataloader().ids
+    assert (ids is not None) == is_id
+    assert ids is None or ids.tolist() == values.tolist()
+
+
+def test_keys_of_other_things_are_categories_if_they_are_few() -> None:
+    stores = RANDOM.integers(1, 4, N)
+    many = pd.DataFrame(
+        {"store_id": stores, "product_id": RANDOM.integers(0, 40, N), "zip": stores + 10_000, "v": normal()}
+    )
+    names = [f"store_id={i}" for i in (1, 2, 3)] + [f"zip={i}" for i in (10001, 10002, 10003)] + ["v"]
+    assert list(module(many).feature_names) == names
+
+
+def test_targets_of_a_csv_file_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    frame = pd.DataFrame({"a": normal(), "sold": normal(1), "b": cycle("x", "y")})
+    frame.to_csv(path, index=False)
+    data = module(path, target="value", target_columns="so*")
+    assert list(data.feature_names) == ["a", "b=x", "b=y"]
+    targets = data.train_dataloader().read(0, ALL).targets
+    assert targets is not None
+    np.testing.assert_allclose(targets[:, 0], frame["sold"], rtol=1e-6)
+
+
+def test_a_word_among_numbers_is_missing_if_it_is_rare(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    values = normal().astype(str).tolist()
+    frame = pd.DataFrame(
+        {"rare": ["unknown", "unknown", *values[2:]], "often": ["unknown"] * 5 + values[5:], "v": normal()}
+    )
+    frame.to_csv(path, index=False)
+    data = module(path)
+    assert list(data.feature_names) == ["rare", "v"]
+    assert inputs(data)["rare"][0] == pytest.approx(np.median(normal()[2:]), rel=1e-5)
+
+
 def test_what_was_guessed_is_printed_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(datamodules.tables.table, "tell", told.append)
