@@ -81,7 +81,7 @@ def _check_n_clusters(loader: SampleLoader, n_clusters: int) -> None:
     different: set[bytes] = set()
     n_rows = max(2 * n_clusters, _FEWEST_ROWS)
     for start in range(0, loader.n_samples, n_rows):
-        x = loader.read(start, min(start + n_rows, loader.n_samples)).x.flatten(1).cpu().numpy()
+        x = loader.read(start, min(start + n_rows, loader.n_samples)).x.flatten(1).cpu().double().numpy()
         different.update(hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x)
         if len(different) >= n_clusters:
             return

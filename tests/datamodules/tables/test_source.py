@@ -6,13 +6,16 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.metrics import adjusted_rand_score
 
 from datamodules import TableDataModule
+from lightning_dc import AEKMeans, Identity, PhaseConfig
 from lightning_dc.errors import InputError
 from tests.helpers.fake_files import table_rows, write_table
 
@@ -91,6 +94,22 @@ def test_a_frame_may_be_the_test_set_and_new_samples() -> None:
     new = TableDataModule(FRAME[:5])
     new.load_preprocessing_state(data.preprocessing_state())
     torch.testing.assert_close(new.predict_dataloader().read(0, ALL).x, data.train_dataloader().read(0, 5).x)
+
+
+def test_a_model_that_was_fitted_on_a_frame_is_applied_to_another_one(tmp_path: Path) -> None:
+    data = TableDataModule(FRAME, guess_roles=True, scaling="columns")
+    model = AEKMeans(data.input_shape, n_clusters=3, autoencoder=Identity, pretraining=PhaseConfig(max_epochs=0))
+    trainer = pl.Trainer(max_epochs=-1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    trainer.fit(model, data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert model.final is not None
+    group = np.arange(len(FRAME)) % 3
+    assert adjusted_rand_score(group, model.final.labels) == 1
+    restored = AEKMeans.load_from_checkpoint(tmp_path / "last.ckpt")
+    batches = trainer.predict(restored, TableDataModule(FRAME[::-1].reset_index(drop=True)))
+    assert batches is not None
+    labels = torch.cat([batch["q"].argmax(1) for batch in batches])  # type: ignore[call-overload]
+    assert labels.tolist() == model.final.labels.tolist()[::-1]
 
 
 def test_it_pickles_and_describes_itself() -> None:
