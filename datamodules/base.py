@@ -31,9 +31,11 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     Args:
         batch_size: number of samples in a training batch, over all processes.
         scaling: ``rms`` (the mean of ||x||^2 / d is 1, as in DEC), ``standard`` (each feature has mean 0 and variance
-            1), ``unit`` (||x||^2 / d of each sample is 1, as for embeddings that are compared by their cosine) or
-            ``none``. It is learned on the training samples, kept in the checkpoint and applied to all data that the
-            checkpoint is applied to. ``standard`` is refused for sparse samples.
+            1), ``columns`` (each column of a table has the same weight, however many one-hot inputs it has), ``unit``
+            (||x||^2 / d of each sample is 1, as for embeddings that are compared by their cosine) or ``none``. It is
+            learned on the training samples, kept in the checkpoint and applied to all data that the checkpoint is
+            applied to. ``standard`` is refused for sparse samples, and ``columns`` for DataModules without
+            ``feature_groups``.
         val_fraction: share of the training samples that is held out for validation.
         keep_on_device: hold the samples on the accelerator. This is refused for sparse samples and samples in a file,
             which stay where they are.
@@ -274,7 +276,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             samples = self.training_samples().x
             rows = self.training_rows(len(samples))
             try:
-                self._scaling = learn_scaling(self.scaling_name, samples if rows is None else samples.subset(rows))
+                training = samples if rows is None else samples.subset(rows)
+                self._scaling = learn_scaling(self.scaling_name, training, self.feature_groups)
             except InputError as error:
                 raise InputError(f"{self._samples_name()}: {error}") from error
         return self._scaling

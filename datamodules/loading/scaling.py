@@ -11,7 +11,7 @@ from torch.nn import functional
 INEXACT_IN_FLOAT32 = (torch.float64, torch.int32, torch.int64)
 """Types with values that float32 cannot hold exactly; such samples are scaled in float64."""
 
-ScalingName = Literal["rms", "standard", "unit", "none"]
+ScalingName = Literal["rms", "standard", "unit", "none", "columns"]
 
 
 class Scaling:

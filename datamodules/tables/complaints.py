@@ -31,9 +31,11 @@ class Complaints:
 
     Args:
         path: the file, for messages.
+        scaling: name of the scaling, for messages.
     """
 
     path: Path
+    scaling: str
     text: dict[str, str] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     infinite: dict[str, int] = field(default_factory=dict)
@@ -132,7 +134,9 @@ class Complaints:
         if self.text and arguments["n_columns"] == 1:
             text += " (the file has one column; if another character than a comma is between its fields, set delimiter)"
         flags = self._flags(inputs, arguments)
-        raise InputError(f"{self.path}: {text}{f'; for example {flags}' if flags else ''}")
+        if flags:
+            text += f"; --data.guess_roles true takes each column for what it looks like; for example {flags}"
+        raise InputError(f"{self.path}: {text}")
 
     def _single(self) -> str:
         """Return the text of the only complaint."""
@@ -148,8 +152,8 @@ class Complaints:
         for name in self.empty:
             return f"column {name!r} has no value in the training rows; name it in drop"
         return (
-            f"{self.constant[0]!r} hold one value only in the training rows, so scaling='standard' would divide by 0; "
-            "name them in drop, or use scaling='rms'"
+            f"{self.constant[0]!r} hold one value only in the training rows, so scaling={self.scaling!r} would divide "
+            "by 0; name them in drop, or use scaling='rms'"
         )
 
     def _several(self) -> str:
@@ -172,8 +176,8 @@ class Complaints:
             parts.append(f"{quote_first(self.empty)} have no value in the training rows")
         if self.constant:
             parts.append(
-                f"{quote_first(self.constant)} hold one value only in the training rows, so scaling='standard' would "
-                "divide by 0"
+                f"{quote_first(self.constant)} hold one value only in the training rows, so "
+                f"scaling={self.scaling!r} would divide by 0"
             )
         return "; ".join(parts)
 

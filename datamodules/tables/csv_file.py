@@ -29,7 +29,9 @@ _MARKS = (  # the mark of UTF-32 begins like that of UTF-16
 _SEPARATOR_LINE = re.compile(rb'\A"?sep=(.)"?\r?\n')
 
 
-def read_csv(path: Path, as_text: Sequence[str], wanted: CsvFormat, known: Sequence[str] | None) -> Any:
+def read_csv(
+    path: Path, as_text: Sequence[str], wanted: CsvFormat, known: Sequence[str] | None, inferred: Sequence[str] | None
+) -> Any:
     """Read a CSV or TSV file.
 
     Args:
@@ -37,6 +39,7 @@ def read_csv(path: Path, as_text: Sequence[str], wanted: CsvFormat, known: Seque
         as_text: names or patterns of columns that are read as text.
         wanted: format that the user gives; what it leaves open is guessed.
         known: columns of the file that a model was trained on; None if nothing has been learned.
+        inferred: names or patterns of the only columns, beside ``as_text``, that are not read as text; None for all.
 
     Returns:
         A ``pyarrow.Table``.
@@ -50,7 +53,11 @@ def read_csv(path: Path, as_text: Sequence[str], wanted: CsvFormat, known: Seque
 
     content, default = _without_separator_line(_text(path, wanted.encoding), path, wanted)
     dialect = Dialect.of(_head(content), path, wanted, default, known)
-    types = {name: pa.string() for name in match_columns(as_text, dialect.names)}
+    texts = match_columns(as_text, dialect.names)
+    if inferred is not None:
+        others = set(match_columns(inferred, dialect.names))
+        texts += [name for name in dialect.names if name not in others]
+    types = dict.fromkeys(texts, pa.string())
     parsing = csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     converting = csv.ConvertOptions(strings_can_be_null=True, column_types=types, decimal_point=dialect.decimal)
     options: dict[str, Any] = {

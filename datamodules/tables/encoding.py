@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.messages import quote_first, tell
 from datamodules.tables.complaints import MOST_CATEGORIES
+from datamodules.tables.reading import Reading
 from datamodules.tables.values import as_numbers, as_strings
 from lightning_dc.errors import InputError
 
@@ -30,6 +32,8 @@ class TableEncoding:
         fill: value that replaces a missing one, by column; a missing value of another column is refused.
         spare: values that may replace a missing one of a column without a ``fill``, by column and treatment; None for
             none.
+        readings: how columns are read whose roles were guessed, by column, as :meth:`Reading.state_dict` gives it; None
+            for none. A category that such a column has not learned becomes zeros, which is told.
     """
 
     def __init__(
@@ -37,14 +41,23 @@ class TableEncoding:
         columns: Mapping[str, Sequence[str] | None],
         fill: Mapping[str, float | str],
         spare: Mapping[str, Mapping[str, float | str]] | None = None,
+        readings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.columns = {name: None if found is None else list(found) for name, found in columns.items()}
         self.fill = dict(fill)
         self.spare = {name: dict(values) for name, values in (spare or {}).items()}
+        self.readings = {name: Reading(**reading) for name, reading in (readings or {}).items()}
 
     @classmethod
     def learn(
-        cls, table: Any, names: Sequence[str], categorical: Sequence[str], rows: Any, missing: Missing, path: Path
+        cls,
+        table: Any,
+        names: Sequence[str],
+        categorical: Sequence[str],
+        rows: Any,
+        missing: Missing,
+        path: Path,
+        readings: Mapping[str, Reading] | None = None,
     ) -> TableEncoding:
         """Learn the categories and the values that replace missing ones.
 
@@ -58,6 +71,8 @@ class TableEncoding:
                 ``most_frequent`` value, and in a categorical column by the most frequent one. If several values are
                 most frequent, the smallest is taken.
             path: the file, for messages.
+            readings: how columns are read whose roles were guessed; None for none. They say themselves whether a column
+                is categorical.
 
         Raises:
             InputError: a column has no value in the training rows, too many categories, or values of another type.
@@ -66,17 +81,20 @@ class TableEncoding:
         fill: dict[str, float | str] = {}
         spare: dict[str, dict[str, float | str]] = {}
         training = table if rows is None else table.take(rows)
+        readings = readings or {}
+        is_categorical = {*categorical, *(name for name, reading in readings.items() if reading.is_categorical)}
         for name in names:
             values: Any
-            if name in categorical:
-                values = [value for value in as_strings(training[name], name, path) if value is not None]
+            if name in is_categorical:
+                found = _read_strings(training[name], name, path, readings.get(name))
+                values = [value for value in found if value is not None]
                 columns[name] = sort_distinct(values)
                 if len(set(values)) > MOST_CATEGORIES:
                     raise InputError(
                         f"{path}: column {name!r} holds {len(set(values))} categories; drop it, or give it as numbers"
                     )
             else:
-                values = as_numbers(training[name], name, path, _REMEDY)
+                values = _read_numbers(training[name], name, path, readings.get(name))
                 values = values[~np.isnan(values)]
                 columns[name] = None
             if len(values) == 0:
@@ -85,16 +103,21 @@ class TableEncoding:
                 spare[name] = _fills(values)
             else:
                 fill[name] = _fills(values)[missing]
-        return cls(columns, fill, spare)
+        return cls(columns, fill, spare, {name: reading.state_dict() for name, reading in readings.items()})
 
     @property
     def feature_names(self) -> list[str]:
-        """Name of each input: that of its column, with the category of a one-hot input, as in ``colour=red``."""
-        return [
-            name if categories is None else f"{name}={category}"
-            for name, categories in self.columns.items()
-            for category in (categories if categories is not None else [""])
-        ]
+        """Name of each input: that of its column, with the category of a one-hot input, as in ``colour=red``.
+
+        The name of an input on a logarithmic scale, or of the age of a date, tells so.
+        """
+        names: list[str] = []
+        for name, categories in self.columns.items():
+            if categories is not None:
+                names += [f"{name}={category}" for category in categories]
+            else:
+                names.append(self.readings[name].input_name(name) if name in self.readings else name)
+        return names
 
     @property
     def feature_groups(self) -> list[list[int]]:
@@ -133,7 +156,7 @@ class TableEncoding:
         return np.concatenate(parts, axis=1)
 
     def _numbers(self, column: Any, name: str, path: Path, fill: Fill) -> NDArray[Any]:
-        values: NDArray[Any] = as_numbers(column, name, path, _REMEDY)
+        values = _read_numbers(column, name, path, self.readings.get(name))
         missing = np.isnan(values)
         if missing.any():
             if name not in fill:
@@ -145,7 +168,8 @@ class TableEncoding:
         self, column: Any, name: str, categories: Sequence[str], path: Path, unseen: Unseen, fill: Fill
     ) -> NDArray[np.float32]:
         number = {name: i for i, name in enumerate(categories)}
-        values = as_strings(column, name, path)
+        values = _read_strings(column, name, path, self.readings.get(name))
+        new: list[str] = []
         one_hot = np.zeros((len(values), len(categories)), np.float32)
         for row, value in enumerate(values):
             if value is None:
@@ -155,16 +179,24 @@ class TableEncoding:
             category = number.get(value)
             if category is not None:
                 one_hot[row, category] = 1
+            elif name in self.readings:
+                new.append(value)
             elif unseen == "error":
                 raise InputError(
                     f"{path}: column {name!r} holds {value!r} in row {row}, which no training row has; set unseen to "
                     "zeros, or leave the row out"
                 )
+        if new:
+            tell(
+                f"{path}: column {name!r} holds {quote_first(sort_distinct(new), 4)}, which no training row has; "
+                f"{'it becomes' if len(set(new)) == 1 else 'they become'} zeros ({len(new)} rows)"
+            )
         return one_hot
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the categories of the columns and the values that replace missing ones."""
-        return {"columns": self.columns, "fill": self.fill, "spare": self.spare}
+        """Return the categories of the columns, the values that replace missing ones and how columns are read."""
+        readings = {name: reading.state_dict() for name, reading in self.readings.items()}
+        return {"columns": self.columns, "fill": self.fill, "spare": self.spare, "readings": readings}
 
     def _is_missing(self, path: Path, name: str, row: int) -> InputError:
         remedy = "set missing to mean, median or most_frequent"
@@ -186,6 +218,17 @@ def sort_distinct(values: Iterable[str]) -> list[str]:
     except ValueError:
         return distinct
     return distinct if any(map(math.isnan, numbers.values())) else sorted(distinct, key=numbers.__getitem__)
+
+
+def _read_strings(column: Any, name: str, path: Path, reading: Reading | None) -> list[str | None]:
+    return as_strings(column, name, path) if reading is None else reading.texts(column, name, path)
+
+
+def _read_numbers(column: Any, name: str, path: Path, reading: Reading | None) -> NDArray[Any]:
+    if reading is not None:
+        return reading.inputs(column, name, path)
+    values: NDArray[Any] = as_numbers(column, name, path, _REMEDY)
+    return values
 
 
 def _fills(values: Any) -> dict[str, float | str]:

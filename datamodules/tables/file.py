@@ -41,6 +41,7 @@ def read_table(
     as_text: Sequence[str] = (),
     wanted: CsvFormat | None = None,
     known: Sequence[str] | None = None,
+    inferred: Sequence[str] | None = None,
 ) -> Any:
     """Read a table.
 
@@ -56,6 +57,8 @@ def read_table(
             ``01`` stays ``01``.
         wanted: format of a CSV file as the user gives it; None guesses all of it.
         known: columns of the file that a model was trained on; None if nothing has been learned.
+        inferred: names or patterns of the only columns of a CSV file, beside ``as_text``, that are not read as text;
+            None for all.
 
     Returns:
         A ``pyarrow.Table``.
@@ -70,13 +73,22 @@ def read_table(
         raise InputError(f"{path}: is no file; give the path of one")
     try:
         wanted = CsvFormat() if wanted is None else wanted
-        table = read_parquet(path) if kind == "parquet" else read_csv(path, as_text, wanted, known)
-        names = table.column_names  # fails if a name is not UTF-8
+        table = read_parquet(path) if kind == "parquet" else read_csv(path, as_text, wanted, known, inferred)
+        _ = table.column_names  # fails if a name is not UTF-8
     except InputError:
         raise
     except Exception as error:  # damaged files make the parsers fail in many ways
         raise unreadable_file(path, error) from error
-    check_unique_columns(names, path)
+    check_table(table, path)
+    return table
+
+
+def check_table(table: Any, path: Path) -> None:
+    """Check that a ``pyarrow.Table`` has rows, and no two columns of one name.
+
+    Raises:
+        InputError: it has no rows, or two columns of one name.
+    """
+    check_unique_columns(table.column_names, path)
     if table.num_rows == 0:
         raise InputError(f"{path}: has no rows; give a table with samples")
-    return table

@@ -21,10 +21,23 @@ def read_parquet(path: Path) -> Any:
         InputError: a list holds an infinite value.
         pyarrow.ArrowException: the file is damaged.
     """
-    import pyarrow as pa
     from pyarrow import parquet
 
-    table = parquet.read_table(path, partitioning=None)
+    return expand_lists(parquet.read_table(path, partitioning=None), path)
+
+
+def expand_lists(table: Any, path: Path) -> Any:
+    """Return a ``pyarrow.Table`` in which each column of lists of numbers of one length D has become D columns.
+
+    Args:
+        table: the table.
+        path: its file, for messages.
+
+    Raises:
+        InputError: a list holds an infinite value.
+    """
+    import pyarrow as pa
+
     widths = {i: list_width(table.column(i)) for i in range(table.num_columns)}
     if not any(widths.values()):
         return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,25 @@ class TableSchema:
         encoding: encoding of the inputs.
         classes: names of the classes of the label.
         target_classes: names of the classes of a ``class`` target.
+        left_out: columns of the training file that were guessed to be no inputs.
     """
 
     roles: Roles
     encoding: TableEncoding
     classes: list[str]
     target_classes: list[str]
+    left_out: list[str] = field(default_factory=list)
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> TableSchema:
         """Return the schema whose :meth:`state_dict` is given."""
-        return cls(Roles(**state["roles"]), TableEncoding(**state["encoding"]), state["classes"], state["targets"])
+        return cls(
+            Roles(**state["roles"]),
+            TableEncoding(**state["encoding"]),
+            state["classes"],
+            state["targets"],
+            state.get("left_out", []),  # which earlier versions have not written
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return roles, encoding and classes as Python primitives."""
@@ -49,6 +57,7 @@ class TableSchema:
             "encoding": self.encoding.state_dict(),
             "classes": self.classes,
             "targets": self.target_classes,
+            "left_out": self.left_out,
         }
 
     @property

@@ -17,7 +17,7 @@ from datamodules.tables.columns import check_columns, is_element, match_columns,
 from datamodules.tables.complaints import Complaints
 from datamodules.tables.dialect import CsvFormat, Decimal
 from datamodules.tables.encoding import Missing, TableEncoding, Unseen
-from datamodules.tables.file import read_table
+from datamodules.tables.guesses import Guesses
 from datamodules.tables.roles import Roles, Target
 from datamodules.tables.row_numbers import row_number_columns, warn_of_identifiers
 from datamodules.tables.schema import (
@@ -28,12 +28,13 @@ from datamodules.tables.schema import (
     read_row_ids,
     read_targets,
 )
+from datamodules.tables.source import TableSource
 from lightning_dc.batch import TargetSpec
 from lightning_dc.errors import InputError
 
 
 class TableDataModule(LearningDataModule[TableSchema]):
-    """Rows of a CSV, TSV or Parquet file.
+    """Rows of a CSV, TSV or Parquet file, or of a data frame.
 
     The dialect of a CSV file is guessed, and what is guessed is told. Columns in which pandas has kept the index of a
     table, and those without a name, are no inputs; their values are the ids if there are no others and no two are the
@@ -44,10 +45,20 @@ class TableDataModule(LearningDataModule[TableSchema]):
     with the roles of the columns. A file to predict on needs the same inputs, by name and in any order, and may lack
     labels, targets and ids. Messages count rows from 0, without the header, as the index of the clusters does.
 
+    With ``guess_roles``, each column that is given no role is taken for what it looks like, and a table that is printed
+    once says for what. Ids, constants, empty columns, free text, codes such as postal codes, and columns named like a
+    label are no inputs, and the first column of ids is ``id_column``. Numbers may be written with separators of
+    thousands, a decimal comma, currency or percent signs; where they are not negative and have a heavy tail, ln(1 + x)
+    is the input. A date becomes its age in days before the newest date of the training rows, also on such a scale if it
+    is skewed; month and weekday are no inputs, since they describe an event rather than a row, and would make four
+    inputs of one. Flags and columns of few distinct words are categorical. Missing and infinite values are replaced by
+    the median, or by the most frequent category, and categories that no training row has become zeros.
+
     Args:
         path: the file, ``.csv``, ``.tsv`` or ``.parquet`` (``.pq``). A CSV or TSV file may be compressed: ``.gz``,
-            ``.bz2``, ``.xz``, ``.zst``, or ``.zip`` with one such file.
-        test_path: file of a test set; None for none.
+            ``.bz2``, ``.xz``, ``.zst``, or ``.zip`` with one such file. From Python also a pandas or polars
+            ``DataFrame`` or a ``pyarrow.Table``.
+        test_path: file or data frame of a test set; None for none.
         columns: inputs, by name or pattern (``gene_*``); None takes all columns that have no other role.
         drop: columns that are not inputs, by name or pattern.
         categorical: inputs that are categorical, by name or pattern; text is refused in all other inputs.
@@ -61,18 +72,21 @@ class TableDataModule(LearningDataModule[TableSchema]):
         missing: treatment of missing inputs: ``error`` refuses them, and ``mean``, ``median`` or ``most_frequent``
             replaces them by that value of the training rows, which for a categorical column is always the most frequent
             one. A treatment that was chosen in training stays; a model that was trained with ``error`` takes that of
-            the DataModule of new rows.
+            the DataModule of new rows. With ``guess_roles``, ``error`` means ``median``.
         unseen: treatment of a category that no training row has: ``error`` refuses it, and ``zeros`` gives it zeros for
-            all categories of its column.
+            all categories of its column, as is always done with ``guess_roles``.
         delimiter: character between the fields of a line; None guesses it among comma, semicolon, tab and ``|``.
         decimal: decimal sign of a CSV file, ``.`` or ``,``; None guesses it.
         header: whether the first line of a CSV file holds the names of the columns; None guesses it. Without a header
             the columns are called ``f0``, ``f1`` and so on.
         encoding: encoding of a CSV file, such as ``cp1252``; a byte order mark in the file goes before it.
         batch_size: number of rows in a training batch, over all processes.
-        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled like the others.
+        scaling: see :class:`~datamodules.ClusteringDataModule`; one-hot inputs are scaled like the others, but for
+            ``columns``, with which those of a column share one factor.
         val_fraction: share of the rows that is held out for validation.
         keep_on_device: hold the samples on the accelerator.
+        guess_roles: guess what each column is that has no role yet. What is named in ``columns`` by its whole name is
+            never taken for ids, codes or labels.
 
     Raises:
         InputError: an argument is out of range, a file cannot be read, or columns or values do not fit.
@@ -82,8 +96,8 @@ class TableDataModule(LearningDataModule[TableSchema]):
 
     def __init__(
         self,
-        path: str,
-        test_path: str | None = None,
+        path: str | Any,
+        test_path: str | Any | None = None,
         columns: str | Sequence[str] | None = None,
         drop: str | Sequence[str] = (),
         categorical: str | Sequence[str] = (),
@@ -101,6 +115,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         scaling: ScalingName = "standard",
         val_fraction: float = 0.0,
         keep_on_device: bool = False,
+        guess_roles: bool = False,
     ) -> None:
         super().__init__(batch_size, scaling, val_fraction, keep_on_device)
         for name, value, choices in (
@@ -115,8 +130,10 @@ class TableDataModule(LearningDataModule[TableSchema]):
         if n_columns != needed if needed is not None else n_columns == 0:
             wanted = "time and event" if target == "survival" else "at least one" if needed is None else needed
             raise InputError(f"target_columns={as_list(target_columns)} must be {wanted} with target={target!r}")
-        self.path = Path(path).expanduser()
-        self.test_path = None if test_path is None else Path(test_path).expanduser()
+        self.source = TableSource.of(path, "path")
+        self.test_source = None if test_path is None else TableSource.of(test_path, "test_path")
+        self.path = self.source.path
+        self.test_path = None if self.test_source is None else self.test_source.path
         self.roles = Roles(
             None if columns is None else as_list(columns),
             as_list(drop),
@@ -128,11 +145,12 @@ class TableDataModule(LearningDataModule[TableSchema]):
         )
         self.missing = missing
         self.unseen = unseen
+        self.guess_roles = guess_roles
         self.format = CsvFormat(delimiter, decimal, header, encoding)
 
     @property
     def source_files(self) -> Mapping[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path} if self.source.frame is None else {}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -160,49 +178,70 @@ class TableDataModule(LearningDataModule[TableSchema]):
 
     def load(self) -> Samples:
         if self.learned is None:
-            table = self._read(self.path, self.roles)
+            table = self._read(self.source, self.roles)
             self.learned = self._learn(table)
             samples = self._samples(table, self.path, self.learned)
             self._check_training(samples, self.learned)
             return samples
-        return self._load_new(self.path)
+        return self._load_new(self.source)
 
     def load_test(self) -> Samples | None:
-        return None if self.test_path is None else self._load_new(self.test_path)
+        return None if self.test_source is None else self._load_new(self.test_source)
 
-    def _read(self, path: Path, roles: Roles) -> Any:
-        known = None if self.learned is None else list(self.learned.encoding.columns)
-        return read_table(path, [*roles.categorical, *roles.text_columns], self.format, known)
+    def _read(self, source: TableSource, roles: Roles) -> Any:
+        encoding = None if self.learned is None else self.learned.encoding
+        known = None if encoding is None else list(encoding.columns)
+        is_guessed = self.guess_roles if encoding is None else bool(encoding.readings)
+        inferred = roles.target_columns if is_guessed else None
+        return source.read([*roles.categorical, *roles.text_columns], self.format, known, inferred)
 
     def _learn(self, table: Any) -> TableSchema:
-        names = table.column_names
-        roles = self.roles.checked(names, self.path)
-        row_numbers = row_number_columns(names, table.schema.metadata)
-        inputs = roles.inputs(names, row_numbers)
+        roles = self.roles.checked(table.column_names, self.path)
+        rows = self.training_rows(table.num_rows)
+        training_rows = None if rows is None else rows.numpy()
+        row_numbers = row_number_columns(table.column_names, table.schema.metadata)
+        inputs = roles.inputs(table.column_names, row_numbers)
         if not inputs:
             raise InputError(
-                f"{self.path}: no column is left for the inputs of {quote_first(names)}; check columns and drop"
+                f"{self.path}: no column is left for the inputs of {quote_first(table.column_names)}; check columns "
+                "and drop"
             )
         check_columns("categorical", roles.categorical, inputs, self.path)
-        left_out = [name for name in roles.inputs(names, ()) if name not in inputs]
+        left_out: list[str] = []
+        if self.guess_roles:
+            guesses = Guesses.of(table, roles, row_numbers, training_rows, self.format.decimal, self.path)
+            roles, left_out = replace(roles, id_column=guesses.id_column), guesses.left_out
+            encoding = self._encoding_of_guesses(table, guesses, training_rows)
+        else:
+            encoding = self._encoding(table, roles, inputs, training_rows)
+        return TableSchema(
+            roles,
+            encoding,
+            read_classes(table, roles.label, self.path) if roles.label is not None else [],
+            read_classes(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
+            left_out,
+        )
+
+    def _encoding_of_guesses(self, table: Any, guesses: Guesses, rows: Any) -> TableEncoding:
+        missing: Missing = "median" if self.missing == "error" else self.missing
+        readings = guesses.readings
+        encoding = TableEncoding.learn(table, list(readings), [], rows, missing, self.path, readings)
+        tell(guesses.summary(encoding, missing))
+        return encoding
+
+    def _encoding(self, table: Any, roles: Roles, inputs: Sequence[str], rows: Any) -> TableEncoding:
+        left_out = [name for name in roles.inputs(table.column_names, ()) if name not in inputs]
         if left_out:
             tell(
                 f"{self.path}: {quote_first(left_out)} number or name the rows and are no inputs (see id_column, drop)"
             )
-        rows = self.training_rows(table.num_rows)
-        training_rows = None if rows is None else rows.numpy()
         categorical = match_columns(roles.categorical, inputs)
-        self._check_inputs(table, inputs, categorical, training_rows)
-        return TableSchema(
-            roles,
-            TableEncoding.learn(table, inputs, categorical, training_rows, self.missing, self.path),
-            read_classes(table, roles.label, self.path) if roles.label is not None else [],
-            read_classes(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
-        )
+        self._check_inputs(table, inputs, categorical, rows)
+        return TableEncoding.learn(table, inputs, categorical, rows, self.missing, self.path)
 
     def _check_inputs(self, table: Any, inputs: Sequence[str], categorical: Sequence[str], rows: Any) -> None:
         """Check that the columns can be inputs; one error tells everything that is wrong with them."""
-        complaints = Complaints(self.path)
+        complaints = Complaints(self.path, self.scaling_name)
         training = table if rows is None else table.take(rows)
         for name in inputs:
             complaints.look_at(
@@ -210,14 +249,19 @@ class TableDataModule(LearningDataModule[TableSchema]):
                 table[name],
                 training[name],
                 categorical=name in categorical,
-                standard=self.scaling_name == "standard",
+                standard=self._is_scaled_by_column,
             )
         arguments = {name: getattr(self.roles, name) for name in ("categorical", "drop", "id_column")}
         complaints.check(inputs, {**arguments, "missing": self.missing, "n_columns": table.num_columns})
 
-    def _load_new(self, path: Path) -> Samples:
-        """Return the samples of a file from which nothing is learned; it may lack columns that are not inputs."""
-        schema = self.ensure_learned()
+    @property
+    def _is_scaled_by_column(self) -> bool:
+        """True if the scaling divides by the spread of each column, which must not be 0."""
+        return self.scaling_name in ("standard", "columns")
+
+    def _load_new(self, source: TableSource) -> Samples:
+        """Return the samples of a source from which nothing is learned; it may lack columns that are not inputs."""
+        schema, path = self.ensure_learned(), source.path
         learned, own = schema.roles, self.roles
         roles = replace(
             learned,
@@ -225,19 +269,20 @@ class TableDataModule(LearningDataModule[TableSchema]):
             label=learned.label if own.label is None else own.label,
             id_column=learned.id_column if own.id_column is None else own.id_column,
         )
-        table = self._read(path, roles)
+        table = self._read(source, roles)
         names = table.column_names
         if own.label != learned.label:
             require_column("label", own.label, names, path)
         if own.id_column != learned.id_column:
             require_column("id_column", own.id_column, names, path)
         inputs = schema.encoding.columns
-        missing = [name for name in inputs if name not in names]
+        there = set(names)
+        missing = [name for name in inputs if name not in there]
         if missing:
             raise InputError(f"{path}: lacks {quote_first(missing)}, which the training data had; add what is missing")
         row_numbers = row_number_columns(names, table.schema.metadata)
-        extra = roles.inputs([name for name in names if name not in learned.reserved], row_numbers)
-        extra = [name for name in extra if name not in inputs]
+        others = {*learned.reserved, *schema.left_out, *inputs}
+        extra = roles.inputs([name for name in names if name not in others], row_numbers)
         if extra:
             raise InputError(
                 f"{path}: has {quote_first(extra)}, which the training data had not; name what is new in drop"
@@ -276,17 +321,19 @@ class TableDataModule(LearningDataModule[TableSchema]):
         constant = np.flatnonzero(training.min(axis=0) == training.max(axis=0)).tolist()
         if len(constant) == x.shape[1]:
             raise InputError(f"{self.path}: every input holds one value only in the training rows; check the file")
-        if self.scaling_name == "standard" and constant:
+        if self._is_scaled_by_column and constant:
             names = quote_first([schema.encoding.feature_names[i] for i in constant])
             raise InputError(
-                f"{self.path}: {names} hold one value only in the training rows, so scaling='standard' would divide by "
-                "0; name them in drop, or use scaling='rms'"
+                f"{self.path}: {names} hold one value only in the training rows, so scaling={self.scaling_name!r} "
+                "would divide by 0; name them in drop, or use scaling='rms'"
             )
         self._warn_of_identifiers(x, schema.encoding)
 
     def _warn_of_identifiers(self, x: Any, encoding: TableEncoding) -> None:
         numbers, categories = {}, []
         for (name, found), group in zip(encoding.columns.items(), encoding.feature_groups, strict=True):
+            if name in encoding.readings:  # it was no id by its values, or the user has said so
+                continue
             if found is None and not is_element(name):
                 numbers[name] = x[:, group[0]]
             elif found is not None and len(found) == len(x) >= 10:

@@ -19,7 +19,7 @@ def as_strings(column: Any, name: str, path: Path) -> list[str | None]:
     """
     import pyarrow as pa
 
-    column = _decode(column)
+    column = decode(column)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         raise InputError(f"{path}: column {name!r} is no UTF-8 text; save the file as UTF-8, or leave the column out")
     try:
@@ -61,7 +61,7 @@ def as_numbers(column: Any, name: str, path: Path, remedy: str) -> Any:
     Raises:
         InputError: the column holds text, dates or infinite values; the message names the first row, from 0, with one.
     """
-    column = _decode(column)
+    column = decode(column)
     if not holds_numbers(column.type):
         raise InputError(f"{path}: column {name!r} holds {first_text(column)}, not numbers; {remedy}")
     values = _numbers(column)
@@ -76,7 +76,7 @@ def list_width(column: Any) -> int | None:
     """
     from pyarrow import compute, types
 
-    column, width = _decode(column), 1
+    column, width = decode(column), 1
     if not _is_list(column.type):
         return None
     while _is_list(column.type):
@@ -84,7 +84,7 @@ def list_width(column: Any) -> int | None:
         if len(lengths) != 1 or lengths[0] == 0:
             return None
         width *= lengths[0]
-        column = _decode(column.flatten())
+        column = decode(column.flatten())
     return width if holds_numbers(column.type) and not types.is_null(column.type) else None
 
 
@@ -109,7 +109,7 @@ def lists_as_numbers(column: Any, name: str, path: Path) -> NDArray[Any]:
 
 def list_numbers(column: Any) -> NDArray[Any]:
     """Return the numbers of a column, (N,), or of a column of lists of one length, (N, D), NaN where missing."""
-    return _list_numbers(_decode(column))
+    return _list_numbers(decode(column))
 
 
 def has_null(column: Any) -> bool:
@@ -121,7 +121,7 @@ def has_null(column: Any) -> bool:
 
 def first_text(column: Any) -> str:
     """Return a description of the first value that is not a number, with its row."""
-    for row, value in enumerate(_decode(column).to_pylist()):
+    for row, value in enumerate(decode(column).to_pylist()):
         try:
             if value is not None:
                 float(value)
@@ -134,7 +134,7 @@ def _list_numbers(column: Any) -> NDArray[Any]:
     if not _is_list(column.type):
         return _numbers(column)
     there = column.is_valid().to_numpy(zero_copy_only=False)
-    inner = _list_numbers(_decode(column.flatten())) if there.any() else np.empty(0, np.float32)  # without missing ones
+    inner = _list_numbers(decode(column.flatten())) if there.any() else np.empty(0, np.float32)  # without missing ones
     inner = inner.reshape(int(there.sum()), -1)
     values = np.full((len(column), inner.shape[1]), np.nan, inner.dtype)
     values[there] = inner
@@ -169,8 +169,8 @@ def _is_list(kind: Any) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _decode(column: Any) -> Any:
-    """Return a column as one array without a dictionary or an extension of its type."""
+def decode(column: Any) -> Any:
+    """Return a column as one ``pyarrow.Array`` without a dictionary or an extension of its type."""
     import pyarrow as pa
 
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

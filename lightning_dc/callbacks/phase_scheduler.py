@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -9,8 +10,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from lightning_dc.batch import SampleLoader
 from lightning_dc.errors import InputError
 from lightning_dc.training import ClusteringModule, clustering_module, final_assignment, training_loader
+
+_FEWEST_ROWS = 64  # that are read at a time
 
 
 class PhaseScheduler(Callback):
@@ -31,9 +35,7 @@ class PhaseScheduler(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        n_samples, n_clusters = training_loader(module).n_samples, module.model.head.n_clusters
-        if n_samples < n_clusters:
-            raise InputError(f"n_clusters={n_clusters} is more than the {n_samples} samples; choose fewer clusters")
+        _check_n_clusters(training_loader(module), module.model.head.n_clusters)
         if module.phases_over:
             rank_zero_info("All phases of this checkpoint are over: there is nothing left to train")
             trainer.should_stop = True
@@ -66,3 +68,24 @@ class PhaseScheduler(Callback):
         if not module.phases_over and module.progress.step >= module.progress.n_steps:
             module.begin_next_phase()
         self._clock, self._timed = now, module.phase.name
+
+
+def _check_n_clusters(loader: SampleLoader, n_clusters: int) -> None:
+    """Check that there are as many different samples as clusters; usually the first few rows tell.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    if loader.n_samples < n_clusters:
+        raise InputError(f"n_clusters={n_clusters} is more than the {loader.n_samples} samples; choose fewer clusters")
+    different: set[bytes] = set()
+    n_rows = max(2 * n_clusters, _FEWEST_ROWS)
+    for start in range(0, loader.n_samples, n_rows):
+        x = loader.read(start, min(start + n_rows, loader.n_samples)).x.flatten(1).cpu().double().numpy()
+        different.update(hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x)
+        if len(different) >= n_clusters:
+            return
+    raise InputError(
+        f"n_clusters={n_clusters} is more than the {len(different)} different samples, since the others are equal to "
+        "one of them; choose fewer clusters"
+    )

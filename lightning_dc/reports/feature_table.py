@@ -38,9 +38,10 @@ class FeatureTable(Report):
     - If the method weighs its inputs, ``importance`` (for DeepType, the norm of its group's weights in the input layer)
       and ``selected`` (1 unless the importance is exactly zero).
     - ``mean``, and for each cluster ``mean_cluster_0`` ...: its mean in the training samples, in the unit of the data
-      as ``load`` of the DataModule returns them. This is the unit before scaling; logarithms of counts stay logarithms,
-      and the mean of a one-hot input is a share. With ``scaling=unit`` the means are left out, since this scaling
-      cannot be reversed. Means are rounded to a thousandth of the input's standard deviation or more finely.
+      as ``load`` of the DataModule returns them. This is the unit before scaling; logarithms stay logarithms, as the
+      name of the input tells (``log1p(income)``), and the mean of a one-hot input is a share. With ``scaling=unit``
+      the means are left out, since this scaling cannot be reversed. Means are rounded to a thousandth of the input's
+      standard deviation or more finely.
     - ``standardized_difference_cluster_0`` ...: mean in the cluster minus mean in all other samples, in pooled standard
       deviations of the two (:func:`~lightning_dc.functional.standardized_differences`); ``inf`` if the input is
       constant within both.

@@ -97,6 +97,18 @@ class TestTable(DataModuleContract):
         )
 
 
+class TestTableOfGuessedRoles(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        return TableDataModule(
+            str(write_fake_table(folder)),
+            label="species" if labels else None,
+            drop=[] if labels else ["species"],
+            guess_roles=True,
+            scaling="columns",
+            batch_size=16,
+        )
+
+
 class TestBreastCancer(DataModuleContract):
     def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
         return BreastCancerDataModule()

@@ -151,6 +151,7 @@ def check_cli(names: dict[str, Any]) -> None:
 
 
 def check_data(names: dict[str, Any]) -> None:
+    assert Path("runs/table/version_0/clusters.parquet").is_file()
     assert Path("new_patients.parquet").is_file()
     assert names["table"].input_shape == (len(names["table"].feature_names),)
     assert names["clusters"].shape == (5,)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.helpers.fake_customers import customers
 from tests.helpers.fake_files import texts, write_fake_cells, write_fake_images, write_fake_texts, write_table
 from tests.helpers.fake_mnist import write_fake_mnist
 from tests.helpers.fake_rcv1 import write_fake_rcv1
@@ -48,6 +49,7 @@ def write_world(folder: Path, document: str) -> None:
             rows = [{**row, "gene_b": row["gene_b"] or 0.0} for row in patients(n_rows, seed)]
             write_table(folder / name, rows, _ROLES)
     if document == "data.md":
+        write_table(folder / "customers.csv", customers(150, seed=0)[0])
         write_table(folder / "new_patients.csv", patients(20, 1), [*_ROLES[::-1], "date_visit"])
         articles = [{"title": f"t{i}", "body": text} for i, text in enumerate(texts())]
         write_table(folder / "articles.parquet", articles)

@@ -176,3 +176,44 @@ def test_rows_by_number_have_the_same_values_as_a_call(
         assert torch.equal(taken, scaling(x[rows], batch_dtype))
         taken.zero_()  # it is the caller's
     assert torch.equal(x, source)
+
+
+def one_hot(n: int = 400) -> tuple[torch.Tensor, list[list[int]]]:
+    """Return samples of two numbers, a category with a rare value and one with two equal ones, and their groups."""
+    random = np.random.default_rng(0)
+    parts = [random.normal(5, 3, (n, 1)), np.eye(4)[random.choice(4, n, p=[0.6, 0.3, 0.08, 0.02])]]
+    parts += [np.eye(2)[random.integers(0, 2, n)], random.lognormal(size=(n, 1))]
+    return torch.from_numpy(np.hstack(parts)), [[0], [4, 3, 2, 1], [5, 6], [7]]  # in any order
+
+
+def test_columns_have_the_same_weight_whatever_their_number_of_inputs() -> None:
+    x, groups = one_hot()
+    scaled = learn_scaling("columns", TensorRows(x), groups)(x).numpy()
+    numbers = [0, 7]
+    np.testing.assert_allclose(scaled[:, numbers], StandardScaler().fit_transform(x[:, numbers].numpy()), rtol=1e-6)
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-12)
+    for group in groups[1:3]:
+        shares = x[:, group].mean(0).numpy()
+        factor = math.sqrt(0.5 / (shares * (1 - shares)).sum())
+        np.testing.assert_allclose(scaled[:, group], (x[:, group].numpy() - shares) * factor, rtol=1e-6)
+        assert scaled[:, group].var(0).sum() == pytest.approx(0.5)
+
+
+def test_columns_are_unscaled() -> None:
+    x, groups = one_hot()
+    scaling = learn_scaling("columns", TensorRows(x), groups)
+    restored = Scaling(**scaling.state_dict()).unscale(scaling(x))
+    assert restored is not None
+    torch.testing.assert_close(restored, x)
+
+
+def test_columns_need_groups_and_spread() -> None:
+    x, groups = one_hot()
+    with pytest.raises(InputError, match="scaling='columns' needs to know which inputs belong to which column"):
+        learn_scaling("columns", TensorRows(x))
+    x[:, 0] = 1
+    with pytest.raises(InputError, match=r"1 features of x are constant .* so scaling='columns' would divide by 0"):
+        learn_scaling("columns", TensorRows(x), groups)
+    sparse = SparseRows.of(csr_array(np.eye(4)), "x")
+    with pytest.raises(InputError, match="scaling='columns' would make numbers of all zeros of sparse samples"):
+        learn_scaling("columns", sparse, [[0, 1], [2, 3]])

@@ -76,6 +76,19 @@ def test_all_complaints_come_at_once_with_flags_that_work(tmp_path: Path, ending
     assert ids.tolist() == BAD["name"]
 
 
+def test_guessing_the_roles_is_named_and_takes_the_table_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    GOOD.assign(**BAD).to_csv(path, index=False)
+    with pytest.raises(
+        InputError, match=r"; --data\.guess_roles true takes each column for what it looks like; for ex"
+    ):
+        module(path)
+    data = module(path, guess_roles=True)
+    assert [name.partition("=")[0] for name in dict.fromkeys(data.feature_names)] == [
+        *("a", "b", "sex", "sex", *["stage, at first"] * 4, "age", "seen: days before newest", "far", "mostly"),
+    ]
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_single_complaint_has_its_flag_too(tmp_path: Path, name: str) -> None:
     path = tmp_path / "t.csv"

@@ -451,6 +451,8 @@ CELLS = st.one_of(
             {"label": "b"},
             {"id_column": "b"},
             {"missing": "mean"},
+            {"guess_roles": True},
+            {"guess_roles": True, "val_fraction": 0.5, "scaling": "columns", "target": "value", "target_columns": "b"},
             {"target": "class", "target_columns": "b"},
             {"target": "survival", "target_columns": ["a", "b"]},
             {"val_fraction": 0.5, "unseen": "zeros", "categorical": ["a", "b"], "missing": "most_frequent"},
