@@ -59,7 +59,7 @@ _DESCRIPTIONS = {
     "validate": _APPLY.format(task="Evaluate a checkpoint on the samples held out, or else on all samples."),
     "test": _APPLY.format(task="Evaluate a checkpoint on the test set, or else on all samples."),
     "predict": _APPLY.format(task="Write the clusters of new samples.")
-    + "\n  --output.path FILE         file of the predictions, .parquet or .npz",
+    + "\n  --output.path FILE         file of the predictions, .parquet, .npz or .csv",
 }
 _TITLES = {
     "model": "model",

@@ -46,7 +46,7 @@ class RunSummary(Report):
     largest difference between the mean in the cluster and the mean in all other samples.
 
     Args:
-        file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
+        file_name: file of the clusters in the run's folder, ``.parquet``, ``.npz`` or ``.csv``.
         recluster: algorithms that cluster the final embeddings again: ``kmeans``, ``gaussian_mixture``,
             ``agglomerative``, ``hdbscan``, ``spectral``. Agglomerative and spectral clustering use at most 10,000
             samples, HDBSCAN at most 100,000; all others join the cluster of their nearest neighbour. The algorithms
