@@ -67,6 +67,8 @@ _TITLES = {
     "summary": "file of clusters and closing table",
     "features": "tables of the inputs",
     "outcomes": "tables of clusters against targets",
+    "documents": "texts that stand for each cluster",
+    "annotated": "copy of the data with the clusters",
     "output": "file of predictions",
     "trainer": "trainer of Lightning",
 }
@@ -83,6 +85,8 @@ _INTERNAL = (  # options that mean nothing here, or have one right value
     "summary",
     "features",
     "outcomes",
+    "documents",
+    "annotated",
     "output",
     "trainer.barebones",
     "trainer.enable_autolog_hparams",

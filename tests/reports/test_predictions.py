@@ -48,7 +48,7 @@ def test_csv_holds_the_columns_of_parquet(tmp_path: Path, is_soft: bool, monkeyp
                 part = {key: column[rows] for key, column in others.items()}
                 write(INDEX[rows], Z[rows] / 3, Q[rows] / 3, part, ids[rows])
     expected = pd.read_parquet(tmp_path / "out.parquet")
-    found = pd.read_csv(tmp_path / "out.csv", dtype=dict(expected.dtypes))
+    found = pd.read_csv(tmp_path / "out.csv", dtype=dict(expected.dtypes), float_precision="round_trip")
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert found["id"].tolist() == ids.tolist()
 
