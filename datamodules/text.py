@@ -138,9 +138,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
     def write_annotated(self, path: Path, ending: str, final: Assigned) -> None:
         """Write a copy of the table with a cluster for each training row."""
         n_rows = len(self.training_samples().x)
-        write_table_copy(
-            self.path, path, ending, Annotation.of(final, self.training_rows(n_rows), n_rows), self.format
-        )
+        write_table_copy(self.path, path, ending, Annotation.of(final, self.training_rows(n_rows), n_rows), self.format)
 
     def _read_folder(self) -> _Texts:
         files = find_files(self.path, (".txt",))

@@ -12,7 +12,7 @@ from lightning_dc.batch import SourceBatches
 from lightning_dc.errors import InputError
 
 _BATCH = re.compile(
-    r"(.*[_. -])?(batch|sample|donor|patient|individual|subject|plate|chip|lane|library|channel)([_. -]?(id|key|name|no))?",
+    r"(.*[_. -])?(batch|sample|donor|patient|individual|subject|plate|chip|lane|library|channel)([_. -]?(id|key|name))?",
     re.IGNORECASE,
 )
 
@@ -40,6 +40,6 @@ def tell_of_batches(obs: Any, label: str | None, source: str) -> None:
     names = [name for name in names if 1 < obs[name].astype(str).nunique() <= len(obs) // 2]
     if names:
         tell(
-            f"{source}: {quote_first(names)} of obs may hold batches; batch_key={names[0]!r} tells whether the clusters "
-            "follow them"
+            f"{source}: {quote_first(names)} of obs may hold batches; batch_key={names[0]!r} tells whether the "
+            "clusters follow them"
         )

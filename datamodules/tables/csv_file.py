@@ -73,7 +73,9 @@ def read_csv_as_text(path: Path, wanted: CsvFormat, known: Sequence[str] | None)
 
     content, dialect = _content(path, wanted, known)
     types = {name: pa.string() for name in dialect.names}
-    return _parse(content, dialect, csv.ConvertOptions(strings_can_be_null=False, column_types=types)), dialect.delimiter
+    return _parse(
+        content, dialect, csv.ConvertOptions(strings_can_be_null=False, column_types=types)
+    ), dialect.delimiter
 
 
 def _content(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[bytes, Dialect]:

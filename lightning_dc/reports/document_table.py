@@ -24,8 +24,8 @@ from lightning_dc.training.sink import Sink
 class DocumentTable(Report):
     """Report that writes the texts that stand for each cluster, if the data have texts.
 
-    They are those of the largest confidence, or of hard clusters those nearest to the centroid. The columns are cluster,
-    rank, index (row of the source), ``confidence`` or ``distance``, and text.
+    They are those of the largest confidence, or of hard clusters those nearest to the centroid. The columns are
+    cluster, rank, index (row of the source), ``confidence`` or ``distance``, and text.
 
     Args:
         file_name: file in the run's folder, ``.csv``; None leaves it out.
