@@ -12,7 +12,8 @@ from lightning_dc.batch import SourceBatches
 from lightning_dc.errors import InputError
 
 _BATCH = re.compile(
-    r"(.*[_. -])?(batch|sample|donor|patient|individual|subject|plate|chip|lane|library|channel)([_. -]?(id|key|name))?",
+    r"(.*[_. -])?(batch|sample|donor|patient|individual|subject|plate|chip|lane|library|channel)"
+    r"([_. -]?(id|key|name))?",
     re.IGNORECASE,
 )
 
