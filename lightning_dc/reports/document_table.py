@@ -61,8 +61,8 @@ class DocumentTable(Report):
             badness = -confidence if head.is_soft else torch.zeros_like(confidence)
             if not head.is_soft and isinstance(head, CentroidHead):
                 badness = (z - head.centroids.detach().to(z)[cluster]).norm(dim=1)
-            index = np.arange(rows.start, rows.start + len(q))
-            own = _Best(cluster.cpu().numpy(), badness.double().cpu().numpy(), index)
+            place = np.arange(rows.start, rows.start + len(q))
+            own = _Best(cluster.cpu().numpy(), badness.double().cpu().numpy(), place)
             self._best = self._best.joined(own, self.n_documents)
 
         return keep
@@ -76,10 +76,8 @@ class DocumentTable(Report):
         with whole_csv(folder / self.file_name) as file:
             writer = csv.writer(file)
             writer.writerow(["cluster", "rank", "index", "confidence" if is_soft else "distance", "text"])
-            for cluster, rank, badness, index in zip(
-                best.cluster.tolist(), best.ranks().tolist(), best.badness.tolist(), best.index, strict=True
-            ):
-                row = int(source_rows[index])
+            for rank, cluster, badness, place in zip(best.ranks().tolist(), *best, strict=True):
+                row = int(source_rows[place])
                 writer.writerow([cluster, rank, row, f"{abs(badness):.6g}", documents.texts[row]])
 
     def _has_documents(self, data: DataDescription) -> bool:
@@ -87,17 +85,17 @@ class DocumentTable(Report):
 
 
 class _Best(NamedTuple):
-    """Samples that stand for the clusters, ordered by cluster, badness and index.
+    """Samples that stand for the clusters, ordered by cluster, badness and place.
 
     Attributes:
         cluster: cluster of each of them, (n,).
         badness: what is small where a sample stands for its cluster, (n,).
-        index: index of each of them, (n,).
+        place: index of each of them, (n,).
     """
 
     cluster: NDArray[np.int64]
     badness: NDArray[np.float64]
-    index: NDArray[np.int64]
+    place: NDArray[np.int64]
 
     @classmethod
     def none(cls) -> _Best:
@@ -105,11 +103,10 @@ class _Best(NamedTuple):
 
     def joined(self, others: _Best, n_best: int) -> _Best:
         """Return the best ``n_best`` samples of each cluster among these and others."""
-        cluster, badness, index = (np.concatenate(pair) for pair in zip(self, others, strict=True))
-        order = np.lexsort((index, badness, cluster))
-        every = _Best(cluster[order], badness[order], index[order])
-        kept = every.ranks() <= n_best
-        return _Best(*(column[kept] for column in every))
+        cluster, badness, place = (np.concatenate(pair) for pair in zip(self, others, strict=True))
+        order = np.lexsort((place, badness, cluster))
+        kept = order[_Best(cluster[order], badness[order], place[order]).ranks() <= n_best]
+        return _Best(cluster[kept], badness[kept], place[kept])
 
     def ranks(self) -> NDArray[np.int64]:
         """Return the rank of each sample in its cluster, (n,), from 1."""

@@ -122,7 +122,8 @@ def test_cells_keep_their_content(lightning_dc_cli: CommandLine, tmp_path: Path)
     np.testing.assert_array_equal(found.obsm["X_pca"], np.eye(60, 2))
     np.testing.assert_array_equal(found.uns["log"]["a"], np.arange(3))
     assert found.obs["cluster_1"].dtype.name == "category"
-    assert_clusters(found.obs.rename(columns={"cluster_confidence": "confidence"}), is_soft=True, cluster="cluster_1")
+    columns = found.obs.rename(columns={"cluster_confidence": "confidence"}).reset_index()
+    assert_clusters(columns, is_soft=True, cluster="cluster_1")
     clusters = pd.read_parquet(RUN / "clusters.parquet").set_index("index")
     np.testing.assert_array_equal(found.obsm["X_lightning_dc"][clusters.index], clusters.filter(regex="^z_"))
 
@@ -183,6 +184,7 @@ def test_copies_that_can_not_be_made_are_refused_before_training(
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.filterwarnings("ignore:Experiment logs directory")
 def test_the_data_themselves_are_never_replaced(tmp_path: Path) -> None:
     from datamodules import TableDataModule
 

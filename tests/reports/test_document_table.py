@@ -14,6 +14,7 @@ from datamodules import ArrayDataModule
 from datamodules.documents import TextsBeside
 from lightning_dc.errors import InputError
 from lightning_dc.reports import DocumentTable
+from lightning_dc.reports.document_table import _Best
 from lightning_dc.reports.top_terms import top_terms_of_documents
 from tests.conftest import CommandLine
 from tests.helpers.command_line import QUICK
@@ -54,11 +55,7 @@ def test_documents_are_the_surest_of_each_cluster(
     assert found["rank"].tolist() == (best.groupby("cluster").cumcount() + 1).tolist()
 
 
-def test_documents_of_hard_clusters_are_nearest_to_the_centroid(
-    lightning_dc_cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lightning_dc.distributed.CHUNK_SIZE", 16)  # several pieces
-    monkeypatch.setattr("lightning_dc.training.sink.CHUNK_SIZE", 16)
+def test_documents_of_hard_clusters_are_nearest_to_the_centroid(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
     lightning_dc_cli(*HARD, *write_files(tmp_path), "--data.scaling=none")
     clusters, found = pd.read_parquet(RUN / "clusters.parquet"), pd.read_csv(RUN / "documents.csv")
     z = clusters.filter(regex="^z_").to_numpy(float)
@@ -67,6 +64,19 @@ def test_documents_of_hard_clusters_are_nearest_to_the_centroid(
     best = clusters.sort_values(["cluster", "distance"]).groupby("cluster").head(10)
     assert found[["cluster", "index"]].to_numpy().tolist() == best[["cluster", "index"]].to_numpy().tolist()
     np.testing.assert_allclose(found["distance"], best["distance"], rtol=1e-3)
+
+
+def test_the_best_of_pieces_are_the_best_of_all() -> None:
+    random = np.random.default_rng(0)
+    whole = pd.DataFrame({"cluster": random.integers(0, 7, 500), "badness": random.integers(0, 9, 500) / 8})
+    best = _Best.none()
+    for start in range(0, 500, 90):
+        piece = whole.iloc[start : start + 90]
+        own = _Best(piece["cluster"].to_numpy(), piece["badness"].to_numpy(), piece.index.to_numpy())
+        best = best.joined(own, 5)
+    expected = whole.sort_values(["cluster", "badness"], kind="stable").groupby("cluster").head(5)
+    assert best.place.tolist() == expected.index.tolist()
+    assert best.ranks().tolist() == (expected.groupby("cluster").cumcount() + 1).tolist()
 
 
 def test_terms_are_those_of_the_texts(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
