@@ -69,6 +69,11 @@ class RunSummary(Report):
         embedding: bool = True,
         n_terms: int = 10,
     ) -> None:
+        if Path(file_name).suffix == ".h5ad":
+            raise InputError(
+                f"summary.file_name={file_name!r} can't be written; annotated.file_name={file_name!r} writes a copy of "
+                "the cells with their clusters"
+            )
         check_ending(file_name, "summary.file_name")
         self.file_name = file_name
         self.recluster: Sequence[Algorithm] = [recluster] if isinstance(recluster, str) else recluster

@@ -38,6 +38,7 @@ def assert_nothing_was_trained(folder: Path) -> None:
         ("--data.batch_size=0", "batch_size=0 must be at least 1"),
         ("--data.val_fraction=1.0", "val_fraction=1.0"),
         ("--data.scaling=standard", "features of x are constant"),
+        ("--summary.file_name=clusters.h5ad", "annotated.file_name='clusters.h5ad' writes a copy of the cells with"),
         ("--summary.file_name=clusters.xlsx", "must end in .parquet or .npz or .csv"),
     ],
 )
