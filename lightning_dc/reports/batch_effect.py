@@ -33,7 +33,7 @@ def batch_agreement(clusters: NDArray[np.int64], batches: NDArray[np.int64]) -> 
         return 0.0
     from sklearn.metrics import adjusted_mutual_info_score
 
-    return float(adjusted_mutual_info_score(batches, clusters, average_method="min"))
+    return min(1.0, float(adjusted_mutual_info_score(batches, clusters, average_method="min")))
 
 
 def rows_of_batches(module: ClusteringModule, final: FullAssignment) -> Rows:
