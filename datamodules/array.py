@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from datamodules.base import ClusteringDataModule
 from datamodules.decompression import check_archive
+from datamodules.documents import TextsBeside, read_texts
 from datamodules.loading.file_rows import FileRows
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
@@ -40,9 +41,15 @@ class ArrayDataModule(ClusteringDataModule):
         block_shuffle: read a ``.npy`` file in blocks of 4 MiB in random order, and shuffle the rows of 32 blocks at a
             time. Otherwise all rows come in a random order, in which each row is read by itself. None reads files of
             1 GiB or more in blocks.
+        texts: text of each sample, (N,), such as those whose embeddings the samples are: a ``.txt`` file in UTF-8 with
+            one text a line, a table (CSV, TSV, Parquet), or a sequence of strings. Texts are no inputs. The end of a
+            fit tells the top terms of each cluster and the texts that stand for it (``terms.csv``,
+            ``documents.csv``).
+        text_column: column of a table of texts.
 
     Raises:
-        InputError: a file is missing, corrupt, of another kind, or does not hold numbers; or shapes do not fit.
+        InputError: a file is missing, corrupt, of another kind, or does not hold numbers; or shapes or the number of
+            texts do not fit.
 
     Example:
         >>> data = ArrayDataModule(np.eye(4), y=[0, 0, 1, 1], batch_size=2)
@@ -60,16 +67,27 @@ class ArrayDataModule(ClusteringDataModule):
         keep_on_device: bool = False,
         labels: bool = True,
         block_shuffle: bool | None = None,
+        texts: str | Sequence[str] | None = None,
+        text_column: str = "text",
     ) -> None:
         super().__init__(batch_size, scaling, val_fraction, keep_on_device)
         self.block_shuffle = block_shuffle
         self.x = x
         self.y = y
         self.labels = labels
+        self.texts = texts
+        self.text_column = text_column
+        self._documents: TextsBeside | None = None
 
     @property
     def source_files(self) -> Mapping[str, Any]:
         return {name: file for name, file in (("x", self.x), ("y", self.y)) if isinstance(file, (str, PathLike))}
+
+    @property
+    def documents(self) -> TextsBeside | None:
+        if self.texts is not None:
+            self.training_samples()
+        return self._documents
 
     def load(self) -> Samples:
         x, y = self.x, self.y
@@ -90,7 +108,21 @@ class ArrayDataModule(ClusteringDataModule):
                     f"y={fspath(y)!r} has no array named y, only {', '.join(arrays) or 'none'}; rename one"
                 )
             y = arrays["y"]
+        self._documents = self._read_texts(np.shape(x))
         return Samples(x, y if self.labels else None)
+
+    def _read_texts(self, shape: Sequence[int]) -> TextsBeside | None:
+        """Return the texts after a check that they fit samples of this shape; None without texts."""
+        texts = self.texts
+        if texts is None or not shape:  # the check of the samples will tell that they are none
+            return None
+        if not isinstance(texts, (str, PathLike)):
+            found, source = TextsBeside(list(texts)), "texts"
+        else:
+            path = Path(fspath(texts)).expanduser()
+            found, source = TextsBeside(read_texts(path, self.text_column)), f"texts={str(path)!r}"
+        found.check(shape[0], source)
+        return found
 
     def _in_blocks(self, x: Any, path: Path) -> Any:
         """Return the samples of a file so that they are read in blocks, if they are large or the user wants it."""

@@ -17,7 +17,7 @@ from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.loader import BatchLoader
 from datamodules.loading.samples import CheckedSamples, Samples
 from datamodules.loading.scaling import Scaling, ScalingName
-from lightning_dc.batch import Batch, TargetSpec
+from lightning_dc.batch import Batch, Documents, SourceBatches, TargetSpec
 from lightning_dc.errors import InputError
 
 
@@ -104,6 +104,16 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
     @property
     def feature_groups(self) -> Sequence[Sequence[int]] | None:
         """Inputs that belong together, such as the one-hot inputs of a category; None if each is a group by itself."""
+        return None
+
+    @property
+    def documents(self) -> Documents | None:
+        """Texts of the samples, by which clusters are described; None without texts."""
+        return None
+
+    @property
+    def source_batches(self) -> SourceBatches | None:
+        """Batches of measurements, with which the clusters are compared; None without."""
         return None
 
     @property

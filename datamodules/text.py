@@ -9,17 +9,21 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.annotation import Annotation
+from datamodules.documents import TextsBeside
 from datamodules.folder import find_files
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
 from datamodules.messages import tell
+from datamodules.tables.annotated import copy_endings, write_table_copy
 from datamodules.tables.columns import require_column
 from datamodules.tables.dialect import CsvFormat
 from datamodules.tables.file import is_table_file, read_table
 from datamodules.tables.schema import read_classes, read_ids, read_labels
 from datamodules.tables.values import as_strings
 from datamodules.tfidf import TfIdf
+from lightning_dc.batch import Assigned
 from lightning_dc.errors import InputError
 
 Empty = Literal["error", "zeros"]
@@ -82,6 +86,7 @@ class TextDataModule(LearningDataModule[TfIdf]):
         self.encoding = encoding
         self.empty = empty
         self.labels = labels
+        self._documents: TextsBeside | None = None
 
     @property
     def source_files(self) -> Mapping[str, Any]:
@@ -101,6 +106,11 @@ class TextDataModule(LearningDataModule[TfIdf]):
         n_unused = learned.n_words - len(learned.words)
         return [*learned.words, *(f"(unused {i})" for i in range(n_unused))]
 
+    @property
+    def documents(self) -> TextsBeside | None:
+        self.training_samples()
+        return self._documents
+
     def restore(self, state: dict[str, Any]) -> TfIdf:
         return TfIdf(**state)
 
@@ -114,11 +124,21 @@ class TextDataModule(LearningDataModule[TfIdf]):
                 self.learned = TfIdf.learn(self.training_part(read.texts), self.n_words)
             except InputError as error:
                 raise InputError(f"{self.path}: {error}") from error
+        self._documents = TextsBeside(read.texts)
         x = self.learned(read.texts)
         n_zeros = int((x.getnnz(axis=1) == 0).sum())
         if 2 * n_zeros > len(read.texts):
             tell(f"{self.path}: {n_zeros} of {len(read.texts)} texts have none of the words; their rows are zeros")
         return Samples(x, read.y if self.labels else None, ids=read.ids)
+
+    def annotated_endings(self) -> Sequence[str]:
+        """Return the endings of a copy of the table with the clusters; none of a folder."""
+        return copy_endings(self.path)
+
+    def write_annotated(self, path: Path, ending: str, final: Assigned) -> None:
+        """Write a copy of the table with a cluster for each training row."""
+        n_rows = len(self.training_samples().x)
+        write_table_copy(self.path, path, ending, Annotation.of(final, self.training_rows(n_rows), n_rows), self.format)
 
     def _read_folder(self) -> _Texts:
         files = find_files(self.path, (".txt",))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_dc.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 UNLABELLED = -1
 """The label of a sample whose class is not known."""
@@ -143,6 +147,36 @@ class SampleLoader(Protocol):
     def __len__(self) -> int: ...
 
 
+class Documents(Protocol):
+    """Texts of the samples, whether or not they are the inputs.
+
+    Attributes:
+        texts: text of each row of the source, (N,).
+    """
+
+    texts: Sequence[str]
+
+    def weigh_terms(self, rows: NDArray[Any]) -> tuple[csr_matrix[Any], Sequence[str]]:
+        """Return the weight of each term in some of the texts, (n, F), and the terms, (F,).
+
+        Args:
+            rows: rows of the source, (n,), int64.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class SourceBatches:
+    """Batches of measurements, such as runs of a machine or donors, that clusters should not follow.
+
+    Args:
+        name: what a batch is, such as the name of a column.
+        codes: number of the batch of each row of the source, (N,), int64; -1 where it is not known.
+    """
+
+    name: str
+    codes: NDArray[Any]
+
+
 @dataclass(frozen=True)
 class DataDescription:
     """Description of the inputs and targets of a DataModule.
@@ -154,6 +188,8 @@ class DataDescription:
             than in the rest.
         feature_groups: inputs that belong together, such as the one-hot inputs of a category; each input is in one
             group. None if each input is a group by itself.
+        documents: texts of the samples, by which clusters are described; None without texts.
+        source_batches: batches of measurements, with which the clusters are compared; None without.
 
     Example:
         >>> DataDescription.of(None).feature_names is None
@@ -164,6 +200,8 @@ class DataDescription:
     feature_names: Sequence[str] | None = None
     has_terms: bool = False
     feature_groups: Sequence[Sequence[int]] | None = None
+    documents: Documents | None = None
+    source_batches: SourceBatches | None = None
 
     @classmethod
     def of(cls, data: object) -> DataDescription:
@@ -188,6 +226,39 @@ class Preprocessor(Protocol):
 
     def load_preprocessing_state(self, state: dict[str, Any]) -> None:
         """Take over what another DataModule has learned, and preprocess in the same way."""
+
+
+class Assigned(Protocol):
+    """Clusters of the training samples, such as ``model.final`` after a fit."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Cluster of each training sample, (n,)."""
+
+    @property
+    def q(self) -> Tensor | None:
+        """Soft assignments, (n, K), in which a hard head has one 1 in each row; None if they were not kept."""
+
+    @property
+    def z(self) -> Tensor | None:
+        """Embeddings, (n, D); None if they were not kept."""
+
+
+@runtime_checkable
+class Annotatable(Protocol):
+    """A DataModule that can write a copy of its source with the clusters in it."""
+
+    def annotated_endings(self) -> Sequence[str]:
+        """Return the endings that the copy may have; none if this source has no copy."""
+
+    def write_annotated(self, path: Path, ending: str, final: Assigned) -> None:
+        """Write the copy.
+
+        Args:
+            path: file to write, which is no file of the user.
+            ending: one of :meth:`annotated_endings`.
+            final: clusters of the training samples, in their order.
+        """
 
 
 def as_batch(batch: object) -> Batch:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning_dc.errors import InputError
 
-_ENDINGS = (".parquet", ".npz")
+_ENDINGS = (".parquet", ".npz", ".csv")
 
 
 def check_ending(path: str | Path, argument: str, endings: Sequence[str] = _ENDINGS) -> None:
@@ -54,15 +54,25 @@ def check_writable_folder(folder: Path, argument: str) -> None:
 def whole_file(path: Path) -> Iterator[Any]:
     """Open a binary file for writing under a temporary name, and give it its own name when all is on the disk.
 
+    :func:`whole_path` tells what is left after a kill, a full disk or a crash.
+    """
+    with whole_path(path) as name, open(name, "wb") as file:
+        yield file  # some writers close it
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Yield the temporary name of an empty file, and give the file its own name when all is on the disk.
+
     The folder is created if needed. The file is written beside its place, on the same file system, so that a kill, a
     full disk or a crash of the machine leaves either the file that was there before or the new one. Its mode follows
     the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file  # some writers close it
+        yield Path(name)
         with open(name, "rb") as written:
             os.fsync(written.fileno())
         os.chmod(name, 0o666 & ~_umask())

@@ -185,6 +185,8 @@ def test_an_object_without_a_description_has_the_defaults(data: object) -> None:
     assert description.feature_names is None
     assert description.has_terms is False
     assert description.feature_groups is None
+    assert description.documents is None
+    assert description.source_batches is None
 
 
 def test_a_description_takes_the_attributes_that_an_object_has() -> None:

@@ -51,15 +51,51 @@ def read_csv(
     import pyarrow as pa
     from pyarrow import csv
 
-    content, default = _without_separator_line(_text(path, wanted.encoding), path, wanted)
-    dialect = Dialect.of(_head(content), path, wanted, default, known)
+    content, dialect = _content(path, wanted, known)
     texts = match_columns(as_text, dialect.names)
     if inferred is not None:
         others = set(match_columns(inferred, dialect.names))
         texts += [name for name in dialect.names if name not in others]
     types = dict.fromkeys(texts, pa.string())
+    return _parse(
+        content,
+        dialect,
+        csv.ConvertOptions(strings_can_be_null=True, column_types=types, decimal_point=dialect.decimal),
+    )
+
+
+def read_csv_as_text(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[Any, str]:
+    """Read every field of a CSV or TSV file as the text that it is.
+
+    Args:
+        path: the file, as in :func:`read_csv`.
+        wanted: likewise.
+        known: likewise.
+
+    Returns:
+        A ``pyarrow.Table`` of strings, in which nothing is missing, and the delimiter of the file.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    content, dialect = _content(path, wanted, known)
+    types = {name: pa.string() for name in dialect.names}
+    return _parse(
+        content, dialect, csv.ConvertOptions(strings_can_be_null=False, column_types=types)
+    ), dialect.delimiter
+
+
+def _content(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[bytes, Dialect]:
+    """Return the text of a file and its dialect."""
+    content, default = _without_separator_line(_text(path, wanted.encoding), path, wanted)
+    return content, Dialect.of(_head(content), path, wanted, default, known)
+
+
+def _parse(content: bytes, dialect: Dialect, converting: Any) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
     parsing = csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
-    converting = csv.ConvertOptions(strings_can_be_null=True, column_types=types, decimal_point=dialect.decimal)
     options: dict[str, Any] = {
         "column_names": dialect.names,
         "skip_rows_after_names": int(dialect.header),

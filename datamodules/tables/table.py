@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 
+from datamodules.annotation import Annotation
 from datamodules.learning import LearningDataModule
 from datamodules.loading.samples import Samples
 from datamodules.loading.scaling import ScalingName
 from datamodules.messages import as_list, quote_first, tell
+from datamodules.tables.annotated import copy_endings, write_table_copy
 from datamodules.tables.columns import check_columns, is_element, match_columns, require_column
 from datamodules.tables.complaints import Complaints
 from datamodules.tables.dialect import CsvFormat, Decimal
@@ -29,7 +31,7 @@ from datamodules.tables.schema import (
     read_targets,
 )
 from datamodules.tables.source import TableSource
-from lightning_dc.batch import TargetSpec
+from lightning_dc.batch import Assigned, TargetSpec
 from lightning_dc.errors import InputError
 
 
@@ -187,6 +189,17 @@ class TableDataModule(LearningDataModule[TableSchema]):
 
     def load_test(self) -> Samples | None:
         return None if self.test_source is None else self._load_new(self.test_source)
+
+    def annotated_endings(self) -> Sequence[str]:
+        """Return the endings of a copy of the table with the clusters."""
+        return copy_endings(self.path)
+
+    def write_annotated(self, path: Path, ending: str, final: Assigned) -> None:
+        """Write a copy of the table, without that of the test set, with a cluster for each training row."""
+        n_rows = len(self.training_samples().x)
+        annotation = Annotation.of(final, self.training_rows(n_rows), n_rows)
+        known = list(self.ensure_learned().encoding.columns)
+        write_table_copy(self.path, path, ending, annotation, self.format, known)
 
     def _read(self, source: TableSource, roles: Roles) -> Any:
         encoding = None if self.learned is None else self.learned.encoding

@@ -35,7 +35,15 @@ from lightning_dc.cli.parser import OneLineParser, given
 from lightning_dc.cli.stop_signal import StopSignal
 from lightning_dc.cli.trainer_checks import check_seed, check_trainer_options
 from lightning_dc.errors import InputError
-from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
+from lightning_dc.reports import (
+    AnnotatedCopy,
+    ClusteringProgressBar,
+    DocumentTable,
+    FeatureTable,
+    OutcomeTables,
+    PredictionWriter,
+    RunSummary,
+)
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.checkpoint import find_checkpoint
 from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY
@@ -43,6 +51,13 @@ from lightning_dc.training.hyperparameters import as_config
 from lightning_dc.training.trust import CheckpointGuard
 
 _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
+_REPORTS = {
+    "summary": RunSummary,
+    "outcomes": OutcomeTables,
+    "features": FeatureTable,
+    "documents": DocumentTable,
+    "annotated": AnnotatedCopy,
+}
 _CKPT_PATH = "ckpt_path"
 _INIT_FROM = "init_from"
 _TRUST = "trust"
@@ -147,14 +162,13 @@ class ClusteringCLI(LightningCLI):
             "configuration files are trusted, too",
         )
         if subcommand == "fit":
-            parser.add_lightning_class_args(RunSummary, "summary")
-            parser.add_lightning_class_args(OutcomeTables, "outcomes")
-            parser.add_lightning_class_args(FeatureTable, "features")
+            for name, report in _REPORTS.items():
+                parser.add_lightning_class_args(report, name)
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint, of any method, from whose network to start"
             )
         else:  # all subcommands accept a configuration of fit, such as the one saved with a run
-            for name in ("summary", "outcomes", "features"):
+            for name in _REPORTS:
                 parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":

@@ -59,7 +59,7 @@ _DESCRIPTIONS = {
     "validate": _APPLY.format(task="Evaluate a checkpoint on the samples held out, or else on all samples."),
     "test": _APPLY.format(task="Evaluate a checkpoint on the test set, or else on all samples."),
     "predict": _APPLY.format(task="Write the clusters of new samples.")
-    + "\n  --output.path FILE         file of the predictions, .parquet or .npz",
+    + "\n  --output.path FILE         file of the predictions, .parquet, .npz or .csv",
 }
 _TITLES = {
     "model": "model",
@@ -67,6 +67,8 @@ _TITLES = {
     "summary": "file of clusters and closing table",
     "features": "tables of the inputs",
     "outcomes": "tables of clusters against targets",
+    "documents": "texts that stand for each cluster",
+    "annotated": "copy of the data with the clusters",
     "output": "file of predictions",
     "trainer": "trainer of Lightning",
 }
@@ -83,6 +85,8 @@ _INTERNAL = (  # options that mean nothing here, or have one right value
     "summary",
     "features",
     "outcomes",
+    "documents",
+    "annotated",
     "output",
     "trainer.barebones",
     "trainer.enable_autolog_hparams",

@@ -1,5 +1,7 @@
 """Reports about a run for its users, during the run and at its end."""
 
+from lightning_dc.reports.annotated_copy import AnnotatedCopy
+from lightning_dc.reports.document_table import DocumentTable
 from lightning_dc.reports.feature_table import FeatureTable
 from lightning_dc.reports.outcome_tables import OutcomeTables
 from lightning_dc.reports.prediction_writer import PredictionWriter
@@ -9,7 +11,9 @@ from lightning_dc.reports.run_summary import RunSummary
 from lightning_dc.reports.silhouettes import Silhouettes
 
 __all__ = [
+    "AnnotatedCopy",
     "ClusteringProgressBar",
+    "DocumentTable",
     "FeatureTable",
     "OutcomeTables",
     "PredictionWriter",

@@ -28,7 +28,7 @@ class PredictionWriter(Callback):
     time. Batches of a user's own loader are gathered in memory first.
 
     Args:
-        path: file to write, ``.parquet`` or ``.npz``.
+        path: file to write, ``.parquet``, ``.npz`` or ``.csv``.
         overwrite: whether an existing file is replaced.
 
     Raises:

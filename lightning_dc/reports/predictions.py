@@ -1,4 +1,4 @@
-"""Cluster assignments as Parquet or NPZ files."""
+"""Cluster assignments as Parquet, NPZ or CSV files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_prediction_path(path: str | Path, *, overwrite: bool = False) -> Path:
     """Check, before any work is done, that a file of predictions can be written.
 
     Args:
-        path: the file, ``.parquet`` or ``.npz``.
+        path: the file, ``.parquet``, ``.npz`` or ``.csv``.
         overwrite: whether an existing file may be replaced.
 
     Raises:
@@ -55,8 +55,8 @@ def write_predictions(
     """Write predictions; the file appears whole or not at all.
 
     Args:
-        path: ``.parquet`` (columns ``index``, ``cluster``, ``confidence``, ``q_0`` ..., ``z_0`` ...) or ``.npz``
-            (arrays ``index``, ``cluster``, ``confidence``, ``q``, ``z``).
+        path: ``.parquet`` or ``.csv`` (columns ``index``, ``cluster``, ``confidence``, ``q_0`` ..., ``z_0`` ...) or
+            ``.npz`` (arrays ``index``, ``cluster``, ``confidence``, ``q``, ``z``).
         index: row of each sample in its source, (N,).
         z: embeddings, (N, D); None leaves them out.
         q: soft assignments, (N, K).
@@ -83,7 +83,7 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
     Raises:
         ValueError: there was no piece, or a piece has other columns, types or shapes than the first.
     """
-    in_format = _npz_stream if path.suffix == ".npz" else _parquet_stream
+    in_format = {".npz": _npz_stream, ".csv": _csv_stream}.get(path.suffix, _parquet_stream)
     is_empty = True
     with whole_file(path) as file, in_format(file, path.parent) as put:
 
@@ -106,8 +106,25 @@ def prediction_stream(path: Path, *, is_soft: bool = True) -> Iterator[_Write]:
 @contextmanager
 def _parquet_stream(file: Any, _: Path) -> Iterator[_Write]:
     """Yield a function that writes pieces to a Parquet file, one row group at a time."""
-    import pyarrow
     from pyarrow import parquet
+
+    with _table_stream(lambda schema: parquet.ParquetWriter(file, schema)) as put:
+        yield put
+
+
+@contextmanager
+def _csv_stream(file: Any, _: Path) -> Iterator[_Write]:
+    """Yield a function that writes pieces to a CSV file in UTF-8."""
+    from pyarrow import csv
+
+    with _table_stream(lambda schema: csv.CSVWriter(file, schema)) as put:
+        yield put
+
+
+@contextmanager
+def _table_stream(open_writer: Callable[[Any], Any]) -> Iterator[_Write]:
+    """Yield a function that writes pieces as tables of at least 2^17 rows, by a writer of Arrow for their schema."""
+    import pyarrow
 
     pending: list[Any] = []
     with ExitStack() as stack:
@@ -117,7 +134,7 @@ def _parquet_stream(file: Any, _: Path) -> Iterator[_Write]:
             nonlocal writer
             table = pyarrow.concat_tables(pending)
             if writer is None:
-                writer = stack.enter_context(parquet.ParquetWriter(file, table.schema))
+                writer = stack.enter_context(open_writer(table.schema))
             writer.write_table(table)
             pending.clear()
 

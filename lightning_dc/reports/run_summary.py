@@ -20,11 +20,12 @@ from lightning_dc.distributed import failing_together
 from lightning_dc.errors import InputError
 from lightning_dc.files import check_ending
 from lightning_dc.functional import contingency_table, match_clusters
+from lightning_dc.reports.batch_effect import rows_of_batches
 from lightning_dc.reports.closing_table import Rows, fold, print_table, rows_of_terms
 from lightning_dc.reports.predictions import prediction_stream, write_predictions
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.reports.report import Report
-from lightning_dc.reports.top_terms import TopTerm, top_terms, write_terms
+from lightning_dc.reports.top_terms import TopTerm, top_terms, top_terms_of_documents, write_terms
 from lightning_dc.training import (
     ClusteringModule,
     FullAssignment,
@@ -43,10 +44,12 @@ class RunSummary(Report):
     samples: ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps the centroids of a last k-means.
 
     If the inputs are terms of texts, the table and ``terms.csv`` have the top terms of each cluster: those with the
-    largest difference between the mean in the cluster and the mean in all other samples.
+    largest difference between the mean in the cluster and the mean in all other samples. If texts stand beside other
+    inputs, they are those of the TF-IDF of the texts. If the data have batches of measurements, a row tells how far the
+    clusters follow them.
 
     Args:
-        file_name: file of the clusters in the run's folder, ``.parquet`` or ``.npz``.
+        file_name: file of the clusters in the run's folder, ``.parquet``, ``.npz`` or ``.csv``.
         recluster: algorithms that cluster the final embeddings again: ``kmeans``, ``gaussian_mixture``,
             ``agglomerative``, ``hdbscan``, ``spectral``. Agglomerative and spectral clustering use at most 10,000
             samples, HDBSCAN at most 100,000; all others join the cluster of their nearest neighbour. The algorithms
@@ -66,6 +69,11 @@ class RunSummary(Report):
         embedding: bool = True,
         n_terms: int = 10,
     ) -> None:
+        if Path(file_name).suffix == ".h5ad":
+            raise InputError(
+                f"summary.file_name={file_name!r} can't be written; annotated.file_name={file_name!r} writes a copy of "
+                "the cells with their clusters"
+            )
         check_ending(file_name, "summary.file_name")
         self.file_name = file_name
         self.recluster: Sequence[Algorithm] = [recluster] if isinstance(recluster, str) else recluster
@@ -106,10 +114,19 @@ class RunSummary(Report):
         self._append = None
         record(module, {f"final/{name}": score for name, score in final.scores().items()})
         data = module.data_description
-        if data.feature_names is None or self.n_terms == 0 or not data.has_terms:
+        if self.n_terms == 0:
             return []
         loader, n_clusters = training_loader(module), module.model.head.n_clusters
-        return top_terms(loader, final.labels.to(module.device), n_clusters, data.feature_names, self.n_terms)
+        if data.has_terms and data.feature_names is not None:
+            return top_terms(loader, final.labels.to(module.device), n_clusters, data.feature_names, self.n_terms)
+        if data.documents is None:
+            return []
+        with failing_together():
+            if not module.trainer.is_global_zero:
+                return []
+            return top_terms_of_documents(
+                data.documents, loader.source_rows, final.labels.cpu(), n_clusters, self.n_terms
+            )
 
     def write(
         self, module: ClusteringModule, final: FullAssignment, collected: list[TopTerm], folder: Path | None
@@ -118,6 +135,7 @@ class RunSummary(Report):
             return
         path = folder / self.file_name
         rows: Rows = [(name.upper(), f"{score:.4f}") for name, score in final.scores().items()]
+        rows += rows_of_batches(module, final)
         columns, rows_again = self._cluster_again(module, final)
         if columns:  # the file exists already, in case an algorithm fails; write it again with these columns
             self._write_whole(module, path, final, columns)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from lightning_dc.batch import SampleLoader
+from lightning_dc.batch import Documents, SampleLoader
 from lightning_dc.files import whole_csv
 from lightning_dc.reports.input_statistics import input_statistics
 
@@ -51,10 +53,40 @@ def top_terms(
         Terms, ordered by cluster and rank; none for a cluster without samples, or with all of them.
     """
     statistics = input_statistics(loader, labels, n_clusters, len(names)).cpu()
-    sizes, means, rest = statistics.sizes, statistics.means, statistics.means_of_rest
+    return _ranked(statistics.sizes, statistics.means, statistics.means_of_rest, names, n_terms)
+
+
+def top_terms_of_documents(
+    documents: Documents, rows: Tensor, labels: Tensor, n_clusters: int, n_terms: int
+) -> list[TopTerm]:
+    """Return the terms with the largest difference between the mean weight in a cluster and in all other samples.
+
+    Args:
+        documents: texts of the samples, which need not be their inputs.
+        rows: source row of each sample, (N,).
+        labels: cluster of each sample, (N,).
+        n_clusters: number of clusters K.
+        n_terms: largest number of terms of a cluster, as in :func:`top_terms`.
+
+    Returns:
+        Terms, as those of :func:`top_terms`; means are those of the weights.
+    """
+    from scipy.sparse import csr_matrix
+
+    weights, names = documents.weigh_terms(rows.numpy())
+    own = labels.numpy().astype(np.int64)
+    members = csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), shape=(n_clusters, len(own)))
+    sums = torch.from_numpy((members @ weights).toarray())
+    sizes = torch.from_numpy(np.bincount(own, minlength=n_clusters)).double()
+    rest = (sums.sum(0) - sums) / (len(own) - sizes)[:, None]
+    return _ranked(sizes, sums / sizes[:, None], rest, names, n_terms)
+
+
+def _ranked(sizes: Tensor, means: Tensor, rest: Tensor, names: Sequence[str], n_terms: int) -> list[TopTerm]:
+    """Return the terms whose mean in a cluster exceeds that in all other samples most, for each cluster."""
     found = []
-    for k in range(n_clusters):
-        if sizes[k] in (0, len(labels)):
+    for k in range(len(sizes)):
+        if sizes[k] in (0, sizes.sum()):
             continue
         difference = means[k] - rest[k]
         for rank, j in enumerate(difference.argsort(descending=True, stable=True)[:n_terms].tolist(), 1):

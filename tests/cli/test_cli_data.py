@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pyarrow import csv, parquet
@@ -102,6 +103,22 @@ def test_a_checkpoint_knows_what_becomes_of_new_files(
     place = {name: row for row, name in enumerate(again["id"].to_pylist())}
     rows = [place[name] for name in clusters["id"].to_pylist()]
     assert again["cluster"].to_numpy()[rows].tolist() == clusters["cluster"].to_pylist()
+
+
+def test_clusters_and_predictions_are_csv_files_too(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    path, new = table(tmp_path / "files")
+    data = (f"--data.path={path}", *TABLE)
+    for name in ("clusters.parquet", "clusters.csv"):
+        lightning_dc_cli(*FIT, "--data=TableDataModule", *data, f"--summary.file_name={name}")
+    for name in ("new.parquet", "new.csv"):
+        predict = ("predict", "--data=TableDataModule", f"--data.path={new}", "--ckpt_path", CHECKPOINT)
+        lightning_dc_cli(*predict, f"--output.path={name}")
+    files = [(version(0) / "clusters.parquet", version(1) / "clusters.csv"), (Path("new.parquet"), Path("new.csv"))]
+    for in_parquet, in_csv in files:
+        expected = pd.read_parquet(in_parquet)
+        found = pd.read_csv(in_csv, dtype=dict(expected.dtypes), float_precision="round_trip")
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert expected["id"].tolist() == [f"p1{row:03d}" for row in range(20)]
 
 
 def test_a_resumed_run_keeps_what_was_learned(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:

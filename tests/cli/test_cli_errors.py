@@ -38,7 +38,8 @@ def assert_nothing_was_trained(folder: Path) -> None:
         ("--data.batch_size=0", "batch_size=0 must be at least 1"),
         ("--data.val_fraction=1.0", "val_fraction=1.0"),
         ("--data.scaling=standard", "features of x are constant"),
-        ("--summary.file_name=clusters.csv", "must end in .parquet or .npz"),
+        ("--summary.file_name=clusters.h5ad", "annotated.file_name='clusters.h5ad' writes a copy of the cells with"),
+        ("--summary.file_name=clusters.xlsx", "must end in .parquet or .npz or .csv"),
     ],
 )
 def test_bad_values(lightning_dc_cli: CommandLine, tmp_path: Path, flag: str, expected: str) -> None:
@@ -170,7 +171,7 @@ def test_outputs_that_exist_or_can_not_be_written(lightning_dc_cli: CommandLine,
     assert (tmp_path / "mine.npz").read_bytes() == b"precious"
     lightning_dc_cli(*predict, "mine.npz", "--output.overwrite=true")
     assert np.load(tmp_path / "mine.npz")["index"].shape == (1797,)
-    assert "must end in .parquet or .npz" in lightning_dc_cli.fails(*predict, "mine.csv")
+    assert "must end in .parquet or .npz or .csv" in lightning_dc_cli.fails(*predict, "mine.xlsx")
     assert "can't be written" in lightning_dc_cli.fails(*predict, "/proc/nowhere/mine.npz")
     (tmp_path / "file").touch()
     logger = "--trainer.logger.save_dir"

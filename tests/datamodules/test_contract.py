@@ -59,6 +59,12 @@ class TestSparseArrays(DataModuleContract):
         return ArrayDataModule(scipy.sparse.csr_matrix(X * (X > 0)), Y, batch_size=16, labels=labels)
 
 
+class TestEmbeddingsOfTexts(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        (folder / "texts.txt").write_text("\n".join(texts(40)))
+        return ArrayDataModule(X, Y, batch_size=16, labels=labels, texts=str(folder / "texts.txt"))
+
+
 class TestDigits(DataModuleContract):
     def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
         return DigitsDataModule(batch_size=500, labels=labels)
@@ -151,6 +157,20 @@ class TestCells(DataModuleContract):
         pytest.importorskip("anndata")
         path = write_fake_cells(folder / "cells.h5ad")
         return AnnDataModule(str(path), label="kind" if labels else None, n_top_genes=12, batch_size=16)
+
+
+class TestCellsInMemory(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        anndata = pytest.importorskip("anndata")
+        cells = anndata.read_h5ad(write_fake_cells(folder / "cells.h5ad"))
+        return AnnDataModule(cells, label="kind" if labels else None, n_top_genes=12, batch_key="kind", batch_size=16)
+
+
+class TestAMatrixOfCells(DataModuleContract):
+    def make(self, folder: Path, labels: bool) -> ClusteringDataModule:
+        pytest.importorskip("anndata")
+        path = write_fake_cells(folder / "cells.h5ad", obsm={"X_pca": np.random.default_rng(0).normal(size=(60, 5))})
+        return AnnDataModule(str(path), label="kind" if labels else None, obsm="X_pca", batch_size=16)
 
 
 class Own(ClusteringDataModule):

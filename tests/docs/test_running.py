@@ -155,6 +155,9 @@ def check_data(names: dict[str, Any]) -> None:
     assert Path("new_patients.parquet").is_file()
     assert names["table"].input_shape == (len(names["table"].feature_names),)
     assert names["clusters"].shape == (5,)
+    assert list(names["adata"].obs) == ["cluster", "cluster_confidence"]
+    assert names["adata"].obsm["X_lightning_dc"].shape[0] == 90
+    assert {path.name for path in Path("runs").glob("*/*/*")} >= {"cells.h5ad", "patients.csv", "documents.csv"}
 
 
 def check_extending(names: dict[str, Any]) -> None:

@@ -55,9 +55,10 @@ def write_world(folder: Path, document: str) -> None:
         write_table(folder / "articles.parquet", articles)
         write_fake_texts(folder / "notes")
         write_fake_images(folder / "scans")
-        write_fake_cells(folder / "cells.h5ad", n_genes=2100)  # of which 2,000 are kept
+        _write_cells(folder / "cells.h5ad")
         np.save(folder / "embeddings.npy", random.normal(size=(90, 6)).astype(np.float32))
         np.save(folder / "labels.npy", np.arange(90) % 3)
+        (folder / "texts.txt").write_text("\n".join(texts(90)))
         write_fake_mnist(folder / "data/mnist")
         write_fake_reuters(folder / "data/reuters21578")
         write_fake_rcv1(folder / "data/rcv1")
@@ -71,3 +72,14 @@ def write_world(folder: Path, document: str) -> None:
     if document in ("data.md", "scaling.md"):
         rows = [{"a": row % 3 + float(random.normal()), "b": float(random.normal())} for row in range(60)]
         write_table(folder / "measurements" / "part.parquet", rows)
+
+
+def _write_cells(path: Path) -> None:
+    """Write cells with all parts that options name, and with more genes than the 2,000 that are kept."""
+    import pandas as pd
+
+    place = np.arange(60)
+    obs = pd.DataFrame({"kind": "kind" + pd.Series(place % 3).astype(str), "donor": place // 3 % 2})
+    var = pd.DataFrame({"highly_variable": np.arange(2100) % 9 == 0}, index=[f"gene{j}" for j in range(2100)])
+    pca = np.random.default_rng(0).normal(size=(60, 6)) + 5 * (place[:, None] % 3)
+    write_fake_cells(path, n_genes=2100, obs=obs.set_index(obs.index.astype(str)), var=var, obsm={"X_pca": pca})

@@ -43,7 +43,7 @@ def samples(kind: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["module", "loader"])
-@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet", "out.csv"])
 def test_all_samples_are_written_in_order(tmp_path: Path, name: str, kind: str) -> None:
     model = predict(PredictionWriter(tmp_path / name), samples(kind))
     with torch.no_grad():
@@ -51,6 +51,9 @@ def test_all_samples_are_written_in_order(tmp_path: Path, name: str, kind: str) 
     if name.endswith("npz"):
         with np.load(tmp_path / name) as arrays:
             index, z = arrays["index"], arrays["z"]
+    elif name.endswith("csv"):
+        whole = np.genfromtxt(tmp_path / name, delimiter=",", skip_header=1)
+        index, z = whole[:, 0], whole[:, -2:]
     else:
         from pyarrow import parquet
 
@@ -72,7 +75,7 @@ class Failing(pl.Callback):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()])
-@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet", "out.csv"])
 def test_a_run_that_fails_leaves_no_file(tmp_path: Path, name: str, error: BaseException) -> None:
     with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
         predict(PredictionWriter(tmp_path / name), ArrayDataModule(X), Failing(error))

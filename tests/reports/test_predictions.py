@@ -1,10 +1,11 @@
-"""Tests of files of predictions, which are read by pyarrow and numpy."""
+"""Tests of files of predictions, which are read by pyarrow, numpy and pandas."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pytest
 import torch
@@ -33,6 +34,23 @@ def test_parquet_holds_every_column(tmp_path: Path) -> None:
     assert columns["confidence"] == pytest.approx(CONFIDENCE)
     np.testing.assert_array_equal(np.stack([columns[f"q_{j}"] for j in range(3)], 1), Q.numpy())
     np.testing.assert_array_equal(np.stack([columns[f"z_{j}"] for j in range(2)], 1), Z.numpy())
+
+
+@pytest.mark.parametrize("is_soft", [True, False])
+def test_csv_holds_the_columns_of_parquet(tmp_path: Path, is_soft: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_dc.reports.predictions._ROW_GROUP", 2)
+    ids = np.array(["a", 'say "ä", or', "c"])
+    others = {"cluster_kmeans": torch.tensor([1, 1, 0])}
+    for name in ("out.csv", "out.parquet"):
+        with prediction_stream(tmp_path / name, is_soft=is_soft) as write:
+            for row in range(len(INDEX)):
+                rows = slice(row, row + 1)
+                part = {key: column[rows] for key, column in others.items()}
+                write(INDEX[rows], Z[rows] / 3, Q[rows] / 3, part, ids[rows])
+    expected = pd.read_parquet(tmp_path / "out.parquet")
+    found = pd.read_csv(tmp_path / "out.csv", dtype=dict(expected.dtypes), float_precision="round_trip")
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert found["id"].tolist() == ids.tolist()
 
 
 def test_npz_holds_every_array(tmp_path: Path) -> None:
@@ -107,9 +125,9 @@ def test_a_good_path_is_returned_and_its_folder_created(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out", "out.npz.gz", "out.NPZ"])
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "out.npz.gz", "out.NPZ"])
 def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"must end in \.parquet or \.npz"):
+    with pytest.raises(InputError, match=r"must end in \.parquet or \.npz or \.csv"):
         check_prediction_path(tmp_path / name)
 
 
@@ -177,7 +195,7 @@ def test_pieces_make_the_arrays_that_numpy_would_save(tmp_path: Path, ids: np.nd
     assert sorted(path.name for path in tmp_path.iterdir()) == ["expected.npz", "pieces.npz"]
 
 
-@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet", "out.csv"])
 @pytest.mark.parametrize("change", ["type", "shape", "less", "more"])
 def test_pieces_of_another_kind_are_refused(tmp_path: Path, name: str, change: str) -> None:
     z = {"type": Z.double(), "shape": Z[:, :1], "less": None}.get(change, Z)
@@ -188,7 +206,7 @@ def test_pieces_of_another_kind_are_refused(tmp_path: Path, name: str, change: s
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["out.npz", "out.parquet"])
+@pytest.mark.parametrize("name", ["out.npz", "out.parquet", "out.csv"])
 def test_a_file_without_predictions_is_not_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"there are no predictions to write"), prediction_stream(tmp_path / name):
         pass
