@@ -13,13 +13,15 @@ from lightning_dc.kmeans.prototypes import Linkage, check_linkage, merge_prototy
 from lightning_dc.randomness import mix_seed
 from lightning_dc.training import ClusteringModule, embed_owned, training_loader
 
+_SAMPLES_OF_A_PROTOTYPE = 5
+
 
 class PrototypeRefresh(Refresh):
     """Callback that sets the prototypes of a :class:`~lightning_dc.heads.PrototypeHead` when a phase begins.
 
     K-means over the embeddings of the whole training set makes one small cluster for each prototype; see
     :func:`~lightning_dc.kmeans.prototypes.merge_prototypes` for how they become clusters. Each process holds its own
-    rows of the data.
+    rows of the data. Of few samples there are fewer prototypes, one for five samples, but at least one a cluster.
 
     Args:
         linkage: linkage of the merger.
@@ -42,18 +44,16 @@ class PrototypeRefresh(Refresh):
         head = module.model.head
         assert isinstance(head, PrototypeHead)
         loader, n_prototypes = training_loader(module), len(head.prototypes)
-        if loader.n_samples < n_prototypes:
-            raise InputError(
-                f"n_prototypes={n_prototypes} is more than the {loader.n_samples} samples; lower it to a fifth of them"
-            )
+        n_used = min(n_prototypes, max(head.n_clusters, loader.n_samples // _SAMPLES_OF_A_PROTOTYPE))
         small = kmeans(
             embed_owned(module, loader),
-            n_prototypes,
+            n_used,
             n_total=loader.n_samples,
             n_init=self.n_init,
             generator=torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step)),
         )
-        head.prototypes.copy_(small.centroids)
-        head.clusters.copy_(merge_prototypes(small.centroids, head.n_clusters, self.linkage))
+        of = torch.arange(n_prototypes, device=small.centroids.device) % n_used  # those that are left over come twice
+        head.prototypes.copy_(small.centroids[of])
+        head.clusters.copy_(merge_prototypes(small.centroids, head.n_clusters, self.linkage)[of])
         for own in (head.prototypes, head.clusters):
             broadcast_(own)  # processors of different kinds may round differently

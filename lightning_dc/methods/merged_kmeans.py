@@ -30,7 +30,7 @@ class MergedKMeans(ClusteringModule):
         autoencoder: class or function that builds the autoencoder from ``input_shape``.
         representation: layers of the encoder whose concatenated outputs are clustered: names, or
             :class:`~lightning_dc.encoders.LayerFeatures`, which can pool; None is the encoder's output.
-        n_prototypes: number of small clusters; each should hold several samples.
+        n_prototypes: largest number of small clusters; there is one for five samples at most.
         linkage: ``average``, ``ward``, ``complete`` or ``single``.
         n_init: restarts of k-means.
         augmentation: random transform of training batches; None for none.

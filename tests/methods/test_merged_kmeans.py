@@ -57,12 +57,21 @@ def test_prototypes_are_merged_as_by_scikit_learn(linkage: str) -> None:
     assert adjusted_rand_score(own, expected) == 1.0
 
 
-def test_bad_arguments(tmp_path: Path) -> None:
+def test_bad_arguments() -> None:
     with pytest.raises(InputError, match="n_prototypes=2 must be at least n_clusters=3"):
         MergedKMeans((2,), 3, n_prototypes=2)
     with pytest.raises(InputError, match="linkage='median' is unknown; choose from average, ward"):
         MergedKMeans((2,), 3, linkage="median")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="n_init=0 must be at least 1"):
         MergedKMeans((2,), 3, n_init=0)
-    with pytest.raises(InputError, match="n_prototypes=601 is more than the 600 samples"):
-        trainer(tmp_path).fit(MergedKMeans((2,), 3, n_prototypes=601), moons())
+
+
+def test_few_samples_have_fewer_prototypes(tmp_path: Path) -> None:
+    few = ArrayDataModule(np.repeat(np.eye(3, dtype=np.float32), 4, axis=0), scaling="none")
+    model = MergedKMeans((3,), 3, autoencoder=Identity)
+    trainer(tmp_path).fit(model, few)
+    assert model.final is not None
+    assert adjusted_rand_score(model.final.labels, np.repeat(np.arange(3), 4)) == 1.0
+    head = model.model.head
+    assert isinstance(head, PrototypeHead)
+    assert len(head.prototypes.unique(dim=0)) == 3
