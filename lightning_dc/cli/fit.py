@@ -35,7 +35,14 @@ from lightning_dc.cli.parser import OneLineParser, given
 from lightning_dc.cli.stop_signal import StopSignal
 from lightning_dc.cli.trainer_checks import check_seed, check_trainer_options
 from lightning_dc.errors import InputError
-from lightning_dc.reports import ClusteringProgressBar, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
+from lightning_dc.reports import (
+    Baseline,
+    ClusteringProgressBar,
+    FeatureTable,
+    OutcomeTables,
+    PredictionWriter,
+    RunSummary,
+)
 from lightning_dc.training import ClusteringModule, PhaseConfig, read_checkpoint
 from lightning_dc.training.checkpoint import find_checkpoint
 from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY
@@ -148,13 +155,14 @@ class ClusteringCLI(LightningCLI):
         )
         if subcommand == "fit":
             parser.add_lightning_class_args(RunSummary, "summary")
+            parser.add_lightning_class_args(Baseline, "baseline")
             parser.add_lightning_class_args(OutcomeTables, "outcomes")
             parser.add_lightning_class_args(FeatureTable, "features")
             parser.add_argument(
                 f"--{_INIT_FROM}", type=str | None, help="checkpoint, of any method, from whose network to start"
             )
         else:  # all subcommands accept a configuration of fit, such as the one saved with a run
-            for name in ("summary", "outcomes", "features"):
+            for name in ("summary", "baseline", "outcomes", "features"):
                 parser.add_argument(f"--{name}", type=dict | None, help=argparse.SUPPRESS)
             parser.add_argument(f"--{_INIT_FROM}", type=str | None, help=argparse.SUPPRESS)
         if subcommand == "predict":

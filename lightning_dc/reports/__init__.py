@@ -1,5 +1,8 @@
 """Reports about a run for its users, during the run and at its end."""
 
+from lightning_dc.reports.baseline import Baseline
+from lightning_dc.reports.baseline_result import BaselineResult
+from lightning_dc.reports.contributor import Contributor
 from lightning_dc.reports.feature_table import FeatureTable
 from lightning_dc.reports.outcome_tables import OutcomeTables
 from lightning_dc.reports.prediction_writer import PredictionWriter
@@ -9,7 +12,10 @@ from lightning_dc.reports.run_summary import RunSummary
 from lightning_dc.reports.silhouettes import Silhouettes
 
 __all__ = [
+    "Baseline",
+    "BaselineResult",
     "ClusteringProgressBar",
+    "Contributor",
     "FeatureTable",
     "OutcomeTables",
     "PredictionWriter",
