@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,7 +71,7 @@ def cluster_tendency(
         True
     """
     x, of_column = _widest(x, InputGroups.of(groups, x.shape[1]).of_input, n_clusters)
-    if n_clusters < 2 or len(x) <= n_clusters or len(of_column.unique()) < 2:
+    if n_clusters < 2 or len(x) <= n_clusters or len(set(of_column.tolist())) < 2:
         return None
     generator = torch.Generator().manual_seed(seed % (1 << 63))
     share = _explained(x, n_clusters, seed)
@@ -92,9 +93,9 @@ def _widest(x: Tensor, of_column: Tensor, n_clusters: int) -> tuple[Tensor, Tens
 
 def _shuffled(x: Tensor, of_column: Tensor, generator: torch.Generator) -> Tensor:
     """Return the data with the rows of each group of columns in an order of their own."""
-    groups, column = of_column.unique(return_inverse=True)
+    groups, column = np.unique(of_column.numpy(), return_inverse=True)
     orders = torch.rand(len(x), len(groups), generator=generator).argsort(0)
-    return x.gather(0, orders[:, column])
+    return x.gather(0, orders[:, torch.as_tensor(column)])
 
 
 def _explained(x: Tensor, n_clusters: int, seed: int) -> float:

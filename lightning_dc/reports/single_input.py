@@ -55,7 +55,7 @@ def single_input(
     """
     of_column = InputGroups.of(groups, x.shape[1]).of_input
     n_groups = int(of_column.max()) + 1
-    if n_groups < 2 or len(labels.unique()) < 2:
+    if n_groups < 2 or len(set(labels.tolist())) < 2:
         return None
     between = torch.zeros(n_groups, dtype=torch.float64).index_add_(0, of_column, _between(x, labels, n_clusters))
     group = int(between.argmax())
