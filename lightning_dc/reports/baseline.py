@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,7 +88,6 @@ class Baseline(Contributor):
         self._labels: Tensor | None = None
         self._failure: str | None = None
         self._is_compared = False
-        self._seconds = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()
@@ -125,7 +123,6 @@ class Baseline(Contributor):
 
     def _attempt(self, work: Callable[[], Any]) -> Any:
         """Return the result of some work; if it fails, note why, since the fit itself has succeeded."""
-        start = time.perf_counter()
         try:
             with warnings.catch_warnings():  # such as those of constant inputs, which concern nobody but this report
                 warnings.simplefilter("ignore")
@@ -133,11 +130,8 @@ class Baseline(Contributor):
         except Exception as error:
             self._failure = f"failed: {type(error).__name__}: {error}"[:100]
             return None
-        finally:
-            self._seconds += time.perf_counter() - start
 
     def _compare(self, module: ClusteringModule, final: FullAssignment, labels: Tensor) -> BaselineResult:
-        start = time.perf_counter()
         n_clusters, seed = module.model.head.n_clusters, module.state.seed
         affordable = max(_MOST_NUMBERS // math.prod(module.model.input_shape), 10 * n_clusters)
         rows = draw_rows(module, min(_MOST_SAMPLES, affordable))
@@ -159,7 +153,6 @@ class Baseline(Contributor):
             baseline_silhouette=baseline,
             space=space,
             notes=[note for note in notes if note is not None],
-            seconds=self._seconds + time.perf_counter() - start,
         )
 
 

@@ -19,7 +19,6 @@ class BaselineResult:
         baseline_silhouette: mean silhouette of the clusters of the baseline in the same space.
         space: name of this space.
         notes: sentences for the user, which the run prints below its table.
-        seconds: time that the baseline has taken.
     """
 
     labels: Tensor
@@ -29,7 +28,6 @@ class BaselineResult:
     baseline_silhouette: float
     space: str
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
     def logged(self) -> dict[str, float]:
         """Return the scalars of the comparison by name, without a prefix."""
@@ -40,7 +38,7 @@ class BaselineResult:
         """Return the rows of the closing table."""
         scores = [f"{name.upper()} {score:.4f}" for name, score in self.scores.items()]
         return [
-            ("baseline", ", ".join(["k-means on the inputs", *scores, f"{self.seconds:.1f} s"])),
+            ("baseline", ", ".join(["k-means on the inputs", *scores])),
             ("agreement with baseline", f"adjusted Rand index {self.agreement:.4f}"),
             ("silhouette", f"{self.silhouette:.4f}, baseline {self.baseline_silhouette:.4f}, in {self.space}"),
         ]
