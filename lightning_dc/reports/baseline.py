@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_dc.distributed import collect_on_first, failing_together
@@ -97,7 +96,6 @@ class Baseline(Contributor):
 
     def columns(self, module: ClusteringModule) -> dict[str, Tensor]:
         if self._labels is None and self._failure is None:
-            rank_zero_info("Clustering the inputs by k-means, for comparison")
             self._labels = self._attempt(lambda: baseline_labels(module, self.n_init, self.n_samples))
             self._failure = _reason(collect_on_first(self._failure), self._failure)
         return {} if self._labels is None else {"cluster_baseline": self._labels}
