@@ -37,6 +37,7 @@ from lightning_dc.cli.trainer_checks import check_seed, check_trainer_options
 from lightning_dc.errors import InputError
 from lightning_dc.reports import (
     AnnotatedCopy,
+    Baseline,
     ClusteringProgressBar,
     DocumentTable,
     FeatureTable,
@@ -53,6 +54,7 @@ from lightning_dc.training.trust import CheckpointGuard
 _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a model whose values come from the data
 _REPORTS = {
     "summary": RunSummary,
+    "baseline": Baseline,
     "outcomes": OutcomeTables,
     "features": FeatureTable,
     "documents": DocumentTable,

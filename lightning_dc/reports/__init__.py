@@ -1,6 +1,9 @@
 """Reports about a run for its users, during the run and at its end."""
 
 from lightning_dc.reports.annotated_copy import AnnotatedCopy
+from lightning_dc.reports.baseline import Baseline
+from lightning_dc.reports.baseline_result import BaselineResult
+from lightning_dc.reports.contributor import Contributor
 from lightning_dc.reports.document_table import DocumentTable
 from lightning_dc.reports.feature_table import FeatureTable
 from lightning_dc.reports.outcome_tables import OutcomeTables
@@ -12,7 +15,10 @@ from lightning_dc.reports.silhouettes import Silhouettes
 
 __all__ = [
     "AnnotatedCopy",
+    "Baseline",
+    "BaselineResult",
     "ClusteringProgressBar",
+    "Contributor",
     "DocumentTable",
     "FeatureTable",
     "OutcomeTables",

@@ -21,6 +21,12 @@ def print_table(rows: Rows) -> None:
     print("\n" + tabulate(rows, tablefmt="simple_outline", disable_numparse=True) + "\n")
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Print sentences below the table, each as a paragraph of its own."""
+    for note in notes:
+        print(note + "\n")
+
+
 def rows_of_terms(terms: Sequence[TopTerm]) -> Rows:
     """Return the top terms of each cluster as rows; with more than 50 clusters none, since ``terms.csv`` has them."""
     of_clusters = [(cluster, list(found)) for cluster, found in itertools.groupby(terms, lambda term: term.cluster)]

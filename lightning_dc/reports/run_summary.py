@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning.pytorch as pl
 import torch
@@ -21,7 +22,8 @@ from lightning_dc.errors import InputError
 from lightning_dc.files import check_ending
 from lightning_dc.functional import contingency_table, match_clusters
 from lightning_dc.reports.batch_effect import rows_of_batches
-from lightning_dc.reports.closing_table import Rows, fold, print_table, rows_of_terms
+from lightning_dc.reports.closing_table import Rows, fold, print_notes, print_table, rows_of_terms
+from lightning_dc.reports.contributor import contributors
 from lightning_dc.reports.predictions import prediction_stream, write_predictions
 from lightning_dc.reports.reclustering import Algorithm, check_algorithms, recluster, sample_size
 from lightning_dc.reports.report import Report
@@ -36,12 +38,23 @@ from lightning_dc.training import (
 from lightning_dc.training.sink import Sink
 
 
+class _Collected(NamedTuple):
+    """What the table needs beside the final assignment: top terms, and what other reports contribute."""
+
+    terms: list[TopTerm]
+    rows: Rows
+    notes: list[str]
+
+
 class RunSummary(Report):
     """Report that writes the clusters of the final model to a file, and prints a table of the run.
 
     The final embeddings can be clustered again by other algorithms. Their labels become columns of the file, named
     ``cluster_`` and the algorithm, and their scores follow those of the model. Such labels exist only for the training
     samples: ``predict`` gives the model's own clusters, for which ``AEKMeans`` keeps the centroids of a last k-means.
+
+    Other reports among the callbacks may add columns to the file, rows to the table and sentences below it
+    (:class:`~lightning_dc.reports.Baseline`).
 
     If the inputs are terms of texts, the table and ``terms.csv`` have the top terms of each cluster: those with the
     largest difference between the mean in the cluster and the mean in all other samples. If texts stand beside other
@@ -85,6 +98,7 @@ class RunSummary(Report):
 
         self.needs_tables = len(self.recluster) > 0  # other algorithms need all embeddings
         self._path: Path | None = None
+        self._columns: dict[str, Tensor] = {}  # of other reports
         self._open = ExitStack()
         self._append: Callable[..., None] | None = None
 
@@ -98,21 +112,31 @@ class RunSummary(Report):
         self._append = None
 
     def sink(self, module: ClusteringModule) -> Sink:
-        """Return a function that writes rows to the file of clusters."""
+        """Return a function that writes rows to the file of clusters, with the columns of other reports."""
+        self._columns = {}
+        for contributor in contributors(module.trainer, module):
+            self._columns |= contributor.columns(module)
         return functools.partial(self._write_rows, module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_end(trainer, pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._open.__exit__(type(exception), exception, exception.__traceback__)
 
-    def collect(self, module: ClusteringModule, final: FullAssignment) -> list[TopTerm]:
-        """Close the file of clusters, log the scores, and return the top terms of texts."""
+    def collect(self, module: ClusteringModule, final: FullAssignment) -> _Collected:
+        """Close the file of clusters, log the scores, and return what the table needs beside them."""
         with failing_together():
             self._open.close()
         self._append = None
         record(module, {f"final/{name}": score for name, score in final.scores().items()})
+        rows: Rows = []
+        notes: list[str] = []
+        for contributor in contributors(module.trainer, module):
+            own_rows, own_notes = contributor.contribution(module, final)
+            rows += own_rows
+            notes += own_notes
+        return _Collected(self._top_terms(module, final), rows, notes)
+
+    def _top_terms(self, module: ClusteringModule, final: FullAssignment) -> list[TopTerm]:
+        """Return the top terms of texts; none for other data."""
         data = module.data_description
         if self.n_terms == 0:
             return []
@@ -129,7 +153,7 @@ class RunSummary(Report):
             )
 
     def write(
-        self, module: ClusteringModule, final: FullAssignment, collected: list[TopTerm], folder: Path | None
+        self, module: ClusteringModule, final: FullAssignment, collected: _Collected, folder: Path | None
     ) -> None:
         if folder is None:
             return
@@ -138,10 +162,12 @@ class RunSummary(Report):
         rows += rows_of_batches(module, final)
         columns, rows_again = self._cluster_again(module, final)
         if columns:  # the file exists already, in case an algorithm fails; write it again with these columns
-            self._write_whole(module, path, final, columns)
-        if collected:
-            write_terms(folder / "terms.csv", collected)
-        print_table(rows + rows_again + rows_of_terms(collected) + self._rows_of_run(module, final, path))
+            self._write_whole(module, path, final, {**self._columns, **columns})
+        if collected.terms:
+            write_terms(folder / "terms.csv", collected.terms)
+        rows += collected.rows + rows_again + rows_of_terms(collected.terms)
+        print_table(rows + self._rows_of_run(module, final, path))
+        print_notes(collected.notes)
 
     def _write_rows(self, module: ClusteringModule, rows: slice, q: Tensor, z: Tensor) -> None:
         """Append rows of the final assignment to the file, on the process that has a path."""
@@ -152,7 +178,8 @@ class RunSummary(Report):
             self._append = self._open.enter_context(stream)
         loader = training_loader(module)
         ids = None if loader.ids is None else loader.ids[rows]
-        self._append(loader.source_rows[rows], z if self.embedding else None, q, ids=ids)
+        others = {name: column[rows] for name, column in self._columns.items()}
+        self._append(loader.source_rows[rows], z if self.embedding else None, q, others, ids)
 
     def _write_whole(
         self, module: ClusteringModule, path: Path, final: FullAssignment, columns: Mapping[str, Tensor]

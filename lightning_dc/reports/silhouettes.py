@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.randomness import mix_seed
+from lightning_dc.reports.mean_silhouette import mean_silhouette
 from lightning_dc.reports.report import Report
 from lightning_dc.training import (
     ClusteringModule,
@@ -58,18 +59,9 @@ class Silhouettes(Report):
         labels = final.labels[self._rows]
         record(
             module,
-            {f"final/silhouette_{when}": _silhouette(z, labels) for when, z in embeddings.items() if z is not None},
+            {f"final/silhouette_{when}": mean_silhouette(z, labels) for when, z in embeddings.items() if z is not None},
         )
 
     def _embed(self, module: ClusteringModule) -> Tensor:
         batch = module.trainer.strategy.batch_to_device(training_loader(module).take(self._rows), module.device)
         return embed_batch(module, module.trainer.precision_plugin.convert_input(batch).x).cpu()
-
-
-def _silhouette(z: Tensor, labels: Tensor) -> float:
-    """Return the mean silhouette; NaN where it has none, with a single cluster or one for each sample."""
-    from sklearn.metrics import silhouette_score
-
-    if not 1 < len(set(labels.tolist())) < len(labels):
-        return float("nan")
-    return float(silhouette_score(z.numpy(), labels.numpy()))

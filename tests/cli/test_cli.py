@@ -286,7 +286,8 @@ def test_two_processes_from_the_command_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lightning_dc"]
     for extra, name in (((), "one"), (ddp, "two")):
         logger = f"--trainer.logger.name={name}"
-        assert run_command([*command, *DIGITS, *extra, logger], tmp_path).count("ACC") == 1
+        printed = run_command([*command, *DIGITS, *extra, logger], tmp_path)
+        assert [printed.count(f"│ {row} ") for row in ("ACC", "baseline", "silhouette")] == [1, 1, 1]
     one, two = (parquet.read_table(tmp_path / "runs" / name / "version_0/clusters.parquet") for name in ("one", "two"))
     assert two["index"].to_pylist() == list(range(1797))
     np.testing.assert_allclose(two["q_0"].to_numpy(), one["q_0"].to_numpy(), atol=1e-4)

@@ -94,7 +94,8 @@ def test_embeddings_can_be_left_out(lightning_dc_cli: CommandLine) -> None:
     assert not [name for name in clusters if name.startswith("z_")]
     assert {"q_0", "q_3", "cluster_kmeans"} <= clusters.keys()
     lightning_dc_cli(*fit_of("IDEC"), "--summary.embedding=false", "--summary.file_name=clusters.npz")
-    assert sorted(np.load(version(1) / "clusters.npz")) == ["cluster", "confidence", "index", "q"]
+    names = ["cluster", "cluster_baseline", "confidence", "index", "q"]
+    assert sorted(np.load(version(1) / "clusters.npz")) == names
 
 
 def test_an_unknown_algorithm_is_refused_before_training(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from lightning_dc import (
     TargetSpec,
 )
 from lightning_dc.augmentation import RandomAffine
-from lightning_dc.reports import FeatureTable, OutcomeTables, PredictionWriter, RunSummary
+from lightning_dc.reports import Baseline, FeatureTable, OutcomeTables, PredictionWriter, RunSummary
 
 SHAPE, K = (1, 4, 5), 5
 ADAM = functools.partial(torch.optim.Adam, lr=0.01)
@@ -129,8 +129,11 @@ def main() -> None:
     build, build_data = CASES[sys.argv[1]]
     with Rules():
         module, data = build(), build_data()
-        reports = [OnDevice(), RunSummary(recluster=["kmeans"]), OutcomeTables(), FeatureTable()]
-        trainer(world_size, callbacks=reports).fit(module, data)
+        baseline = Baseline()
+        reports = [OnDevice(), RunSummary(recluster=["kmeans"]), baseline, OutcomeTables(), FeatureTable()]
+        run = trainer(world_size, callbacks=reports)
+        run.fit(module, data)
+        assert (baseline.result is not None) == run.is_global_zero  # a broken rule would not end the fit
         trainer(world_size).validate(module, data, verbose=False)
         writer = PredictionWriter(Path("predictions.npz"), overwrite=True)
         trainer(world_size, callbacks=[writer]).predict(module, data, return_predictions=False)

@@ -16,7 +16,7 @@ from torch import Tensor
 from datamodules import SyntheticDataModule
 from lightning_dc import AEKMeans, ClusteringModule, DeepType, Identity, PhaseConfig
 from lightning_dc.reports import Silhouettes
-from lightning_dc.reports.silhouettes import _silhouette
+from lightning_dc.reports.mean_silhouette import mean_silhouette
 from tests.helpers.methods import Blobs, dcn, dec, idec, trainer
 
 
@@ -76,4 +76,4 @@ def test_without_an_encoder_both_are_those_of_the_scaled_inputs(tmp_path: Path) 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [2, 2, 2, 2], [0, 1, 2, 3]])
 def test_a_single_cluster_and_clusters_of_one_sample_have_none(labels: list[int]) -> None:
-    assert math.isnan(_silhouette(torch.rand(4, 2), torch.tensor(labels)))
+    assert math.isnan(mean_silhouette(torch.rand(4, 2), torch.tensor(labels)))
