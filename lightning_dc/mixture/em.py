@@ -17,7 +17,7 @@ from lightning_dc.mixture.starts import partitions
 SHRINKAGE = 8.0
 """Default weight of the common covariance; see :func:`gaussian_mixture`."""
 
-_RIDGE = 0.1  # share of the common covariance that is spherical
+_RIDGE = 0.1  # share of a sphere in all covariances, if they are shrunk much
 _LEAST_VARIANCE = 1e-6  # of a component, in mean variances of the data
 _MOST_ROWS = 20_000  # of all processes, on which the starts are compared
 _TOLERANCE = 1e-5  # of the mean log-likelihood, in nats
@@ -52,13 +52,15 @@ def gaussian_mixture(
     max_iter: int = 200,
     generator: torch.Generator | None = None,
 ) -> MixtureResult:
-    """Fit a Gaussian mixture by the EM algorithm, from several partitions, and return the one of largest likelihood.
+    """Fit a Gaussian mixture with shrunk covariances from several partitions, and return the one of largest likelihood.
 
-    The covariance of component k with n_k of N samples is a S_k + (1 - a) W, where S_k is its own covariance, W the
-    common covariance within all components, and a = n_k / (n_k + ``shrinkage`` N / K). A tenth of W is spherical. This
-    is regularised discriminant analysis (Friedman 1989, https://doi.org/10.1080/01621459.1989.10478752) in each
-    iteration. Large values give all components one shape, which K samples more or less of a feature cannot change; 0
-    gives each its own, as in scikit-learn's ``GaussianMixture``, which needs many samples.
+    Steps of the EM algorithm alternate with shrinkage. The covariance of component k with n_k of N samples is
+    (1 - g) (a S_k + (1 - a) W) + g tr(W) / D I, where S_k is its own covariance, W the common covariance within all
+    components, a = n_k / (n_k + ``shrinkage`` N / K), and g = 0.1 ``shrinkage`` / (1 + ``shrinkage``). This is regularised discriminant analysis (Friedman 1989,
+    https://doi.org/10.1080/01621459.1989.10478752, eq. 16 to 18) in each iteration. Large values give all components
+    one shape, and 0 gives each its own, as in scikit-learn's ``GaussianMixture``, which needs many samples. Because of the shrinkage, the likelihood may fall
+    from one iteration to the next. A fit ends where it hardly changes, and of the ends of all starts the one of largest
+    likelihood is taken.
 
     The starts are k-means and mergers of many small clusters. They are compared on at most 20,000 samples, and the best
     one goes on with all.
@@ -91,7 +93,7 @@ def gaussian_mixture(
     best = max(fits, key=lambda fit: fit.log_likelihood)
     if len(rows) == n_samples:
         return best
-    return _run(z, _responsibilities(z, best)[0], shrinkage, max_iter, shared=n_total is not None)
+    return _run(z, _responsibilities(z, best)[0], shrinkage, max_iter, best, shared=n_total is not None)
 
 
 def _gather(z: Tensor, rows: Tensor, n_samples: int) -> Tensor:
@@ -104,9 +106,20 @@ def _gather(z: Tensor, rows: Tensor, n_samples: int) -> Tensor:
     return sum_(sample)
 
 
-def _run(z: Tensor, responsibilities: Tensor, shrinkage: float, max_iter: int, *, shared: bool) -> MixtureResult:
-    """Run the EM algorithm from responsibilities, (n, K); the rows are those of this process if they are shared."""
-    before, mixture = -math.inf, None
+def _run(
+    z: Tensor,
+    responsibilities: Tensor,
+    shrinkage: float,
+    max_iter: int,
+    mixture: MixtureResult | None = None,
+    *,
+    shared: bool,
+) -> MixtureResult:
+    """Iterate from responsibilities, (n, K); the rows are those of this process if they are shared.
+
+    A component without samples stays where a given mixture has it.
+    """
+    before = -math.inf
     for iteration in range(1, max(1, max_iter) + 1):
         mixture = _maximise(z, responsibilities, shrinkage, mixture, shared=shared)
         responsibilities, log_density = _responsibilities(z, mixture)
@@ -145,9 +158,12 @@ def _maximise(
     spread = (means - (sizes @ means) / n_samples).square().sum(1) @ sizes / n_samples
     floor = _LEAST_VARIANCE * float(within.trace() + spread) / dim or torch.finfo(z.dtype).tiny ** 0.5
     identity = torch.eye(dim, dtype=z.dtype, device=z.device)
-    within = (1 - _RIDGE) * within + (_RIDGE * within.trace() / dim + floor) * identity
+    ridge = _RIDGE * (shrinkage / (1 + shrinkage) if math.isfinite(shrinkage) else 1.0)
     own = (sizes / (sizes + shrinkage * n_samples / n_clusters).clamp_min(_EMPTY))[:, None, None]  # 0 if it is infinite
-    covariances = own * (scatter / sizes.clamp_min(_EMPTY)[:, None, None] + floor * identity) + (1 - own) * within
+    shrunk = own * scatter / sizes.clamp_min(_EMPTY)[:, None, None] + (1 - own) * within
+    # The same sphere for all: where the data have no variance, as one-hot inputs have none in one direction, a component
+    # with less of it would win by its density alone.
+    covariances = (1 - ridge) * shrunk + (ridge * within.trace() / dim + floor) * identity
     lower = torch.linalg.cholesky(covariances)
     factors = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False).mT
     log_weights = (sizes / n_samples).clamp_min(_EMPTY / float(n_samples)).log()

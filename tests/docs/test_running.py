@@ -139,7 +139,7 @@ def has_widths(words: list[str]) -> bool:
 def check_readme(names: dict[str, Any]) -> None:
     assert names["model"].final.labels.shape == (1797,)
     assert set(names["model"].final.scores()) == {"acc", "nmi", "ari"}
-    assert Path("runs/dec_table/version_0/clusters.parquet").is_file()
+    assert Path("runs/table/version_0/clusters.parquet").is_file()
     assert Path("predictions.parquet").is_file()
 
 

@@ -31,7 +31,7 @@ NOT_RUN_WHOLE = {  # beginning of the command, as a regular expression: reason
     r"lightning-dc fit --config idec_digits .*.loss_weights.kl=0.5": "another command has kl=1, and is run",
     r"lightning-dc fit --config spread.yaml --model": "the command without the flag is run",
     r"lightning-dc select --config dec_synthetic": "the command with deeptype_synthetic is run",
-    r"lightning-dc fit --config dec_text --data.path notes": "tests/cli reads folders of texts",
+    r"lightning-dc fit --config text --data.path notes": "tests/cli reads folders of texts",
 }
 """Commands that are parsed alone: no command is left out silently."""
 

@@ -54,7 +54,7 @@ def test_without_shrinkage_the_mixture_is_that_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize("shrinkage", [0.0, 2.0, math.inf])
 def test_one_more_iteration_by_the_formula_changes_nothing(shrinkage: float) -> None:
-    """Friedman 1989: S_k shrunk towards W, of which a tenth is spherical."""
+    """Friedman 1989: S_k shrunk towards W, and both towards a sphere."""
     z, _ = overlapping()
     mixture = gaussian_mixture(torch.from_numpy(z), 3, shrinkage=shrinkage, max_iter=2000)
     weights, means, covariances = mixture.log_weights.exp().numpy(), mixture.means.numpy(), covariances_of(mixture)
@@ -65,13 +65,25 @@ def test_one_more_iteration_by_the_formula_changes_nothing(shrinkage: float) -> 
     sizes = r.sum(0)
     own = [((z - m).T * r[:, k]) @ (z - m) / sizes[k] for k, m in enumerate(means)]
     within = sum(size * s for size, s in zip(sizes, own, strict=True)) / len(z)
-    within = 0.9 * within + 0.1 * np.trace(within) / 2 * np.eye(2)
     share = np.zeros(3) if math.isinf(shrinkage) else sizes / (sizes + shrinkage * len(z) / 3)
-    expected = np.stack([a * s + (1 - a) * within for a, s in zip(share, own, strict=True)])
+    g = 0.1 if math.isinf(shrinkage) else 0.1 * shrinkage / (1 + shrinkage)
+    sphere = g * np.trace(within) / 2 * np.eye(2)
+    expected = np.stack([(1 - g) * (a * s + (1 - a) * within) + sphere for a, s in zip(share, own, strict=True)])
     np.testing.assert_allclose(r.T @ z / sizes[:, None], means, atol=0.02)
     np.testing.assert_allclose(sizes / len(z), weights, atol=2e-3)
     np.testing.assert_allclose(expected, covariances, atol=0.02)
     assert np.log(density.sum(1)).mean() == pytest.approx(mixture.log_likelihood, abs=1e-9)
+
+
+@pytest.mark.parametrize("n_constant", [1, 3, 8])
+def test_directions_without_variance_do_not_matter(n_constant: int) -> None:
+    """One-hot inputs of a category have such a direction; components of unlike sizes must all stay."""
+    z, _ = overlapping()
+    wide = np.concatenate([z, np.zeros((len(z), n_constant))], axis=1)
+    labels = joint_of(wide, gaussian_mixture(torch.from_numpy(wide), 3)).argmax(1)
+    assert np.bincount(labels, minlength=3).min() > 30
+    without = joint_of(z, gaussian_mixture(torch.from_numpy(z), 3)).argmax(1)
+    assert adjusted_rand_score(without, labels) > 0.9
 
 
 def test_infinite_shrinkage_gives_one_shape() -> None:
