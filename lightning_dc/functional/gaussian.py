@@ -30,8 +30,8 @@ def gaussian_mixture_log_joint(z: Tensor, log_weights: Tensor, means: Tensor, fa
     n_clusters, dim = means.shape
     constant = log_weights + factors.diagonal(dim1=1, dim2=2).log().sum(1) - dim / 2 * math.log(2 * math.pi)
     rows = max(1, _MOST_ELEMENTS // max(1, n_clusters * dim))
-    parts = [
-        constant - torch.bmm(part[None] - means[:, None], factors).square().sum(2).T / 2
-        for part in torch.split(z, rows)
-    ]
-    return torch.cat(parts) if parts else z.new_zeros(0, n_clusters)
+    whole = torch.compiler.is_compiling() or len(z) <= rows  # a graph for batches of any size has no branch
+    parts = [z] if whole else torch.split(z, rows)
+    return torch.cat(
+        [constant - torch.bmm(part[None] - means[:, None], factors).square().sum(2).T / 2 for part in parts]
+    )

@@ -8,7 +8,6 @@ from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
     AssignmentRefresh,
     CentroidRefresh,
-    ComponentFit,
     CountedCentroidUpdate,
     LabelChangeStop,
     LossLogger,
@@ -96,7 +95,6 @@ class DCN(ClusteringModule):
                 Phase("clustering", clustering, parts, has_clusters=True, initializes_centroids=True),
             ],
             callbacks=[
-                ComponentFit(),
                 CountedCentroidUpdate(initial_count),
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or(interval), kmeans=kmeans.algorithm),
                 LossLogger(),

@@ -56,11 +56,12 @@ def gaussian_mixture(
 
     Steps of the EM algorithm alternate with shrinkage. The covariance of component k with n_k of N samples is
     (1 - g) (a S_k + (1 - a) W) + g tr(W) / D I, where S_k is its own covariance, W the common covariance within all
-    components, a = n_k / (n_k + ``shrinkage`` N / K), and g = 0.1 ``shrinkage`` / (1 + ``shrinkage``). This is regularised discriminant analysis (Friedman 1989,
-    https://doi.org/10.1080/01621459.1989.10478752, eq. 16 to 18) in each iteration. Large values give all components
-    one shape, and 0 gives each its own, as in scikit-learn's ``GaussianMixture``, which needs many samples. Because of the shrinkage, the likelihood may fall
-    from one iteration to the next. A fit ends where it hardly changes, and of the ends of all starts the one of largest
-    likelihood is taken.
+    components, a = n_k / (n_k + ``shrinkage`` N / K), and g = 0.1 ``shrinkage`` / (1 + ``shrinkage``). This is
+    regularised discriminant analysis (Friedman 1989, https://doi.org/10.1080/01621459.1989.10478752, eq. 16 to 18) in
+    each iteration. Large values give all components one shape, and 0 gives each its own, as in scikit-learn's
+    ``GaussianMixture``, which needs many samples. Because of the shrinkage, the likelihood may fall from one iteration
+    to the next. A fit ends where it hardly changes, and of the ends of all starts the one of largest likelihood is
+    taken.
 
     The starts are k-means and mergers of many small clusters. They are compared on at most 20,000 samples, and the best
     one goes on with all.
@@ -161,8 +162,8 @@ def _maximise(
     ridge = _RIDGE * (shrinkage / (1 + shrinkage) if math.isfinite(shrinkage) else 1.0)
     own = (sizes / (sizes + shrinkage * n_samples / n_clusters).clamp_min(_EMPTY))[:, None, None]  # 0 if it is infinite
     shrunk = own * scatter / sizes.clamp_min(_EMPTY)[:, None, None] + (1 - own) * within
-    # The same sphere for all: where the data have no variance, as one-hot inputs have none in one direction, a component
-    # with less of it would win by its density alone.
+    # The same sphere for all: where the data have no variance, as one-hot inputs have none in one direction, a
+    # component with less of it would win by its density alone.
     covariances = (1 - ridge) * shrunk + (ridge * within.trace() / dim + floor) * identity
     lower = torch.linalg.cholesky(covariances)
     factors = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False).mT

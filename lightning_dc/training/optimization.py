@@ -38,6 +38,11 @@ def build_optimizer(phase: Phase, model: ClusteringModel, losses: Mapping[str, L
     factor = phase.config.bias_lr_factor
     weights = [parameter for parameter in parameters if parameter.ndim > 1 or factor == 1.0]
     biases = [parameter for parameter in parameters if parameter.ndim <= 1 and factor != 1.0]
+    if not parameters:
+        raise InputError(
+            f"phase {phase.name!r} trains {', '.join(phase.trainable)}, but {type(model.network).__name__} has no "
+            "weights; leave the phase out by max_epochs=0"
+        )
     try:
         optimizer = phase.config.optimizer([{"params": group} for group in (weights, biases) if group])
     except (TypeError, ValueError) as error:

@@ -73,6 +73,13 @@ def test_identity_clusters_the_inputs(tmp_path: Path) -> None:
     assert adjusted_rand_score(model.final.labels, Y) > 0.85
 
 
+def test_the_model_can_be_exported_for_batches_of_any_size() -> None:
+    model = GaussianMixture((13,), 3).model.eval()
+    x = torch.randn(5, 13, generator=torch.Generator().manual_seed(0))
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=2, max=10_000_000)},))
+    assert torch.equal(program.module()(x[:3]), model(x[:3]))
+
+
 @pytest.mark.parametrize("shrinkage", [-1.0, math.nan])
 def test_bad_shrinkage(shrinkage: float) -> None:
     with pytest.raises(InputError, match="must not be negative"):
