@@ -205,7 +205,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         encoding = None if self.learned is None else self.learned.encoding
         known = None if encoding is None else list(encoding.columns)
         is_guessed = self.guess_roles if encoding is None else bool(encoding.readings)
-        inferred = roles.target_columns if is_guessed else None
+        inferred = [*roles.target_columns, *roles.text_columns] if is_guessed else None
         return source.read([*roles.categorical, *roles.text_columns], self.format, known, inferred)
 
     def _learn(self, table: Any) -> TableSchema:

@@ -232,6 +232,63 @@ def test_a_word_among_numbers_is_missing_if_it_is_rare(tmp_path: Path) -> None:
     assert inputs(data)["rare"][0] == pytest.approx(np.median(normal()[2:]), rel=1e-5)
 
 
+AMBIGUOUS = pd.DataFrame(
+    {
+        "v": [gap if i % 6 == 0 else str(x) for i, (gap, x) in enumerate(zip(cycle("NA", "-"), normal(), strict=True))],
+        "smoker": cycle("none", "daily"),
+        "rh": cycle("+", "-"),
+        "med": cycle("none", "aspirin", "statin", "N/A"),
+        "country": cycle("NA", "DE", "FR"),
+        "paid": cycle("Yes", "no", "-"),
+        "branch": cycle("007", "042", "-"),
+        "few": ["none", "-", *cycle("a", "b")[2:]],
+    }
+)
+
+
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_words_that_may_mean_missing_are_categories_among_words(tmp_path: Path, as_csv: bool) -> None:
+    path = tmp_path / "t.csv"
+    AMBIGUOUS.to_csv(path, index=False)
+    source = path if as_csv else AMBIGUOUS
+    data = module(source, scaling="none")
+    words = ["smoker=daily", "smoker=none", "rh=+", "rh=-", "med=aspirin", "med=none", "med=statin"]
+    words += ["country=DE", "country=FR", "country=NA", "paid=-", "paid=no", "paid=yes"]
+    assert list(data.feature_names) == ["v", *words, "branch=007", "branch=042", "few=a", "few=b"]
+    x = inputs(data)
+    np.testing.assert_array_equal(x["med=none"], AMBIGUOUS["med"] == "none")
+    np.testing.assert_array_equal(x["country=NA"], AMBIGUOUS["country"] == "NA")
+    assert x["v"][0] == pytest.approx(np.median([float(value) for value in AMBIGUOUS["v"] if value not in ("NA", "-")]))
+    new = applied(data, str(path) if as_csv else AMBIGUOUS)
+    pd.testing.assert_frame_equal(inputs(new), x)
+    named = module(source, columns=["smoker", "branch"], categorical=["smoker", "branch"])
+    assert list(named.feature_names) == ["smoker=daily", "smoker=none", "branch=007", "branch=042"]
+
+
+def test_words_that_may_mean_missing_are_so_for_an_earlier_checkpoint() -> None:
+    frame = pd.DataFrame({"med": cycle("aspirin", "statin", "aspirin"), "v": normal()})
+    trained = module(frame, scaling="none")
+    trained.train_dataloader()
+    state = trained.preprocessing_state()
+    for reading in state["table"]["encoding"]["readings"].values():
+        del reading["kept"]
+    other = TableDataModule(frame.replace({"med": {"statin": "none"}}))
+    other.load_preprocessing_state(state)
+    other.setup("predict")
+    assert (inputs(other)["med=aspirin"] == 1).all()
+
+
+def test_a_class_or_target_of_a_csv_file_is_missing_where_it_is_na(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    frame = pd.DataFrame({"kind": cycle("a", "b", "NA"), "sold": ["NA", *map(str, range(1, N))], "v": normal()})
+    frame.to_csv(path, index=False)
+    data = module(path, label="kind", target="value", target_columns="sold")
+    assert data.classes == ["a", "b"]
+    targets = data.train_dataloader().read(0, ALL).targets
+    assert targets is not None
+    assert torch.isnan(targets[:, 0]).sum() == 1
+
+
 def test_what_was_guessed_is_printed_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(datamodules.tables.table, "tell", told.append)
