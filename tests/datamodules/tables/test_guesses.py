@@ -369,6 +369,28 @@ def test_new_rows_in_another_format_are_refused(column: str, value: Any, message
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("value", ["p3", None])
+def test_new_rows_need_not_have_ids_where_they_were_guessed(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(datamodules.tables.table, "tell", told.append)
+    new = TRAINED.copy()
+    new.loc[5, "who"] = value
+    trained = module(TRAINED)
+    told.clear()
+    assert applied(trained, TRAINED).predict_dataloader().ids is not None
+    assert told == []
+    assert applied(trained, new).predict_dataloader().ids is None
+    assert len(set(told)) == 1
+    assert "column 'who', which was taken for ids in training, has not another value in each row" in told[0]
+    problem = r"twice, in rows 3 and 5" if value else r"has no id in row 5"
+    with pytest.raises(InputError, match=problem):  # the user has named it in training
+        applied(module(TRAINED, id_column="who"), new).predict_dataloader()
+    named = TableDataModule(new, id_column="who")
+    named.load_preprocessing_state(trained.preprocessing_state())
+    with pytest.raises(InputError, match=problem):  # or for the new rows
+        named.predict_dataloader()
+
+
 def test_an_earlier_checkpoint_without_readings_is_restored() -> None:
     frame = TRAINED[["v"]].assign(w=normal(1))
     trained = TableDataModule(frame)
@@ -376,7 +398,7 @@ def test_an_earlier_checkpoint_without_readings_is_restored() -> None:
     trained.train_dataloader()
     state = trained.preprocessing_state()
     expected = trained.predict_dataloader().read(0, ALL).x
-    del state["table"]["encoding"]["readings"], state["table"]["left_out"]
+    del state["table"]["encoding"]["readings"], state["table"]["left_out"], state["table"]["id_is_guessed"]
     other = TableDataModule(frame)
     other.load_preprocessing_state(state)
     torch.testing.assert_close(other.predict_dataloader().read(0, ALL).x, expected, rtol=0, atol=0)
