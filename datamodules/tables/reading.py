@@ -104,6 +104,8 @@ class Reading:
             InputError: see :meth:`inputs`.
         """
         column = decode(column)
+        if column.null_count == len(column):  # whatever the type, which Arrow cannot know
+            return np.full(len(column), np.nan)
         if self.kind == "date" and is_date_type(column.type):
             return days_of(column)
         if self.kind == "number" and holds_numbers(column.type):

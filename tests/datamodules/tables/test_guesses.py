@@ -391,6 +391,19 @@ def test_new_rows_need_not_have_ids_where_they_were_guessed(value: str | None, m
         named.predict_dataloader()
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT])
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_a_column_of_new_rows_without_any_value_is_missing(tmp_path: Path, nothing: Any, as_csv: bool) -> None:
+    new = TRAINED.assign(day=nothing, money=nothing, colour=nothing)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    trained = module(TRAINED)
+    x = inputs(applied(trained, str(tmp_path / "new.csv") if as_csv else new))
+    expected = inputs(trained).median()
+    for name in ("day: days before newest", "log1p(money)"):
+        np.testing.assert_allclose(x[name], expected[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(x["colour=blue"], 1, atol=1e-5)
+
+
 def test_an_earlier_checkpoint_without_readings_is_restored() -> None:
     frame = TRAINED[["v"]].assign(w=normal(1))
     trained = TableDataModule(frame)
