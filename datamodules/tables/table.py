@@ -348,7 +348,8 @@ class TableDataModule(LearningDataModule[TableSchema]):
         if len(constant) == x.shape[1]:
             raise InputError(f"{self.path}: every input holds one value only in the training rows; check the file")
         if self._is_scaled_by_column and constant:
-            names = quote_first([schema.encoding.feature_names[i] for i in constant])
+            columns = zip(schema.encoding.columns, schema.encoding.feature_groups, strict=True)
+            names = quote_first([name for name, group in columns if set(group) & set(constant)])
             raise InputError(
                 f"{self.path}: {names} hold one value only in the training rows, so scaling={self.scaling_name!r} "
                 "would divide by 0; name them in drop, or use scaling='rms'"

@@ -439,6 +439,17 @@ def test_tables_without_inputs_are_refused_in_one_line(frame: dict[str, Any], me
     assert "\n" not in str(error.value)
 
 
+def test_constant_inputs_are_named_by_their_columns_which_drop_takes() -> None:
+    money = 1e16 + np.array([2, 8] + [0] * (N - 2))  # whose logarithms are the same
+    frame = pd.DataFrame({"money": money, "colour": ["red"] * N, "v": normal()})
+    arguments: dict[str, Any] = {"categorical": "colour", "scaling": "standard"}
+    with pytest.raises(InputError, match=r"data frame: 'money', 'colour' hold one value only .*; name them in drop"):
+        module(frame, **arguments).train_dataloader()
+    data = module(frame, drop=["money", "colour"], scaling="standard")
+    data.train_dataloader()
+    assert list(data.feature_names) == ["v"]
+
+
 def test_a_table_of_one_column_of_dates_alone_or_of_few_rows_works() -> None:
     assert list(module(pd.DataFrame({"v": normal()})).feature_names) == ["v"]
     dates = pd.DataFrame({"a": DAYS, "b": DAYS[::-1].strftime("%m/%d/%Y")})
