@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+_N_TOP_GENES = 2000
+
+
 class AnnDataModule(LearningDataModule[GeneSelection | ObsmMatrix]):
     """Counts of single cells from an AnnData file, ``.h5ad``, or in memory.
 
@@ -52,8 +55,9 @@ class AnnDataModule(LearningDataModule[GeneSelection | ObsmMatrix]):
         label: column of ``obs`` with classes, for evaluation. A missing class is unknown.
         target_sum: sum of the counts of each cell after normalisation; None leaves the counts as they are.
         log1p: take ln(1 + x).
-        n_top_genes: number of genes to keep; None keeps all. With ``target_sum=None`` and ``log1p=False`` the values
-            may be normalised counts, or logarithms of them, which are undone for the choice; scaled values are refused.
+        n_top_genes: number of genes to keep; ``auto`` keeps 2,000, or all if there are fewer, and None keeps all. With
+            ``target_sum=None`` and ``log1p=False`` the values may be normalised counts, or logarithms of them, which
+            are undone for the choice; scaled values are refused.
         mask_var: column of ``var`` with truth values that says which genes are kept, such as ``highly_variable``, in
             place of ``n_top_genes``; None for none.
         obsm: key of a matrix of ``obsm`` that is the input, such as ``X_pca``, in place of counts; None for none.
@@ -77,7 +81,7 @@ class AnnDataModule(LearningDataModule[GeneSelection | ObsmMatrix]):
         label: str | None = None,
         target_sum: float | None = 1e4,
         log1p: bool = True,
-        n_top_genes: int | None = 2000,
+        n_top_genes: int | Literal["auto"] | None = "auto",
         mask_var: str | None = None,
         obsm: str | None = None,
         batch_key: str | None = None,
@@ -88,7 +92,9 @@ class AnnDataModule(LearningDataModule[GeneSelection | ObsmMatrix]):
         super().__init__(batch_size, scaling, val_fraction)
         if target_sum is not None and not target_sum > 0:
             raise InputError(f"target_sum={target_sum} must be positive, or null")
-        if n_top_genes is not None and n_top_genes < 1:
+        if isinstance(n_top_genes, str) and n_top_genes != "auto":
+            raise InputError(f"n_top_genes={n_top_genes!r} must be a number, auto, or null for all")
+        if isinstance(n_top_genes, int) and n_top_genes < 1:
             raise InputError(f"n_top_genes={n_top_genes} must be at least 1, or null for all")
         if obsm is not None and (layer is not None or mask_var is not None):
             raise InputError(
@@ -202,11 +208,21 @@ class AnnDataModule(LearningDataModule[GeneSelection | ObsmMatrix]):
             return GeneSelection(genes, self._masked(data.var), self.target_sum, self.log1p)
         rows = self.training_rows(counts.shape[0])
         training = counts if rows is None else counts[rows.numpy()]
-        base = None if self.n_top_genes is None else self._log_base(data, counts)
+        n_top_genes = self._number_of_genes(len(genes))
+        base = None if n_top_genes is None else self._log_base(data, counts)
         try:
-            return GeneSelection.learn(training, genes, self.n_top_genes, self.target_sum, self.log1p, base)
+            return GeneSelection.learn(training, genes, n_top_genes, self.target_sum, self.log1p, base)
         except InputError as error:
             raise InputError(f"{self._name}: {error}") from error
+
+    def _number_of_genes(self, n_genes: int) -> int | None:
+        """Return the number of genes that are kept; None for all."""
+        if self.n_top_genes != "auto":
+            return self.n_top_genes
+        if n_genes >= _N_TOP_GENES:
+            return _N_TOP_GENES
+        tell(f"{self._name}: has {n_genes} genes, fewer than the {_N_TOP_GENES} that are kept of more; all are kept")
+        return None
 
     def _masked(self, var: Any) -> list[int]:
         """Return the positions of the genes that the mask keeps."""

@@ -39,7 +39,8 @@ def read_csv(
         as_text: names or patterns of columns that are read as text.
         wanted: format that the user gives; what it leaves open is guessed.
         known: columns of the file that a model was trained on; None if nothing has been learned.
-        inferred: names or patterns of the only columns, beside ``as_text``, that are not read as text; None for all.
+        inferred: names or patterns of the only columns, beside ``as_text``, that are not read as text; None for all. In
+            columns without such a name the text ``NA`` stays, since it may be a word of its own.
 
     Returns:
         A ``pyarrow.Table``.
@@ -53,15 +54,22 @@ def read_csv(
 
     content, dialect = _content(path, wanted, known)
     texts = match_columns(as_text, dialect.names)
+    others = match_columns(inferred or [], dialect.names)
     if inferred is not None:
-        others = set(match_columns(inferred, dialect.names))
-        texts += [name for name in dialect.names if name not in others]
-    types = dict.fromkeys(texts, pa.string())
-    return _parse(
-        content,
-        dialect,
-        csv.ConvertOptions(strings_can_be_null=True, column_types=types, decimal_point=dialect.decimal),
+        texts += list(set(dialect.names).difference(others))
+    converting = csv.ConvertOptions(
+        strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string()), decimal_point=dialect.decimal
     )
+    if inferred is None:
+        return _parse(content, dialect, converting)
+    nulls = converting.null_values
+    converting.null_values = [text for text in nulls if text != "NA"]
+    table = _parse(content, dialect, converting)
+    if others:
+        converting.null_values, converting.include_columns = nulls, others
+        for name, column in zip(others, _parse(content, dialect, converting).columns, strict=True):
+            table = table.set_column(dialect.names.index(name), name, column)
+    return table
 
 
 def read_csv_as_text(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[Any, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from datamodules.tables.column_names import is_code_name, is_key_name, is_label_
 from datamodules.tables.date_text import guess_date_format
 from datamodules.tables.number_text import guess_decimal, plain_numbers
 from datamodules.tables.reading import Reading, days_of, is_date_type, is_text_type
-from datamodules.tables.texts import Texts
+from datamodules.tables.texts import AMBIGUOUS, Texts
 from datamodules.tables.values import decode, holds_numbers, list_numbers
 
 Role = Literal[
@@ -88,8 +89,16 @@ class ColumnGuesser:
             plain = self._plain_numbers(name, column)
             if plain is not None:
                 return self._of_numbers(name, plain, Reading("number"))
-            return self._of_texts(name, Texts.of(column, name, self.path))
+            return self._of_texts(name, column)
         return Guess("other")
+
+    def category(self, name: str, column: Any) -> Guess:
+        """Return how a column of a ``pyarrow.Table`` is read that the user has called categorical."""
+        texts = Texts.of(column, name, self.path)
+        kept: list[str] = []
+        if self._reading(name, texts.known, texts) is None:
+            texts, kept = self._with_ambiguous(name, column, texts)
+        return Guess("category", Reading("category", kept=kept), float((texts.codes < 0).mean()))
 
     # ---- numbers and dates -----------------------------------------------------------------------------------------
 
@@ -149,26 +158,55 @@ class ColumnGuesser:
 
     # ---- text ------------------------------------------------------------------------------------------------------
 
-    def _of_texts(self, name: str, texts: Texts) -> Guess:
-        training = texts.codes if self.rows is None else texts.codes[self.rows]
-        training = training[training >= 0]
+    def _of_texts(self, name: str, column: Any) -> Guess:
+        texts = Texts.of(column, name, self.path)
+        reading = self._reading(name, texts.known, texts)
+        kept: list[str] = []
+        if reading is None:
+            texts, kept = self._with_ambiguous(name, column, texts)
+        training = self._training(texts)
         distinct = np.unique(training)
         if len(distinct) == 0:
             return Guess("empty")
         missing = float((texts.codes < 0).mean())
         if len(distinct) == 1:
             return Guess("constant", None, missing)
-        listed, known = name in self.listed, texts.known
-        if not listed and is_label_name(name, self.names) and _are_few(distinct, training):
+        if name not in self.listed and is_label_name(name, self.names) and _are_few(distinct, training):
             return Guess("label", None, missing)
-        reading = self._reading(name, known, texts)
         if reading is None:
-            return self._of_words(name, texts, distinct, training)
+            return self._of_words(name, texts, distinct, training, kept)
         values = texts.spread(reading.parse(texts.values))
         return self._of_days(values, reading) if reading.kind == "date" else self._of_numbers(name, values, reading)
 
+    def _training(self, texts: Texts) -> NDArray[np.int64]:
+        """Return the number of the value of each training row that has one."""
+        codes: NDArray[np.int64] = texts.codes if self.rows is None else texts.codes[self.rows]
+        return codes[codes >= 0]
+
+    def _with_ambiguous(self, name: str, column: Any, texts: Texts) -> tuple[Texts, list[str]]:
+        """Return the texts of a column that holds neither numbers nor dates, with words such as ``none`` or ``-``.
+
+        Such a word, the second result, is a category of its own unless the training rows with it are so few that a
+        category would tell little, or the other texts are codes of digits.
+        """
+        there = {value.casefold() for value in texts.values} & AMBIGUOUS
+        if not there or all(_DIGITS.fullmatch(text) or _PHONE.fullmatch(text) for text in texts.known):
+            return texts, []
+        full = Texts.of(column, name, self.path, there)
+        training = self._training(full)
+        words = [value.casefold() for value in full.values]
+        counts = Counter(dict.fromkeys(there, 0))
+        for code, count in zip(*np.unique(training, return_counts=True), strict=True):
+            counts[words[code]] += int(count)
+        kept = sorted(
+            word for word in there if counts[word] >= _ROWS_PER_CATEGORY or counts[word] > _WORD_SHARE * len(training)
+        )
+        return Texts.of(column, name, self.path, kept), kept
+
     def _reading(self, name: str, known: Sequence[str], texts: Texts) -> Reading | None:
         """Return how texts are read as numbers or dates; None if most of them are neither."""
+        if not known:
+            return None
         is_code = name not in self.listed and _are_codes(name, known)
         if not is_code and not all(_EIGHT_DIGITS.fullmatch(text) for text in known):
             number = self._number_reading(known, texts)
@@ -182,15 +220,17 @@ class ColumnGuesser:
     def _number_reading(self, known: Sequence[str], texts: Texts) -> Reading | None:
         return _mostly(Reading("number", decimal=guess_decimal(known) or self.decimal), texts)
 
-    def _of_words(self, name: str, texts: Texts, distinct: NDArray[Any], training: NDArray[Any]) -> Guess:
+    def _of_words(
+        self, name: str, texts: Texts, distinct: NDArray[Any], training: NDArray[Any], kept: list[str]
+    ) -> Guess:
         missing, known = float((texts.codes < 0).mean()), texts.known
         are_few = _are_few(distinct, training)
-        if {text.casefold() for text in known} in _FLAGS:
-            return Guess("flag", Reading("flag"), missing)
+        if {text.casefold() for text in known}.difference(kept) in _FLAGS:
+            return Guess("flag", Reading("flag", kept=kept), missing)
         if name not in self.listed and missing == 0 and len(texts.codes) == len(known) >= _FEWEST_IDS:
             return Guess("text" if _are_prose(known) else "id")
         if are_few:
-            return Guess("category", Reading("category"), missing)
+            return Guess("category", Reading("category", kept=kept), missing)
         return Guess("code" if _are_codes(name, known) or is_key_name(name) else "text", None, missing)
 
 

@@ -68,7 +68,7 @@ class Guesses:
             if name in numbering:
                 columns[name] = Guess("row number")
             elif name in categorical:
-                columns[name] = Guess("category", Reading("category"), table[name].null_count / table.num_rows)
+                columns[name] = guesser.category(name, table[name])
             else:
                 columns[name] = guesser(name, table[name])
         ids = [name for name, guess in columns.items() if guess.role == "id"]

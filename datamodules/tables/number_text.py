@@ -69,10 +69,12 @@ def read_numbers(texts: Sequence[str], decimal: str) -> NDArray[np.float64]:
 def plain_numbers(texts: Any) -> NDArray[np.float64] | None:
     """Return the numbers of a ``pyarrow.Array`` of texts, (n,), if all of them are written plainly, as ``-1.5e3``.
 
-    Missing texts are NaN; the result is None if any text is written in another way.
+    Missing texts and ``NA`` are NaN; the result is None if any text is written in another way.
     """
     import pyarrow as pa
+    from pyarrow import compute
 
+    texts = compute.if_else(compute.equal(texts, "NA"), pa.scalar(None, texts.type), texts)
     try:
         return np.array(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
     except pa.ArrowInvalid:

@@ -32,6 +32,7 @@ class Reading:
         date_format: format of dates that are written as text, as of ``datetime.strptime``.
         newest: newest date of the training rows, in days as of ``date.toordinal``.
         words: words that stand for a missing number or date.
+        kept: words of a category, in lower case, that stand for a missing value elsewhere, such as ``none`` or ``-``.
     """
 
     kind: Literal["number", "date", "category", "flag"]
@@ -40,6 +41,7 @@ class Reading:
     date_format: str = "%Y-%m-%d"
     newest: int = 0
     words: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # which earlier versions have not written
 
     @property
     def is_categorical(self) -> bool:
@@ -58,7 +60,7 @@ class Reading:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the arguments as Python primitives."""
-        return {**vars(self), "words": list(self.words)}
+        return {**vars(self), "words": list(self.words), "kept": list(self.kept)}
 
     def texts(self, column: Any, name: str, path: Path) -> list[str | None]:
         """Return the categories of the rows; None where missing.
@@ -66,7 +68,7 @@ class Reading:
         Raises:
             InputError: the column holds no values of a category.
         """
-        texts = Texts.of(column, name, path)
+        texts = Texts.of(column, name, path, self.kept)
         if self.kind == "flag":
             texts = texts._replace(values=[value.casefold() for value in texts.values])
         return texts.to_list()
@@ -102,6 +104,8 @@ class Reading:
             InputError: see :meth:`inputs`.
         """
         column = decode(column)
+        if column.null_count == len(column):  # whatever the type, which Arrow cannot know
+            return np.full(len(column), np.nan)
         if self.kind == "date" and is_date_type(column.type):
             return days_of(column)
         if self.kind == "number" and holds_numbers(column.type):
@@ -130,6 +134,7 @@ class Reading:
         parts = [describe_date_format(self.date_format)] if self.kind == "date" else []
         parts += ["decimal comma"] if self.kind == "number" and self.decimal == "," else []
         parts += [f"{quote_first(self.words)} as missing"] if self.words else []
+        parts += [f"{quote_first(self.kept)} as a category"] if self.kept else []
         return ", ".join(parts)
 
     def _of_text(self, texts: Texts, name: str, path: Path) -> NDArray[np.float64]:

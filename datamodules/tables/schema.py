@@ -31,6 +31,7 @@ class TableSchema:
         classes: names of the classes of the label.
         target_classes: names of the classes of a ``class`` target.
         left_out: columns of the training file that were guessed to be no inputs.
+        id_is_guessed: the column of the ids was guessed, so new rows need not have ids in it.
     """
 
     roles: Roles
@@ -38,6 +39,7 @@ class TableSchema:
     classes: list[str]
     target_classes: list[str]
     left_out: list[str] = field(default_factory=list)
+    id_is_guessed: bool = False
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> TableSchema:
@@ -48,6 +50,7 @@ class TableSchema:
             state["classes"],
             state["targets"],
             state.get("left_out", []),  # which earlier versions have not written
+            state.get("id_is_guessed", False),  # likewise
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class TableSchema:
             "classes": self.classes,
             "targets": self.target_classes,
             "left_out": self.left_out,
+            "id_is_guessed": self.id_is_guessed,
         }
 
     @property

@@ -205,7 +205,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         encoding = None if self.learned is None else self.learned.encoding
         known = None if encoding is None else list(encoding.columns)
         is_guessed = self.guess_roles if encoding is None else bool(encoding.readings)
-        inferred = roles.target_columns if is_guessed else None
+        inferred = [*roles.target_columns, *roles.text_columns] if is_guessed else None
         return source.read([*roles.categorical, *roles.text_columns], self.format, known, inferred)
 
     def _learn(self, table: Any) -> TableSchema:
@@ -233,6 +233,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
             read_classes(table, roles.label, self.path) if roles.label is not None else [],
             read_classes(table, roles.target_columns[0], self.path, 2) if roles.target == "class" else [],
             left_out,
+            self.roles.id_column is None and roles.id_column is not None,
         )
 
     def _encoding_of_guesses(self, table: Any, guesses: Guesses, rows: Any) -> TableEncoding:
@@ -300,7 +301,8 @@ class TableDataModule(LearningDataModule[TableSchema]):
             raise InputError(
                 f"{path}: has {quote_first(extra)}, which the training data had not; name what is new in drop"
             )
-        return self._samples(table, path, replace(schema, roles=roles))
+        id_is_guessed = schema.id_is_guessed and own.id_column is None
+        return self._samples(table, path, replace(schema, roles=roles, id_is_guessed=id_is_guessed))
 
     def _samples(self, table: Any, path: Path, schema: TableSchema) -> Samples:
         roles, names = schema.roles, table.column_names
@@ -310,14 +312,25 @@ class TableDataModule(LearningDataModule[TableSchema]):
             x,
             read_labels(table, roles.label, schema.classes, path) if roles.label in names else None,
             read_targets(table, schema, path) if has_targets else None,
-            self._ids(table, path, roles),
+            self._ids(table, path, schema),
         )
 
-    def _ids(self, table: Any, path: Path, roles: Roles) -> Any:
+    def _ids(self, table: Any, path: Path, schema: TableSchema) -> Any:
         """Return the ids of the rows; None if they have none."""
-        names = table.column_names
+        names, roles = table.column_names, schema.roles
         if roles.id_column is not None:
-            return read_ids(table, roles.id_column, path) if roles.id_column in names else None
+            if roles.id_column not in names:
+                return None
+            try:
+                return read_ids(table, roles.id_column, path)
+            except InputError:
+                if not schema.id_is_guessed:
+                    raise
+                tell(
+                    f"{path}: column {roles.id_column!r}, which was taken for ids in training, has not another value in"
+                    " each row, so the rows have no ids; name a column of ids in id_column if there is one"
+                )
+                return None
         if self.test_path is not None:  # both files may count from 0
             return None
         used = {*roles.inputs(names, row_number_columns(names, table.schema.metadata)), *roles.reserved}
@@ -335,7 +348,8 @@ class TableDataModule(LearningDataModule[TableSchema]):
         if len(constant) == x.shape[1]:
             raise InputError(f"{self.path}: every input holds one value only in the training rows; check the file")
         if self._is_scaled_by_column and constant:
-            names = quote_first([schema.encoding.feature_names[i] for i in constant])
+            columns = zip(schema.encoding.columns, schema.encoding.feature_groups, strict=True)
+            names = quote_first([name for name, group in columns if set(group) & set(constant)])
             raise InputError(
                 f"{self.path}: {names} hold one value only in the training rows, so scaling={self.scaling_name!r} "
                 "would divide by 0; name them in drop, or use scaling='rms'"

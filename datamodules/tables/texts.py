@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,27 +12,13 @@ from numpy.typing import NDArray
 from datamodules.tables.values import decode, list_numbers
 from lightning_dc.errors import InputError
 
-_MISSING = {  # in lower case; what pandas takes for missing, and what people write
-    *(
-        "",
-        "-",
-        "--",
-        "---",
-        "\u2013",
-        "\u2014",
-        "?",
-        ".",
-        "..",
-        "...",
-        "na",
-        "n/a",
-        "n.a.",
-        "#n/a",
-        "#na",
-        "#n/a n/a",
-        "<na>",
-    ),
-    *("nan", "-nan", "null", "none", "nil", "nat", "k.a.", "missing", "#value!", "#ref!", "#div/0!", "(null)", "\\n"),
+# In lower case; what pandas takes for missing, and what people write. The first ones are words of their own, too: no
+# smoker (none), a negative test (-), Namibia (NA).
+AMBIGUOUS = frozenset(("-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "na", "none", "nil", "missing"))
+_MISSING = {
+    *AMBIGUOUS,
+    *("", "?", "n/a", "n.a.", "#n/a", "#na", "#n/a n/a", "<na>"),
+    *("nan", "-nan", "null", "nat", "k.a.", "#value!", "#ref!", "#div/0!", "(null)", "\\n"),
 }
 
 
@@ -48,10 +34,11 @@ class Texts(NamedTuple):
     codes: NDArray[np.int64]
 
     @classmethod
-    def of(cls, column: Any, name: str, path: Path) -> Texts:
+    def of(cls, column: Any, name: str, path: Path, kept: Collection[str] = ()) -> Texts:
         """Return the texts of a column of a ``pyarrow.Table``; a number is the same text with and without ``.0``.
 
-        Missing are empty values and words such as ``NA``, ``-`` or ``null``.
+        Missing are empty values and words such as ``NA``, ``-`` or ``null``, without those of ``kept``, which are in
+        lower case.
 
         Raises:
             InputError: the column holds something that is neither text, number, truth value nor date.
@@ -71,7 +58,8 @@ class Texts(NamedTuple):
         encoded = column.dictionary_encode()
         values = encoded.dictionary.to_pylist()
         codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-        missing = [code for code, value in enumerate(values) if value.casefold() in _MISSING]
+        words = _MISSING.difference(kept)
+        missing = [code for code, value in enumerate(values) if value.casefold() in words]
         return cls(values, np.where(np.isin(codes, missing), -1, codes) if missing else codes)
 
     @classmethod

@@ -138,10 +138,26 @@ def test_bad_content_is_refused(tmp_path: Path, content: Any, arguments: dict[st
         module(path, **arguments).train_dataloader()
 
 
+@pytest.mark.parametrize(("n_genes", "n_kept"), [(40, 40), (2000, 2000), (2100, 2000)])
+def test_without_a_number_of_genes_2000_are_kept_or_all_if_there_are_fewer(
+    tmp_path: Path, n_genes: int, n_kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    x = np.random.default_rng(0).poisson(2.0, (60, n_genes)).astype(np.float32)
+    path = write_fake_cells(tmp_path / "cells.h5ad", 60, n_genes, X=csr_matrix(x))
+    with caplog.at_level(logging.INFO):
+        data = AnnDataModule(str(path))
+        data.setup("fit")
+        assert data.input_shape == (n_kept,)
+    told = [line for line in caplog.messages if "all are kept" in line]
+    expected_line = f"{path}: has 40 genes, fewer than the 2000 that are kept of more; all are kept"
+    assert told == ([expected_line] if n_genes == 40 else [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"target_sum": 0}, "target_sum=0 must be positive, or null"),
+        ({"n_top_genes": "all"}, "n_top_genes='all' must be a number, auto, or null for all"),
         ({"n_top_genes": 0}, "n_top_genes=0 must be at least 1, or null for all"),
     ],
 )

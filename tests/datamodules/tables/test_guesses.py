@@ -232,6 +232,63 @@ def test_a_word_among_numbers_is_missing_if_it_is_rare(tmp_path: Path) -> None:
     assert inputs(data)["rare"][0] == pytest.approx(np.median(normal()[2:]), rel=1e-5)
 
 
+AMBIGUOUS = pd.DataFrame(
+    {
+        "v": [gap if i % 6 == 0 else str(x) for i, (gap, x) in enumerate(zip(cycle("NA", "-"), normal(), strict=True))],
+        "smoker": cycle("none", "daily"),
+        "rh": cycle("+", "-"),
+        "med": cycle("none", "aspirin", "statin", "N/A"),
+        "country": cycle("NA", "DE", "FR"),
+        "paid": cycle("Yes", "no", "-"),
+        "branch": cycle("007", "042", "-"),
+        "few": ["none", "-", *cycle("a", "b")[2:]],
+    }
+)
+
+
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_words_that_may_mean_missing_are_categories_among_words(tmp_path: Path, as_csv: bool) -> None:
+    path = tmp_path / "t.csv"
+    AMBIGUOUS.to_csv(path, index=False)
+    source = path if as_csv else AMBIGUOUS
+    data = module(source, scaling="none")
+    words = ["smoker=daily", "smoker=none", "rh=+", "rh=-", "med=aspirin", "med=none", "med=statin"]
+    words += ["country=DE", "country=FR", "country=NA", "paid=-", "paid=no", "paid=yes"]
+    assert list(data.feature_names) == ["v", *words, "branch=007", "branch=042", "few=a", "few=b"]
+    x = inputs(data)
+    np.testing.assert_array_equal(x["med=none"], AMBIGUOUS["med"] == "none")
+    np.testing.assert_array_equal(x["country=NA"], AMBIGUOUS["country"] == "NA")
+    assert x["v"][0] == pytest.approx(np.median([float(value) for value in AMBIGUOUS["v"] if value not in ("NA", "-")]))
+    new = applied(data, str(path) if as_csv else AMBIGUOUS)
+    pd.testing.assert_frame_equal(inputs(new), x)
+    named = module(source, columns=["smoker", "branch"], categorical=["smoker", "branch"])
+    assert list(named.feature_names) == ["smoker=daily", "smoker=none", "branch=007", "branch=042"]
+
+
+def test_words_that_may_mean_missing_are_so_for_an_earlier_checkpoint() -> None:
+    frame = pd.DataFrame({"med": cycle("aspirin", "statin", "aspirin"), "v": normal()})
+    trained = module(frame, scaling="none")
+    trained.train_dataloader()
+    state = trained.preprocessing_state()
+    for reading in state["table"]["encoding"]["readings"].values():
+        del reading["kept"]
+    other = TableDataModule(frame.replace({"med": {"statin": "none"}}))
+    other.load_preprocessing_state(state)
+    other.setup("predict")
+    assert (inputs(other)["med=aspirin"] == 1).all()
+
+
+def test_a_class_or_target_of_a_csv_file_is_missing_where_it_is_na(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    frame = pd.DataFrame({"kind": cycle("a", "b", "NA"), "sold": ["NA", *map(str, range(1, N))], "v": normal()})
+    frame.to_csv(path, index=False)
+    data = module(path, label="kind", target="value", target_columns="sold")
+    assert data.classes == ["a", "b"]
+    targets = data.train_dataloader().read(0, ALL).targets
+    assert targets is not None
+    assert torch.isnan(targets[:, 0]).sum() == 1
+
+
 def test_what_was_guessed_is_printed_in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(datamodules.tables.table, "tell", told.append)
@@ -312,6 +369,41 @@ def test_new_rows_in_another_format_are_refused(column: str, value: Any, message
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("value", ["p3", None])
+def test_new_rows_need_not_have_ids_where_they_were_guessed(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(datamodules.tables.table, "tell", told.append)
+    new = TRAINED.copy()
+    new.loc[5, "who"] = value
+    trained = module(TRAINED)
+    told.clear()
+    assert applied(trained, TRAINED).predict_dataloader().ids is not None
+    assert told == []
+    assert applied(trained, new).predict_dataloader().ids is None
+    assert len(set(told)) == 1
+    assert "column 'who', which was taken for ids in training, has not another value in each row" in told[0]
+    problem = r"twice, in rows 3 and 5" if value else r"has no id in row 5"
+    with pytest.raises(InputError, match=problem):  # the user has named it in training
+        applied(module(TRAINED, id_column="who"), new).predict_dataloader()
+    named = TableDataModule(new, id_column="who")
+    named.load_preprocessing_state(trained.preprocessing_state())
+    with pytest.raises(InputError, match=problem):  # or for the new rows
+        named.predict_dataloader()
+
+
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT])
+@pytest.mark.parametrize("as_csv", [True, False])
+def test_a_column_of_new_rows_without_any_value_is_missing(tmp_path: Path, nothing: Any, as_csv: bool) -> None:
+    new = TRAINED.assign(day=nothing, money=nothing, colour=nothing)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    trained = module(TRAINED)
+    x = inputs(applied(trained, str(tmp_path / "new.csv") if as_csv else new))
+    expected = inputs(trained).median()
+    for name in ("day: days before newest", "log1p(money)"):
+        np.testing.assert_allclose(x[name], expected[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(x["colour=blue"], 1, atol=1e-5)
+
+
 def test_an_earlier_checkpoint_without_readings_is_restored() -> None:
     frame = TRAINED[["v"]].assign(w=normal(1))
     trained = TableDataModule(frame)
@@ -319,7 +411,7 @@ def test_an_earlier_checkpoint_without_readings_is_restored() -> None:
     trained.train_dataloader()
     state = trained.preprocessing_state()
     expected = trained.predict_dataloader().read(0, ALL).x
-    del state["table"]["encoding"]["readings"], state["table"]["left_out"]
+    del state["table"]["encoding"]["readings"], state["table"]["left_out"], state["table"]["id_is_guessed"]
     other = TableDataModule(frame)
     other.load_preprocessing_state(state)
     torch.testing.assert_close(other.predict_dataloader().read(0, ALL).x, expected, rtol=0, atol=0)
@@ -345,6 +437,17 @@ def test_tables_without_inputs_are_refused_in_one_line(frame: dict[str, Any], me
     with pytest.raises(InputError, match=message) as error:
         module(pd.DataFrame(frame))
     assert "\n" not in str(error.value)
+
+
+def test_constant_inputs_are_named_by_their_columns_which_drop_takes() -> None:
+    money = 1e16 + np.array([2, 8] + [0] * (N - 2))  # whose logarithms are the same
+    frame = pd.DataFrame({"money": money, "colour": ["red"] * N, "v": normal()})
+    arguments: dict[str, Any] = {"categorical": "colour", "scaling": "standard"}
+    with pytest.raises(InputError, match=r"data frame: 'money', 'colour' hold one value only .*; name them in drop"):
+        module(frame, **arguments).train_dataloader()
+    data = module(frame, drop=["money", "colour"], scaling="standard")
+    data.train_dataloader()
+    assert list(data.feature_names) == ["v"]
 
 
 def test_a_table_of_one_column_of_dates_alone_or_of_few_rows_works() -> None:
