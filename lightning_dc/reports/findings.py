@@ -50,10 +50,13 @@ def tell_tendency(tendency: ClusterTendency | None, n_clusters: int) -> str | No
     )
 
 
-def tell_uneven_sizes(labels: Tensor, baseline: Tensor, n_clusters: int, *, has_target: bool) -> str | None:
+def tell_uneven_sizes(
+    labels: Tensor, baseline: Tensor, n_clusters: int, *, has_target: bool, assumes_balance: bool = True
+) -> str | None:
     """Return a sentence if the largest cluster has more than 10 times the samples of the smallest one, else None.
 
-    The clusters are those of the run or, if these are even, those of the baseline.
+    The clusters are those of the run or, if these are even, those of the baseline. There is no sentence if the method
+    does not favour clusters of similar size.
 
     Args:
         labels: cluster of each sample, (N,).
@@ -61,7 +64,11 @@ def tell_uneven_sizes(labels: Tensor, baseline: Tensor, n_clusters: int, *, has_
         n_clusters: number of clusters K.
         has_target: whether the method sharpens a target distribution that is normalised by the sizes of its clusters,
             as DEC and IDEC do.
+        assumes_balance: whether the method favours clusters of similar size, as k-means and such a target do, and a
+            Gaussian mixture does not.
     """
+    if not assumes_balance:
+        return None
     for name, clusters in (("clusters", labels), ("clusters of the baseline", baseline)):
         sizes = torch.bincount(clusters.to(torch.int64), minlength=n_clusters)
         smallest, largest = int(sizes.min()), int(sizes.max())

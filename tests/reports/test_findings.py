@@ -60,6 +60,11 @@ def test_uneven_sizes_are_told_with_the_remedy() -> None:
     assert "from 0 to 40" in empty
 
 
+def test_uneven_sizes_are_not_told_of_a_method_that_does_not_favour_similar_sizes() -> None:
+    for own, baseline in ((labels(3001, 10, 50), labels(40, 40, 40)), (labels(40, 40, 40), labels(101, 10, 10))):
+        assert tell_uneven_sizes(own, baseline, 3, has_target=False, assumes_balance=False) is None
+
+
 @pytest.mark.parametrize("own", [0.26, 0.3, 0.4, math.nan])
 def test_a_silhouette_that_is_about_as_high_is_not_told(own: float) -> None:
     assert tell_better_baseline(own, 0.3, "the inputs") is None
