@@ -13,6 +13,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger
 
 from datamodules import AnnDataModule
+from lightning_dc import GaussianMixture, Identity
 from lightning_dc.errors import InputError
 from lightning_dc.reports import AnnotatedCopy, DocumentTable, FeatureTable, OutcomeTables, RunSummary
 from tests.conftest import CommandLine
@@ -49,6 +50,20 @@ def assert_clusters(found: pd.DataFrame, *, is_soft: bool, cluster: str = "clust
         confidence = pd.to_numeric(found["confidence"])
         np.testing.assert_allclose(confidence.iloc[clusters.index], clusters["confidence"], rtol=1e-6)
         assert confidence.drop(clusters.index).isna().all()
+
+
+def test_soft_clusters_that_are_all_sure_have_a_confidence(tmp_path: Path) -> None:
+    from datamodules import TableDataModule
+
+    group = np.arange(60) % 3
+    x = np.random.default_rng(0).normal(size=(60, 2)) + 100 * group[:, None]
+    pd.DataFrame(x, columns=["a", "b"]).to_csv(tmp_path / "table.csv", index=False)
+    data = TableDataModule(str(tmp_path / "table.csv"), columns=["a", "b"], batch_size=16, scaling="none")
+    logger = CSVLogger(tmp_path, name="", version="run")
+    trainer(tmp_path, AnnotatedCopy("out.csv"), logger=logger).fit(GaussianMixture((2,), 3, autoencoder=Identity), data)
+    found = pd.read_csv(tmp_path / "run/out.csv")
+    assert found.columns.tolist() == ["a", "b", "cluster", "confidence"]
+    assert (found["confidence"] == 1).all()
 
 
 @pytest.mark.parametrize("delimiter", [",", ";"])
