@@ -169,7 +169,9 @@ def _notes_on_inputs(module: ClusteringModule, x: Tensor, labels: Tensor) -> lis
     """Return the sentence that the clusters follow a single input or, if they do not, that there are none."""
     n_clusters, groups = module.model.head.n_clusters, module.data_description.feature_groups
     if len(module.model.input_shape) == 1:
-        followed = tell_single_input(single_input(x, labels, n_clusters, groups), module.feature_names)
+        can_standardise = bool(getattr(module.trainer.datamodule, "can_standardise", False))  # type: ignore[attr-defined]
+        found = single_input(x, labels, n_clusters, groups)
+        followed = tell_single_input(found, module.feature_names, can_standardise=can_standardise)
         if followed is not None:
             return [followed]
     return [tell_tendency(cluster_tendency(x, n_clusters, groups, module.state.seed), n_clusters)]

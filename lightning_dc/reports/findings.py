@@ -15,21 +15,27 @@ _CLEARLY_LOWER = 0.05
 _MOST_NAMES = 3
 
 
-def tell_single_input(found: SingleInput | None, names: Sequence[str]) -> str | None:
+def tell_single_input(found: SingleInput | None, names: Sequence[str], *, can_standardise: bool = True) -> str | None:
     """Return a sentence if the clusters follow a single input (:func:`~.single_input.single_input`), else None.
 
     Args:
         found: the input.
         names: name of each input, (F,).
+        can_standardise: whether ``--data.scaling standard`` would give inputs the same weight that have not got it.
     """
     if found is None:
         return None
     shown = ", ".join(names[j] for j in found.columns[:_MOST_NAMES])
     shown += ", ..." if len(found.columns) > _MOST_NAMES else ""
+    advice = "If it should not decide the clusters, give it less weight or leave it out of the data."
+    if can_standardise:
+        advice = (
+            "If its unit is what makes it so large, --data.scaling standard gives all inputs the same weight; or leave "
+            "it out of the data."
+        )
     return (
         f"The clusters follow a single input, {shown}: a decision tree that sees nothing else finds them again "
-        f"(adjusted Rand index {found.agreement:.2f}). If its unit is what makes it so large, "
-        "--data.scaling standard gives all inputs the same weight; or leave it out of the data."
+        f"(adjusted Rand index {found.agreement:.2f}). {advice}"
     )
 
 

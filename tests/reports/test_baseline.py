@@ -19,6 +19,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
 from datamodules import DigitsDataModule, Samples
+from datamodules.loading.scaling import ScalingName
 from lightning_dc import AEKMeans, GaussianMixture, Identity, MergedKMeans, MLPAutoencoder, PhaseConfig
 from lightning_dc.reports import Baseline, BaselineResult, RunSummary
 from tests.conftest import CommandLine
@@ -264,6 +265,23 @@ def test_an_input_that_the_clusters_follow_is_named(tmp_path: Path, capsys: pyte
     assert result.notes[0].startswith("The clusters follow a single input, weight_in_grams:")
     assert not [note for note in result.notes if note.startswith("There are no clusters")]
     assert capsys.readouterr().out.count(result.notes[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("scaling", "is_sparse", "has_flag"),
+    [("rms", False, True), ("none", False, True), ("rms", True, False), ("unit", False, False)],
+)
+def test_the_flag_is_advised_where_it_helps(
+    tmp_path: Path, scaling: ScalingName, is_sparse: bool, has_flag: bool
+) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 6)).astype(np.float32)
+    x[:, 2] = 5 * (np.arange(300) % 3 - 1) + 0.2 * x[:, 2]
+    given = blobs(scipy.sparse.csr_array(x) if is_sparse else x, scaling=scaling)
+    result = run(tmp_path, GaussianMixture((6,), 3, autoencoder=Identity), given)
+    assert result is not None
+    (note,) = [note for note in result.notes if note.startswith("The clusters follow a single input")]
+    assert ("--data.scaling standard" in note) == has_flag
 
 
 def test_images_have_no_single_input(tmp_path: Path) -> None:

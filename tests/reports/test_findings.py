@@ -31,6 +31,11 @@ def test_a_single_input_is_named() -> None:
     assert of_a_category is not None
     assert "s=a, s=b, s=c, ...:" in of_a_category
     assert tell_single_input(None, ["age"]) is None
+    without_flag = tell_single_input(SingleInput([1], 0.951), ["age", "proline"], can_standardise=False)
+    assert without_flag is not None
+    assert without_flag.endswith(
+        " If it should not decide the clusters, give it less weight or leave it out of the data."
+    )
 
 
 def test_no_clusters_are_told_with_both_shares() -> None:
