@@ -83,6 +83,17 @@ def test_a_csv_file_keeps_its_fields(
     assert (tmp_path / "table.csv").read_bytes() == before
 
 
+def test_the_decimal_sign_of_the_file_stays(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    original = frame()[["gene_a", "gene_b", "age"]].astype(float) + 0.25
+    original.to_csv(tmp_path / "table.csv", index=False, sep=";", decimal=",")
+    data = ("--data=TableDataModule", "--data.columns=[gene_*,age]", "--data.path=table.csv", "--data.batch_size=16")
+    lightning_dc_cli(*FIT, *data, "--data.val_fraction=0.2", "--annotated.file_name=out.csv")
+    assert "." not in (RUN / "out.csv").read_text()
+    found = pd.read_csv(RUN / "out.csv", sep=";", decimal=",")
+    pd.testing.assert_frame_equal(found[original.columns], pd.read_csv(tmp_path / "table.csv", sep=";", decimal=","))
+    assert_clusters(found, is_soft=True)
+
+
 @pytest.mark.parametrize("path", ["table.tsv", "table.csv.gz"])
 def test_the_ending_of_the_copy_says_its_delimiter(lightning_dc_cli: CommandLine, tmp_path: Path, path: str) -> None:
     frame().to_csv(tmp_path / path, index=False, sep="\t" if path == "table.tsv" else ",")
