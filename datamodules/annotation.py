@@ -41,16 +41,15 @@ class Annotation(NamedTuple):
         Example:
             >>> import torch
             >>> from types import SimpleNamespace
-            >>> final = SimpleNamespace(labels=torch.tensor([1, 0]), q=torch.tensor([[0.2, 0.8], [0.9, 0.1]]), z=None)
+            >>> q = torch.tensor([[0.2, 0.8], [0.9, 0.1]])
+            >>> final = SimpleNamespace(labels=torch.tensor([1, 0]), q=q, z=None, is_soft=True)
             >>> Annotation.of(final, torch.tensor([0, 2]), 3).cluster
             array([ 1, -1,  0])
         """
         at = slice(None) if rows is None else rows.numpy()
         cluster = np.full(n_rows, NO_CLUSTER, np.int64)
         cluster[at] = final.labels.numpy()
-        confidence = None if final.q is None else final.q.max(1).values
-        if confidence is not None and bool((confidence == 1).all()):  # a hard head
-            confidence = None
+        confidence = None if final.q is None or not final.is_soft else final.q.max(1).values
         return cls(cluster, _spread(confidence, at, n_rows), _spread(final.z, at, n_rows))
 
 

@@ -17,6 +17,7 @@ from datamodules.loading.learn_scaling import learn_scaling
 from datamodules.loading.loader import BatchLoader
 from datamodules.loading.samples import CheckedSamples, Samples
 from datamodules.loading.scaling import Scaling, ScalingName
+from datamodules.loading.sparse import SparseRows
 from lightning_dc.batch import Batch, Documents, SourceBatches, TargetSpec
 from lightning_dc.errors import InputError
 
@@ -157,6 +158,15 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         if self._train is None:
             self._train = CheckedSamples.of(self.load(), self.target_spec, self._samples_name())
         return self._train
+
+    @property
+    def can_standardise(self) -> bool:
+        """Whether ``scaling='standard'`` would give inputs the same weight that this scaling does not, and can do so.
+
+        It cannot for sparse samples. Samples that have not been read count as sparse.
+        """
+        is_dense = self._train is not None and not isinstance(self._train.x, SparseRows)
+        return self.scaling_name in ("rms", "none") and is_dense
 
     def forget_samples(self) -> None:
         """Forget the samples that are kept, so that they are loaded again when they are needed."""

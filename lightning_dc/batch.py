@@ -243,6 +243,10 @@ class Assigned(Protocol):
     def z(self) -> Tensor | None:
         """Embeddings, (n, D); None if they were not kept."""
 
+    @property
+    def is_soft(self) -> bool:
+        """Whether assignments are probabilities; those of a hard head have no confidence."""
+
 
 @runtime_checkable
 class Annotatable(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lightning_dc.errors import InputError
 CLUSTER, CONFIDENCE, EMBEDDING = "cluster", "cluster_confidence", "X_lightning_dc"
 
 
-def annotate(data: Any, annotation: Annotation) -> None:
+def annotate(data: Any, annotation: Annotation, read: Collection[str | None] = ()) -> None:
     """Set ``obs['cluster']``, ``obs['cluster_confidence']`` and ``obsm['X_lightning_dc']`` of AnnData in memory.
 
     What an earlier call has set is replaced, as the functions of scanpy do.
@@ -24,12 +24,20 @@ def annotate(data: Any, annotation: Annotation) -> None:
     Args:
         data: the AnnData.
         annotation: clusters of its cells.
+        read: columns of ``obs`` that are read as labels or batches, which are not replaced.
 
     Raises:
-        InputError: the number of cells has changed.
+        InputError: the number of cells has changed, or a column would replace one that is read.
     """
     _check_length(data.n_obs, annotation, "the AnnData")
-    for name, values in _columns(annotation).items():
+    columns = _columns(annotation)
+    for name in columns:
+        if name in read:
+            raise InputError(
+                f"the AnnData: obs[{name!r}] is read as label or batch_key, so that the clusters can't take its place; "
+                "rename the column first"
+            )
+    for name, values in columns.items():
         data.obs[name] = values
     if annotation.embedding is not None:
         data.obsm[EMBEDDING] = annotation.embedding
@@ -37,6 +45,8 @@ def annotate(data: Any, annotation: Annotation) -> None:
 
 def write_annotated_memory(data: Any, path: Path, annotation: Annotation) -> None:
     """Write AnnData in memory to an ``.h5ad`` file with the clusters; the AnnData itself stays as it is.
+
+    Columns are named as by :func:`annotate`, with a number if the name is taken.
 
     Args:
         data: the AnnData.
@@ -46,8 +56,12 @@ def write_annotated_memory(data: Any, path: Path, annotation: Annotation) -> Non
     Raises:
         InputError: the number of cells has changed.
     """
+    _check_length(data.n_obs, annotation, "the AnnData")
     copy = data.copy()
-    annotate(copy, annotation)
+    for name, values in _columns(annotation).items():
+        copy.obs[free_name(name, list(copy.obs))] = values
+    if annotation.embedding is not None:
+        copy.obsm[free_name(EMBEDDING, list(copy.obsm))] = annotation.embedding
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pandas
         copy.write_h5ad(path)

@@ -143,14 +143,15 @@ class AnnDataModule(LearningDataModule[GeneSelection | ObsmMatrix]):
             final: clusters of the training cells, ``model.final``.
 
         Raises:
-            InputError: the cells are in a file, or their number has changed.
+            InputError: the cells are in a file, their number has changed, or ``label`` or ``batch_key`` is a column of
+                the name that the clusters have.
         """
         if isinstance(self.path, Path):
             raise InputError(
                 f"{self.path}: is a file, which stays as it is; set annotated.file_name to write a copy with the "
                 "clusters, or make the AnnDataModule of AnnData in memory"
             )
-        annotate(self.path, self._annotation(final))
+        annotate(self.path, self._annotation(final), (self.label, self.batch_key))
 
     def annotated_endings(self) -> Sequence[str]:
         """Return the ending of a copy of the cells with the clusters."""

@@ -32,7 +32,7 @@ def write_table_copy(
         source: the table.
         path: file to write.
         ending: one of :func:`copy_endings`. The fields of a CSV file stay the text that they are, and its delimiter
-            stays, too, unless the ending stands for another one; the encoding becomes UTF-8.
+            and decimal sign stay, too, but for a delimiter that the ending stands for; the encoding becomes UTF-8.
         annotation: clusters of the rows.
         wanted: format of a CSV file as the user gives it.
         known: columns of the file that a model was trained on; None if nothing has been learned.
@@ -46,7 +46,8 @@ def write_table_copy(
         table = parquet.read_table(source, partitioning=None)
         parquet.write_table(_annotated(table, annotation, source), path)
         return
-    table, delimiter = read_csv_as_text(source, wanted, known)
+    table, dialect = read_csv_as_text(source, wanted, known)
+    delimiter = dialect.delimiter
     if ending == ".tsv" or delimiter == DELIMITERS[".tsv"]:
         delimiter = DELIMITERS[ending]
     table = _annotated(table, annotation, source)
@@ -54,7 +55,15 @@ def write_table_copy(
         writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(table.column_names)
         for part in table.to_batches(_ROWS):
-            writer.writerows(zip(*(column.to_pylist() for column in part.columns), strict=True))
+            writer.writerows(zip(*(_fields(column, dialect.decimal) for column in part.columns), strict=True))
+
+
+def _fields(column: Any, decimal: str) -> list[Any]:
+    """Return the fields of a column, with the decimal sign of the file in the numbers of the annotation."""
+    values: list[Any] = column.to_pylist()
+    if decimal == ".":
+        return values
+    return [str(value).replace(".", decimal) if isinstance(value, float) else value for value in values]
 
 
 def _annotated(table: Any, annotation: Annotation, source: Path) -> Any:

@@ -72,7 +72,7 @@ def read_csv(
     return table
 
 
-def read_csv_as_text(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[Any, str]:
+def read_csv_as_text(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[Any, Dialect]:
     """Read every field of a CSV or TSV file as the text that it is.
 
     Args:
@@ -81,16 +81,14 @@ def read_csv_as_text(path: Path, wanted: CsvFormat, known: Sequence[str] | None)
         known: likewise.
 
     Returns:
-        A ``pyarrow.Table`` of strings, in which nothing is missing, and the delimiter of the file.
+        A ``pyarrow.Table`` of strings, in which nothing is missing, and the dialect of the file.
     """
     import pyarrow as pa
     from pyarrow import csv
 
     content, dialect = _content(path, wanted, known)
     types = {name: pa.string() for name in dialect.names}
-    return _parse(
-        content, dialect, csv.ConvertOptions(strings_can_be_null=False, column_types=types)
-    ), dialect.delimiter
+    return _parse(content, dialect, csv.ConvertOptions(strings_can_be_null=False, column_types=types)), dialect
 
 
 def _content(path: Path, wanted: CsvFormat, known: Sequence[str] | None) -> tuple[bytes, Dialect]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_dc.errors import InputError
 from lightning_dc.heads.head import ClusteringHead
@@ -24,6 +24,11 @@ class CentroidHead(ClusteringHead):
     def __init__(self, n_clusters: int, latent_dim: int) -> None:
         super().__init__(n_clusters, latent_dim)
         self.centroids = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+
+    def distances(self, z: Tensor, clusters: Tensor) -> Tensor:
+        """Return the distance of embeddings from the centroids of their clusters, (B,)."""
+        distances: Tensor = torch.linalg.vector_norm(z - self.centroids.detach().to(z)[clusters], dim=1)
+        return distances
 
 
 def centroid_head(head: ClusteringHead) -> CentroidHead:

@@ -41,6 +41,15 @@ class ClusteringHead(nn.Module, ABC):
         ``z`` is float32 at least, even if the weights of the head are narrower, as in a run in bfloat16.
         """
 
+    def distances(self, z: Tensor, clusters: Tensor) -> Tensor | None:
+        """Return how far embeddings are from the centre of their clusters, (B,); None if clusters have no centres.
+
+        Args:
+            z: embeddings, (B, D), float32 at least.
+            clusters: cluster of each of them, (B,), int64.
+        """
+        return None
+
 
 HeadFactory = Callable[[int, int], ClusteringHead]
 """Function that builds a clustering head from the number of clusters K and the width D of the representation."""

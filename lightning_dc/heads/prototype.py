@@ -48,3 +48,9 @@ class PrototypeHead(ClusteringHead):
             z = z.detach().to(torch.promote_types(z.dtype, torch.float32))
             nearest = nearest_centroids(z, self.prototypes.detach().to(z.dtype))
             return functional.one_hot(self.clusters[nearest], self.n_clusters).to(z.dtype)
+
+    def distances(self, z: Tensor, clusters: Tensor) -> Tensor:
+        """Return the distance of embeddings from the nearest prototype, which is one of their clusters, (B,)."""
+        prototypes = self.prototypes.detach().to(z)
+        distances: Tensor = torch.linalg.vector_norm(z - prototypes[nearest_centroids(z, prototypes)], dim=1)
+        return distances

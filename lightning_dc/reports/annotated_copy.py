@@ -14,6 +14,8 @@ from lightning_dc.files import whole_path
 from lightning_dc.reports.report import Report
 from lightning_dc.training import ClusteringModule, FullAssignment
 
+_FILES_OF_RUNS = ("config.yaml", "hparams.yaml", "metrics.csv")  # of the command line and of loggers
+
 
 class AnnotatedCopy(Report):
     """Report that writes a copy of a table or of an ``.h5ad`` file with the clusters in it; the original stays.
@@ -26,8 +28,8 @@ class AnnotatedCopy(Report):
         file_name: name of the copy in the run's folder, with the ending of the original; None writes no copy.
 
     Raises:
-        InputError: ``file_name`` has folders in it or another ending, or would replace the original, or the data have
-            no such file.
+        InputError: ``file_name`` has folders in it or another ending, or would replace the original or another file
+            of the run, or the data have no such file.
     """
 
     def __init__(self, file_name: str | None = None) -> None:
@@ -52,6 +54,13 @@ class AnnotatedCopy(Report):
             raise InputError(
                 f"annotated.file_name={self.file_name!r} must end in {' or '.join(endings)}, since the data are of "
                 "that kind"
+            )
+        others = [report for report in trainer.callbacks if isinstance(report, Report) and report is not self]  # type: ignore[attr-defined]
+        written = {*_FILES_OF_RUNS, *(name for report in others for name in report.file_names())}
+        if self.file_name.casefold() in {str(Path(name)).casefold() for name in written}:
+            raise InputError(
+                f"annotated.file_name={self.file_name!r} would replace a file that the run writes itself; choose "
+                "another name"
             )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

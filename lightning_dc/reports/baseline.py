@@ -15,7 +15,7 @@ from lightning_dc.distributed import collect_on_first, failing_together
 from lightning_dc.encoders import Identity
 from lightning_dc.errors import InputError
 from lightning_dc.functional import adjusted_rand_index, contingency_table
-from lightning_dc.heads import NearestCentroidHead
+from lightning_dc.heads import NearestCentroidHead, StudentTHead
 from lightning_dc.reports.baseline_labels import baseline_labels, draw_rows, flat_inputs
 from lightning_dc.reports.baseline_result import BaselineResult
 from lightning_dc.reports.closing_table import Rows
@@ -52,7 +52,8 @@ class Baseline(Contributor):
     - The clusters follow a single input (:func:`~lightning_dc.reports.single_input.single_input`), if a sample is a row
       of inputs and no image.
     - If they do not: there are no clusters (:func:`~lightning_dc.reports.cluster_tendency.cluster_tendency`).
-    - Clusters of the run or the baseline differ in size by more than 10 to 1.
+    - Clusters of the run or the baseline differ in size by more than 10 to 1. This is not said of methods that do not
+      favour clusters of similar size, as a Gaussian mixture.
     - The silhouette of the run's clusters is more than 0.05 below that of the baseline's. This is not said of
       supervised methods, whose clusters are to follow the targets.
 
@@ -139,7 +140,11 @@ class Baseline(Contributor):
         notes = [
             *_notes_on_inputs(module, x, final.labels[rows]),
             tell_uneven_sizes(
-                final.labels, labels, n_clusters, has_target=module.state.target_distribution is not None
+                final.labels,
+                labels,
+                n_clusters,
+                has_target=module.state.target_distribution is not None,
+                assumes_balance=_assumes_balance(module),
             ),
             None if module.model.task_head is not None else tell_better_baseline(own, baseline, space),
         ]
@@ -164,10 +169,18 @@ def _notes_on_inputs(module: ClusteringModule, x: Tensor, labels: Tensor) -> lis
     """Return the sentence that the clusters follow a single input or, if they do not, that there are none."""
     n_clusters, groups = module.model.head.n_clusters, module.data_description.feature_groups
     if len(module.model.input_shape) == 1:
-        followed = tell_single_input(single_input(x, labels, n_clusters, groups), module.feature_names)
+        can_standardise = bool(getattr(module.trainer.datamodule, "can_standardise", False))  # type: ignore[attr-defined]
+        found = single_input(x, labels, n_clusters, groups)
+        followed = tell_single_input(found, module.feature_names, can_standardise=can_standardise)
         if followed is not None:
             return [followed]
     return [tell_tendency(cluster_tendency(x, n_clusters, groups, module.state.seed), n_clusters)]
+
+
+def _assumes_balance(module: ClusteringModule) -> bool:
+    """Return whether the method favours clusters of similar size: k-means, or a target distribution."""
+    has_head = isinstance(module.model.head, NearestCentroidHead | StudentTHead)
+    return has_head or module.state.target_distribution is not None
 
 
 def _is_kmeans_on_inputs(module: ClusteringModule) -> bool:

@@ -39,7 +39,7 @@ def batch_agreement(clusters: NDArray[np.int64], batches: NDArray[np.int64]) -> 
 def rows_of_batches(module: ClusteringModule, final: FullAssignment) -> Rows:
     """Return the row of the closing table that tells how far the clusters follow the batches; none without batches.
 
-    Where they do, a warning says so. Samples of an unknown batch do not count.
+    Where they do, a warning says so. Samples of an unknown batch do not count; if all are unknown, there is no row.
 
     Args:
         module: the trained method.
@@ -50,6 +50,8 @@ def rows_of_batches(module: ClusteringModule, final: FullAssignment) -> Rows:
         return []
     codes = batches.codes[training_loader(module).source_rows.numpy()]
     known = codes >= 0
+    if not known.any():
+        return []
     agreement = batch_agreement(final.labels.cpu().numpy()[known], codes[known])
     record(module, {"final/batch_ami": agreement})
     if agreement >= _FOLLOWS:

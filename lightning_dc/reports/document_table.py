@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,7 +15,6 @@ from torch import Tensor
 from lightning_dc.batch import DataDescription
 from lightning_dc.errors import InputError
 from lightning_dc.files import check_ending, whole_csv
-from lightning_dc.heads import CentroidHead
 from lightning_dc.reports.report import Report
 from lightning_dc.training import ClusteringModule, FullAssignment, training_loader
 from lightning_dc.training.sink import Sink
@@ -24,8 +23,9 @@ from lightning_dc.training.sink import Sink
 class DocumentTable(Report):
     """Report that writes the texts that stand for each cluster, if the data have texts.
 
-    They are those of the largest confidence, or of hard clusters those nearest to the centroid. The columns are
-    cluster, rank, index (row of the source), ``confidence`` or ``distance``, and text.
+    They are those of the largest confidence and, of equal confidence or of hard clusters, those nearest to the centroid
+    or to a prototype of their cluster. The columns are cluster, rank, index (row of the source), ``confidence`` of soft
+    clusters or ``distance`` of hard ones, and text.
 
     Args:
         file_name: file in the run's folder, ``.csv``; None leaves it out.
@@ -58,11 +58,12 @@ class DocumentTable(Report):
 
         def keep(rows: slice, q: Tensor, z: Tensor) -> None:
             confidence, cluster = q.max(1)
-            badness = -confidence if head.is_soft else torch.zeros_like(confidence)
-            if not head.is_soft and isinstance(head, CentroidHead):
-                badness = (z - head.centroids.detach().to(z)[cluster]).norm(dim=1)
+            distance = head.distances(z, cluster)
+            distance = torch.full_like(confidence, torch.nan) if distance is None else distance
             place = np.arange(rows.start, rows.start + len(q))
-            own = _Best(cluster.cpu().numpy(), badness.double().cpu().numpy(), place)
+            own = _Best(
+                cluster.cpu().numpy(), confidence.double().cpu().numpy(), distance.double().cpu().numpy(), place
+            )
             self._best = self._best.joined(own, self.n_documents)
 
         return keep
@@ -76,37 +77,43 @@ class DocumentTable(Report):
         with whole_csv(folder / self.file_name) as file:
             writer = csv.writer(file)
             writer.writerow(["cluster", "rank", "index", "confidence" if is_soft else "distance", "text"])
-            for rank, cluster, badness, place in zip(best.ranks().tolist(), *best, strict=True):
-                row = int(source_rows[place])
-                writer.writerow([cluster, rank, row, f"{abs(badness):.6g}", documents.texts[row]])
+            for rank, cluster, confidence, distance, place in zip(best.ranks().tolist(), *best, strict=True):
+                row, value = int(source_rows[place]), confidence if is_soft else distance
+                shown = "" if np.isnan(value) else f"{value:.6g}"  # hard clusters may have no centre
+                writer.writerow([cluster, rank, row, shown, documents.texts[row]])
 
     def _has_documents(self, data: DataDescription) -> bool:
         return self.file_name is not None and data.documents is not None
 
 
 class _Best(NamedTuple):
-    """Samples that stand for the clusters, ordered by cluster, badness and place.
+    """Samples that stand for the clusters, ordered by cluster, confidence (the largest first), distance and place.
 
     Attributes:
         cluster: cluster of each of them, (n,).
-        badness: what is small where a sample stands for its cluster, (n,).
+        confidence: largest soft assignment of each of them, (n,); 1 of hard clusters.
+        distance: distance of each of them from the centre of its cluster, (n,); NaN if clusters have no centres.
         place: index of each of them, (n,).
     """
 
     cluster: NDArray[np.int64]
-    badness: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    distance: NDArray[np.float64]
     place: NDArray[np.int64]
 
     @classmethod
     def none(cls) -> _Best:
-        return cls(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
+        return cls(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64))
 
     def joined(self, others: _Best, n_best: int) -> _Best:
         """Return the best ``n_best`` samples of each cluster among these and others."""
-        cluster, badness, place = (np.concatenate(pair) for pair in zip(self, others, strict=True))
-        order = np.lexsort((place, badness, cluster))
-        kept = order[_Best(cluster[order], badness[order], place[order]).ranks() <= n_best]
-        return _Best(cluster[kept], badness[kept], place[kept])
+        cluster, confidence, distance, place = (np.concatenate(pair) for pair in zip(self, others, strict=True))
+        both = _Best(cluster, confidence, distance, place)
+        ordered = both._at(np.lexsort((place, distance, -confidence, cluster)))
+        return ordered._at(ordered.ranks() <= n_best)
+
+    def _at(self, rows: NDArray[Any]) -> _Best:
+        return _Best(self.cluster[rows], self.confidence[rows], self.distance[rows], self.place[rows])
 
     def ranks(self) -> NDArray[np.int64]:
         """Return the rank of each sample in its cluster, (n,), from 1."""

@@ -15,21 +15,27 @@ _CLEARLY_LOWER = 0.05
 _MOST_NAMES = 3
 
 
-def tell_single_input(found: SingleInput | None, names: Sequence[str]) -> str | None:
+def tell_single_input(found: SingleInput | None, names: Sequence[str], *, can_standardise: bool = True) -> str | None:
     """Return a sentence if the clusters follow a single input (:func:`~.single_input.single_input`), else None.
 
     Args:
         found: the input.
         names: name of each input, (F,).
+        can_standardise: whether ``--data.scaling standard`` would give inputs the same weight that have not got it.
     """
     if found is None:
         return None
     shown = ", ".join(names[j] for j in found.columns[:_MOST_NAMES])
     shown += ", ..." if len(found.columns) > _MOST_NAMES else ""
+    advice = "If it should not decide the clusters, give it less weight or leave it out of the data."
+    if can_standardise:
+        advice = (
+            "If its unit is what makes it so large, --data.scaling standard gives all inputs the same weight; or leave "
+            "it out of the data."
+        )
     return (
         f"The clusters follow a single input, {shown}: a decision tree that sees nothing else finds them again "
-        f"(adjusted Rand index {found.agreement:.2f}). If its unit is what makes it so large, "
-        "--data.scaling standard gives all inputs the same weight; or leave it out of the data."
+        f"(adjusted Rand index {found.agreement:.2f}). {advice}"
     )
 
 
@@ -50,10 +56,13 @@ def tell_tendency(tendency: ClusterTendency | None, n_clusters: int) -> str | No
     )
 
 
-def tell_uneven_sizes(labels: Tensor, baseline: Tensor, n_clusters: int, *, has_target: bool) -> str | None:
+def tell_uneven_sizes(
+    labels: Tensor, baseline: Tensor, n_clusters: int, *, has_target: bool, assumes_balance: bool = True
+) -> str | None:
     """Return a sentence if the largest cluster has more than 10 times the samples of the smallest one, else None.
 
-    The clusters are those of the run or, if these are even, those of the baseline.
+    The clusters are those of the run or, if these are even, those of the baseline. There is no sentence if the method
+    does not favour clusters of similar size.
 
     Args:
         labels: cluster of each sample, (N,).
@@ -61,7 +70,11 @@ def tell_uneven_sizes(labels: Tensor, baseline: Tensor, n_clusters: int, *, has_
         n_clusters: number of clusters K.
         has_target: whether the method sharpens a target distribution that is normalised by the sizes of its clusters,
             as DEC and IDEC do.
+        assumes_balance: whether the method favours clusters of similar size, as k-means and such a target do, and a
+            Gaussian mixture does not.
     """
+    if not assumes_balance:
+        return None
     for name, clusters in (("clusters", labels), ("clusters of the baseline", baseline)):
         sizes = torch.bincount(clusters.to(torch.int64), minlength=n_clusters)
         smallest, largest = int(sizes.min()), int(sizes.max())

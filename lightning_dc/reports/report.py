@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ class Report(FinalReader, ABC):
     def applies(self, module: ClusteringModule) -> bool:
         """Return whether there is something to report; the same on all processes."""
         return True
+
+    def file_names(self) -> Sequence[str]:
+        """Return the names of the files that this report may write to the run's folder."""
+        name = getattr(self, "file_name", None)
+        return [] if name is None else [name]
 
     def collect(self, module: ClusteringModule, final: FullAssignment) -> Any:
         """Compute, on all processes together, what :meth:`write` needs beside the final assignment.

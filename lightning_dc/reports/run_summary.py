@@ -37,6 +37,8 @@ from lightning_dc.training import (
 )
 from lightning_dc.training.sink import Sink
 
+_TERMS = "terms.csv"
+
 
 class _Collected(NamedTuple):
     """What the table needs beside the final assignment: top terms, and what other reports contribute."""
@@ -111,6 +113,9 @@ class RunSummary(Report):
         self._path = None if folder is None or not trainer.is_global_zero else folder / self.file_name
         self._append = None
 
+    def file_names(self) -> Sequence[str]:
+        return [self.file_name, *([_TERMS] if self.n_terms else [])]
+
     def sink(self, module: ClusteringModule) -> Sink:
         """Return a function that writes rows to the file of clusters, with the columns of other reports."""
         self._columns = {}
@@ -164,7 +169,7 @@ class RunSummary(Report):
         if columns:  # the file exists already, in case an algorithm fails; write it again with these columns
             self._write_whole(module, path, final, {**self._columns, **columns})
         if collected.terms:
-            write_terms(folder / "terms.csv", collected.terms)
+            write_terms(folder / _TERMS, collected.terms)
         rows += collected.rows + rows_again + rows_of_terms(collected.terms)
         print_table(rows + self._rows_of_run(module, final, path))
         print_notes(collected.notes)

@@ -140,6 +140,7 @@ def assign_all(
         entropy=total[-2] / loader.n_samples,
         labels=columns["labels"],
         **{name: columns.get(name) for name in ("y", "q", "z", "targets", "output")},
+        is_soft=module.model.head.is_soft,
     )
 
 

@@ -64,6 +64,7 @@ class FullAssignment(NamedTuple):
         z: embeddings, (N, D); None if they were not kept.
         targets: targets, as in :class:`~lightning_dc.batch.Batch`, (N,) or (N, T); None if the data have none.
         output: predictions of the task head, (N, n_outputs); None without a task head.
+        is_soft: whether assignments are probabilities, as those of a soft head are.
     """
 
     frequencies: Tensor
@@ -74,10 +75,14 @@ class FullAssignment(NamedTuple):
     z: Tensor | None
     targets: Tensor | None
     output: Tensor | None
+    is_soft: bool
 
     def cpu(self) -> FullAssignment:
         """Return the tables in main memory."""
-        return FullAssignment(*(None if table is None else table.cpu() for table in self))  # type: ignore[arg-type]
+        tables: dict[str, Any] = {
+            name: value.cpu() for name, value in self._asdict().items() if isinstance(value, Tensor)
+        }
+        return self._replace(**tables)
 
     def scores(self, labels: Tensor | None = None) -> dict[str, float]:
         """Return ACC, NMI and ARI; empty without a single known class.

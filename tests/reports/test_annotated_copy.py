@@ -13,12 +13,13 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger
 
 from datamodules import AnnDataModule
+from lightning_dc import GaussianMixture, Identity
 from lightning_dc.errors import InputError
-from lightning_dc.reports import AnnotatedCopy
+from lightning_dc.reports import AnnotatedCopy, DocumentTable, FeatureTable, OutcomeTables, RunSummary
 from tests.conftest import CommandLine
 from tests.helpers.command_line import QUICK
 from tests.helpers.fake_files import counts, table_rows, texts, write_fake_cells, write_fake_texts
-from tests.helpers.methods import dec
+from tests.helpers.methods import dec, trainer
 
 RUN = Path("runs/run/version_0")
 FIT = ("fit", "--model=DEC", "--model.n_clusters=3", *QUICK)
@@ -51,6 +52,20 @@ def assert_clusters(found: pd.DataFrame, *, is_soft: bool, cluster: str = "clust
         assert confidence.drop(clusters.index).isna().all()
 
 
+def test_soft_clusters_that_are_all_sure_have_a_confidence(tmp_path: Path) -> None:
+    from datamodules import TableDataModule
+
+    group = np.arange(60) % 3
+    x = np.random.default_rng(0).normal(size=(60, 2)) + 100 * group[:, None]
+    pd.DataFrame(x, columns=["a", "b"]).to_csv(tmp_path / "table.csv", index=False)
+    data = TableDataModule(str(tmp_path / "table.csv"), columns=["a", "b"], batch_size=16, scaling="none")
+    logger = CSVLogger(tmp_path, name="", version="run")
+    trainer(tmp_path, AnnotatedCopy("out.csv"), logger=logger).fit(GaussianMixture((2,), 3, autoencoder=Identity), data)
+    found = pd.read_csv(tmp_path / "run/out.csv")
+    assert found.columns.tolist() == ["a", "b", "cluster", "confidence"]
+    assert (found["confidence"] == 1).all()
+
+
 @pytest.mark.parametrize("delimiter", [",", ";"])
 @pytest.mark.parametrize("is_soft", [True, False])
 def test_a_csv_file_keeps_its_fields(
@@ -66,6 +81,17 @@ def test_a_csv_file_keeps_its_fields(
     assert found.columns[len(original.columns)] == "cluster"
     assert_clusters(found, is_soft=is_soft)
     assert (tmp_path / "table.csv").read_bytes() == before
+
+
+def test_the_decimal_sign_of_the_file_stays(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    original = frame()[["gene_a", "gene_b", "age"]].astype(float) + 0.25
+    original.to_csv(tmp_path / "table.csv", index=False, sep=";", decimal=",")
+    data = ("--data=TableDataModule", "--data.columns=[gene_*,age]", "--data.path=table.csv", "--data.batch_size=16")
+    lightning_dc_cli(*FIT, *data, "--data.val_fraction=0.2", "--annotated.file_name=out.csv")
+    assert "." not in (RUN / "out.csv").read_text()
+    found = pd.read_csv(RUN / "out.csv", sep=";", decimal=",")
+    pd.testing.assert_frame_equal(found[original.columns], pd.read_csv(tmp_path / "table.csv", sep=";", decimal=","))
+    assert_clusters(found, is_soft=True)
 
 
 @pytest.mark.parametrize("path", ["table.tsv", "table.csv.gz"])
@@ -184,6 +210,32 @@ def test_copies_that_can_not_be_made_are_refused_before_training(
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (parquet_file, "clusters.parquet"),
+        *((table_file, name) for name in ("features.csv", "terms.csv", "documents.csv", "outcomes.csv", "metrics.csv")),
+        (table_file, "Features.csv"),  # the same file on some systems
+    ],
+)
+def test_files_of_the_run_are_never_replaced(tmp_path: Path, write: Callable[[Path], Any], name: str) -> None:
+    from datamodules import TableDataModule
+
+    write(tmp_path)
+    (path,) = tmp_path.glob("table.*")
+    data = TableDataModule(str(path), columns=["gene_*", "age"], batch_size=16)
+    reports = [AnnotatedCopy(name), RunSummary(), FeatureTable(), DocumentTable(), OutcomeTables()]
+    with pytest.raises(InputError, match=rf"annotated\.file_name='{name}' would replace a file that the run writes"):
+        trainer(tmp_path, *reports).fit(dec(input_shape=(3,)), data)
+
+
+def test_the_file_of_clusters_may_have_another_name(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    data = (*parquet_file(tmp_path), "--annotated.file_name=clusters.parquet")
+    assert "would replace a file that the run writes itself" in lightning_dc_cli.fails(*HARD, *data)
+    lightning_dc_cli(*HARD, *data, "--summary.file_name=own.csv")
+    assert pd.read_parquet(RUN / "clusters.parquet")["cluster"].nunique() == 3
+
+
 @pytest.mark.filterwarnings("ignore:Experiment logs directory")
 def test_the_data_themselves_are_never_replaced(tmp_path: Path) -> None:
     from datamodules import TableDataModule
@@ -195,9 +247,9 @@ def test_the_data_themselves_are_never_replaced(tmp_path: Path) -> None:
     data = TableDataModule(str(path), columns=["gene_*", "age"], batch_size=16)
     logger = CSVLogger(tmp_path / "logs", version=0)
     options: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "max_epochs": -1}
-    trainer = pl.Trainer(accelerator="cpu", logger=logger, callbacks=[AnnotatedCopy("table.csv")], **options)
+    fit = pl.Trainer(accelerator="cpu", logger=logger, callbacks=[AnnotatedCopy("table.csv")], **options).fit
     with pytest.raises(InputError, match=r"annotated\.file_name='table\.csv' would replace the data themselves"):
-        trainer.fit(dec(input_shape=(3,)), data)
+        fit(dec(input_shape=(3,)), data)
     assert path.read_bytes() == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
 from datamodules import DigitsDataModule, Samples
-from lightning_dc import AEKMeans, MLPAutoencoder, PhaseConfig
+from datamodules.loading.scaling import ScalingName
+from lightning_dc import AEKMeans, GaussianMixture, Identity, MergedKMeans, MLPAutoencoder, PhaseConfig
 from lightning_dc.reports import Baseline, BaselineResult, RunSummary
 from tests.conftest import CommandLine
 from tests.helpers.command_line import DIGITS, RUN, fit_of, scalars, version
@@ -265,6 +267,23 @@ def test_an_input_that_the_clusters_follow_is_named(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().out.count(result.notes[0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("scaling", "is_sparse", "has_flag"),
+    [("rms", False, True), ("none", False, True), ("rms", True, False), ("unit", False, False)],
+)
+def test_the_flag_is_advised_where_it_helps(
+    tmp_path: Path, scaling: ScalingName, is_sparse: bool, has_flag: bool
+) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 6)).astype(np.float32)
+    x[:, 2] = 5 * (np.arange(300) % 3 - 1) + 0.2 * x[:, 2]
+    given = blobs(scipy.sparse.csr_array(x) if is_sparse else x, scaling=scaling)
+    result = run(tmp_path, GaussianMixture((6,), 3, autoencoder=Identity), given)
+    assert result is not None
+    (note,) = [note for note in result.notes if note.startswith("The clusters follow a single input")]
+    assert ("--data.scaling standard" in note) == has_flag
+
+
 def test_images_have_no_single_input(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 2, 3)).astype(np.float32)
@@ -274,13 +293,24 @@ def test_images_have_no_single_input(tmp_path: Path) -> None:
     assert not [note for note in result.notes if "single input" in note]
 
 
-def test_uneven_sizes_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "n_notes"),
+    [
+        (dcn, 1),
+        (dec, 1),
+        (lambda: GaussianMixture((6,), 3, autoencoder=Identity), 0),
+        (lambda: MergedKMeans((6,), 3, autoencoder=Identity, n_prototypes=6), 0),
+    ],
+)
+def test_uneven_sizes_are_told_of_methods_that_favour_similar_sizes(
+    tmp_path: Path, method: Callable[[], Any], n_notes: int
+) -> None:
     random = np.random.default_rng(0)
     centres = random.normal(scale=8, size=(3, 6))
     x = centres[np.repeat([0, 1, 2], [400, 20, 20])] + random.normal(size=(440, 6))
-    result = run(tmp_path, dcn(), blobs(x.astype(np.float32)))
+    result = run(tmp_path, method(), blobs(x.astype(np.float32)))
     assert result is not None
-    assert len([note for note in result.notes if "are uneven (from " in note]) == 1
+    assert len([note for note in result.notes if "are uneven (from " in note]) == n_notes
 
 
 def clumsy(**arguments: Any) -> AEKMeans:

@@ -65,6 +65,13 @@ def test_a_warning_tells_of_clusters_that_follow_the_batch(lightning_dc_cli: Com
     assert f"AMI {expected:.4f}, the clusters follow it" in printed
 
 
+def test_batches_that_are_all_unknown_have_no_row(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
+    write_cells(tmp_path, plate=pd.Categorical([None] * 60, categories=["p0", "p1"]))
+    printed = lightning_dc_cli(*FIT, "--data.batch_key=plate")
+    assert "clusters and plate" not in printed
+    assert "AMI" not in printed
+
+
 def test_a_column_that_may_hold_batches_is_told(
     lightning_dc_cli: CommandLine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,17 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from datamodules import ArrayDataModule
 from datamodules.documents import TextsBeside
+from lightning_dc import GaussianMixture, Identity, MergedKMeans
 from lightning_dc.errors import InputError
+from lightning_dc.heads import PrototypeHead
 from lightning_dc.reports import DocumentTable
 from lightning_dc.reports.document_table import _Best
 from lightning_dc.reports.top_terms import top_terms_of_documents
+from lightning_dc.training import ClusteringModule
 from tests.conftest import CommandLine
 from tests.helpers.command_line import QUICK
 from tests.helpers.fake_files import texts, write_fake_texts
+from tests.helpers.methods import trainer
 
 RUN = Path("runs/run/version_0")
 N = 60
@@ -66,15 +71,54 @@ def test_documents_of_hard_clusters_are_nearest_to_the_centroid(lightning_dc_cli
     np.testing.assert_allclose(found["distance"], best["distance"], rtol=1e-3)
 
 
+def write_table(model: ClusteringModule, folder: Path, x: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Fit, and return the table of documents and the clusters."""
+    data = ArrayDataModule(x.astype("f4"), texts=[f"text {i}" for i in range(len(x))], scaling="none", batch_size=16)
+    trainer(folder, DocumentTable(n_documents=4), logger=CSVLogger(folder, name="", version="run")).fit(model, data)
+    assert model.final is not None
+    return pd.read_csv(folder / "run/documents.csv"), model.final.labels.numpy()
+
+
+def test_documents_of_merged_clusters_are_nearest_to_a_prototype(tmp_path: Path) -> None:
+    model = MergedKMeans((5,), 3, autoencoder=Identity, n_prototypes=6)
+    found, labels = write_table(model, tmp_path, X)
+    head = model.model.head
+    assert isinstance(head, PrototypeHead)
+    apart = X[:, None].astype(float) - head.prototypes.detach().numpy()
+    nearest = pd.DataFrame({"distance": np.linalg.norm(apart, axis=2).min(1), "cluster": labels})
+    best = nearest.sort_values(["cluster", "distance"]).groupby("cluster").head(4)
+    assert found["index"].tolist() == best.index.tolist()
+    np.testing.assert_allclose(found["distance"], best["distance"], rtol=1e-4, atol=1e-5)
+    assert found["distance"].nunique() > 3
+
+
+def test_documents_of_equal_confidence_are_nearest_to_the_mean(tmp_path: Path) -> None:
+    model = GaussianMixture((5,), 3, autoencoder=Identity)
+    found, labels = write_table(model, tmp_path, X + 92 * GROUP[:, None])  # groups that no sample is unsure about
+    assert (found["confidence"] == 1).all()
+    x = X + 92 * GROUP[:, None]
+    means = pd.DataFrame(x.astype(float)).groupby(labels).transform("mean").to_numpy()
+    apart = pd.DataFrame({"distance": np.linalg.norm(x - means, axis=1), "cluster": labels})
+    best = apart.sort_values(["cluster", "distance"]).groupby("cluster").head(4)
+    assert found["index"].tolist() == best.index.tolist()
+
+
 def test_the_best_of_pieces_are_the_best_of_all() -> None:
     random = np.random.default_rng(0)
-    whole = pd.DataFrame({"cluster": random.integers(0, 7, 500), "badness": random.integers(0, 9, 500) / 8})
+    whole = pd.DataFrame(
+        {
+            "cluster": random.integers(0, 7, 500),
+            "badness": random.integers(0, 9, 500) / 8,
+            "distance": random.integers(0, 3, 500) / 2,
+        }
+    )
     best = _Best.none()
     for start in range(0, 500, 90):
         piece = whole.iloc[start : start + 90]
-        own = _Best(piece["cluster"].to_numpy(), piece["badness"].to_numpy(), piece.index.to_numpy())
+        columns = (piece["cluster"], -piece["badness"], piece["distance"], piece.index)
+        own = _Best(*(column.to_numpy() for column in columns))
         best = best.joined(own, 5)
-    expected = whole.sort_values(["cluster", "badness"], kind="stable").groupby("cluster").head(5)
+    expected = whole.sort_values(["cluster", "badness", "distance"], kind="stable").groupby("cluster").head(5)
     assert best.place.tolist() == expected.index.tolist()
     assert best.ranks().tolist() == (expected.groupby("cluster").cumcount() + 1).tolist()
 

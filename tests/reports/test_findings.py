@@ -31,6 +31,11 @@ def test_a_single_input_is_named() -> None:
     assert of_a_category is not None
     assert "s=a, s=b, s=c, ...:" in of_a_category
     assert tell_single_input(None, ["age"]) is None
+    without_flag = tell_single_input(SingleInput([1], 0.951), ["age", "proline"], can_standardise=False)
+    assert without_flag is not None
+    assert without_flag.endswith(
+        " If it should not decide the clusters, give it less weight or leave it out of the data."
+    )
 
 
 def test_no_clusters_are_told_with_both_shares() -> None:
@@ -58,6 +63,11 @@ def test_uneven_sizes_are_told_with_the_remedy() -> None:
     empty = tell_uneven_sizes(labels(40, 40), labels(40, 40), 3, has_target=False)
     assert empty is not None
     assert "from 0 to 40" in empty
+
+
+def test_uneven_sizes_are_not_told_of_a_method_that_does_not_favour_similar_sizes() -> None:
+    for own, baseline in ((labels(3001, 10, 50), labels(40, 40, 40)), (labels(40, 40, 40), labels(101, 10, 10))):
+        assert tell_uneven_sizes(own, baseline, 3, has_target=False, assumes_balance=False) is None
 
 
 @pytest.mark.parametrize("own", [0.26, 0.3, 0.4, math.nan])

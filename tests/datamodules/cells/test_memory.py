@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_matrix
@@ -59,8 +60,6 @@ def test_messages_name_the_anndata(tmp_path: Path) -> None:
 def test_a_matrix_of_obsm_is_taken_as_it_is(tmp_path: Path, kind: str) -> None:
     adata = cells(tmp_path)
     if kind == "frame":
-        import pandas as pd
-
         adata.obsm["X_pca"] = pd.DataFrame(PCA, index=adata.obs_names)
     if kind == "sparse":
         adata.obsm["X_pca"] = csr_matrix(PCA)
@@ -163,3 +162,33 @@ def test_cells_that_have_gone_are_told(tmp_path: Path) -> None:
     adata._inplace_subset_obs(np.arange(50))
     with pytest.raises(InputError, match="the AnnData: has 50 cells, but there were 60 when it was read"):
         data.annotate(model.final)
+
+
+@pytest.mark.parametrize("role", ["label", "batch_key"])
+@pytest.mark.parametrize("name", ["cluster", "cluster_confidence"])
+def test_columns_that_are_read_are_not_replaced(tmp_path: Path, role: Literal["label", "batch_key"], name: str) -> None:
+    adata = cells(tmp_path)
+    adata.obs[name] = [f"mine{i % 2}" for i in range(60)]
+    before = adata.obs.copy()
+    data = AnnDataModule(adata, obsm="X_pca", batch_size=16, **{role: name})  # type: ignore[arg-type]
+    final = fitted(data).final
+    with pytest.raises(
+        InputError, match=rf"obs\['{name}'\] is read as label or batch_key, .*; rename the column first"
+    ):
+        data.annotate(final)
+    pd.testing.assert_frame_equal(adata.obs, before)
+
+
+def test_taken_names_get_a_number_in_a_copy(tmp_path: Path) -> None:
+    adata = cells(tmp_path, obsm={"X_pca": PCA, "X_lightning_dc": PCA[:, :1]})
+    adata.obs["cluster"] = [f"mine{i % 2}" for i in range(60)]
+    before = adata.obs.copy()
+    data = AnnDataModule(adata, obsm="X_pca", label="cluster", batch_size=16)
+    final = fitted(data).final
+    data.write_annotated(tmp_path / "out.h5ad", ".h5ad", final)
+    found = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert found.obs["cluster"].tolist() == before["cluster"].tolist()
+    assert found.obs["cluster_1"].astype(int).tolist() == final.labels.tolist()
+    np.testing.assert_array_equal(found.obsm["X_lightning_dc"], PCA[:, :1])
+    np.testing.assert_array_equal(found.obsm["X_lightning_dc_1"], final.z)
+    pd.testing.assert_frame_equal(adata.obs, before)
