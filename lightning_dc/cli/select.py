@@ -18,7 +18,15 @@ from typing import Any, NoReturn
 import numpy as np
 import yaml
 
-from lightning_dc.cli.choice import Scores, Setting, choose, selection_shares, summarize
+from lightning_dc.cli.choice import (
+    LEAST_SEPARATION,
+    LEAST_STABILITY,
+    Scores,
+    Setting,
+    choose,
+    selection_shares,
+    summarize,
+)
 from lightning_dc.errors import InputError
 from lightning_dc.files import whole_csv
 from lightning_dc.reports.run_folder import Run, read_run
@@ -26,27 +34,46 @@ from lightning_dc.reports.run_folder import Run, read_run
 _COLUMNS = {  # headers and formats of the printed table
     "silhouette_before": ("silhouette before", ".4f"),
     "stability": ("stability", ".4f"),
+    "recovery": ("recovery", ".4f"),
+    "separation": ("separation", ".4f"),
     "silhouette_after": ("silhouette after", ".4f"),
     "loss": ("held-out loss", ".3g"),  # which may be tiny
     "loss_error": ("its error", ".2g"),
     "n_selected": ("inputs", ".1f"),
 }
+_NO_CLUSTERS = (
+    "Chosen: none. The data have no clusters, as far as these numbers of clusters tell: for each of them, clusters are "
+    f"not separated (separation below {LEAST_SEPARATION}) or not stable (stability below {LEAST_STABILITY})."
+)
 _HELP = """Fit a model many times and choose its settings.
 
   lightning-dc select --config dec_digits --k 8 9 10 11 12 --resamples 5
   lightning-dc select --config deeptype_synthetic --k 2 3 4 5 6 --alpha 0.5 1 2 --beta 0.1 0.2 -- --data.n_subtypes=2
 
 Each setting of the grid is fitted on several resamples by repeated random hold-out: each seed holds out another random
-share of the training rows. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters have two
-scores: the silhouette before clustering, and stability, the mean ARI of the clusters of two resamples on the samples
-that both have. The silhouette before clustering is that of the final clusters in the embedding from which clustering
-began: the autoencoder's, or of DeepType the one that the task has shaped; without an encoder it is that of the scaled
-inputs. This embedding is the same for all K. Clustering then contracts the embedding around its K clusters, so the
-silhouette after clustering is high for any K. It is shown, but nothing is chosen by it, since silhouettes of different
-embeddings cannot be compared.
+share of the training rows. Unlike the folds of a K-fold cross-validation, these shares overlap. The clusters of a K
+have these scores, means over resamples:
 
-A setting is usable if no resample has ended in a single cluster. The chosen K has the best mean of silhouette before
-clustering and stability over all usable settings with that K, whatever their alpha and beta. alpha and beta, the
+  separation  the depth of the valley in the density between the two clusters that are separated least: 1 if there is a
+              gap without samples, 0 if they are parts of one cluster (Hennig 2010,
+              https://doi.org/10.1007/s11634-010-0058-3)
+  stability   the adjusted Rand index of the clusters of two resamples on the samples that both have
+  recovery    the same of the least stable cluster: the Jaccard index that it has with its counterpart (Hennig 2007,
+              https://doi.org/10.1016/j.csda.2006.11.025)
+
+The chosen K is the largest one whose clusters are separated (0.3 or more), stable (0.75) and all recovered (0.75). If
+none is recovered in all its clusters, it is the one with the best mean of silhouette and stability among those that are
+separated and stable. If there are none of these either, the answer is that there are no clusters. With a single K there
+is nothing to judge.
+
+Separation and "silhouette before" are those of the final clusters in the embedding from which clustering began: the
+autoencoder's, or of DeepType the one that the task has shaped; without an encoder it is that of the scaled inputs. This
+embedding is the same for all K. Clustering then contracts the embedding around its K clusters, so the silhouette after
+clustering is high for any K. It is shown, but nothing is chosen by it, since silhouettes of different embeddings cannot
+be compared.
+
+A setting is usable if no resample has ended in a single cluster. Scores of a K are means over all usable settings with
+that K, whatever their alpha and beta. alpha and beta, the
 weights of sparsity and distance of DeepType, are chosen by the one-standard-error rule: among the usable settings with
 the chosen K whose held-out loss of the task is within one standard error of the best one, the sparsest is chosen (the
 largest alpha, then the largest beta). Since the resamples overlap, this error is smaller than that of independent data.
@@ -121,9 +148,13 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
         _write_scores(folder, scores, None)
     chosen = choose(scores)
     _write_scores(folder, scores, chosen)
-    _write_shares(folder, runs[chosen.setting])
     _draw(folder / "scores.png", scores, chosen)
     _print(scores, chosen)
+    if chosen is None:
+        print(f"{_NO_CLUSTERS} Scores, figure and runs are in {folder}.")
+        return
+    _write_shares(folder, runs[chosen.setting])
+    _print_doubt(chosen, grid)
     _print_edges(chosen.setting, grid)
     print(f"Chosen: {_name(chosen.setting)}. Scores, figure and runs are in {folder}. To fit it:")
     print(f"  lightning-dc fit {shlex.join([*base, *chosen.setting.flags(configuration)])}")
@@ -201,6 +232,15 @@ def _time_left(seconds: float, n_done: int, n_runs: int) -> str:
     return f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
 
 
+def _print_doubt(chosen: Scores, grid: Sequence[Setting]) -> None:
+    """Say where K is the best one, but not because all its clusters come back on resamples."""
+    if len({setting.k for setting in grid}) > 1 and chosen.recovery < LEAST_STABILITY:
+        print(
+            f"k={chosen.setting.k} is uncertain: no number of clusters gives separated clusters that all come back on "
+            f"other resamples (recovery of {LEAST_STABILITY}), so silhouette and stability have decided."
+        )
+
+
 def _print_edges(chosen: Setting, grid: Sequence[Setting]) -> None:
     """Say where the best value is the least or the largest one of several, since a better one may lie beyond."""
     for name, value in chosen._asdict().items():
@@ -269,7 +309,7 @@ def _write_shares(folder: Path, runs: Sequence[Run]) -> None:
             table.writerows(shares.items())
 
 
-def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
+def _draw(path: Path, scores: Sequence[Scores], chosen: Scores | None) -> None:
     from matplotlib.figure import Figure
 
     names = [_name(score.setting) for score in scores]
@@ -278,20 +318,24 @@ def _draw(path: Path, scores: Sequence[Scores], chosen: Scores) -> None:
     figure = Figure(figsize=(4.0 + 0.4 * len(scores), 6.0 if has_loss else 4.5), layout="constrained")
     # Losses have another scale than the scores, so they have a panel of their own.
     panels = figure.subplots(2 if has_loss else 1, 1, sharex=True, squeeze=False)[:, 0]
-    for key, style in (("silhouette_before", "-"), ("stability", "-"), ("silhouette_after", ":")):
+    for key, style in (
+        *((key, "-") for key in ("silhouette_before", "stability", "recovery", "separation")),
+        ("silhouette_after", ":"),
+    ):
         values = [getattr(score, key) for score in scores]
         panels[0].plot(names, values, style, marker="o", label=_COLUMNS[key][0])
     if has_loss:
         panels[1].errorbar(names, losses, errors, marker="s", capsize=3, label="held-out loss of the task")
     for axes in panels:
-        axes.axvline(list(scores).index(chosen), color="grey", linestyle=":", label="chosen")
+        if chosen is not None:
+            axes.axvline(list(scores).index(chosen), color="grey", linestyle=":", label="chosen")
         axes.legend()
     for label in panels[-1].get_xticklabels():
         label.set(rotation=45, ha="right", rotation_mode="anchor")
     figure.savefig(path)
 
 
-def _print(scores: Sequence[Scores], chosen: Scores) -> None:
+def _print(scores: Sequence[Scores], chosen: Scores | None) -> None:
     from tabulate import tabulate
 
     filled = _filled(scores)
@@ -305,6 +349,7 @@ def _print(scores: Sequence[Scores], chosen: Scores) -> None:
     print("\n" + tabulate(rows, headers, tablefmt="simple_outline", floatfmt=formats))
     if len({score.setting.k for score in scores}) > 1:
         print(
-            "The silhouette before clustering is that in an embedding that is the same for all K. The one after it is\n"
-            "in each model's own, contracted around its clusters: it is high for any K, and nothing is chosen by it."
+            "Separation and the silhouette before clustering are those in an embedding that is the same for all K.\n"
+            "The silhouette after it is in each model's own, contracted around its clusters: it is high for any K,\n"
+            "and nothing is chosen by it."
         )

@@ -21,6 +21,9 @@ class Run(NamedTuple):
         silhouette_after: the same in the trained embedding.
         loss: held-out loss of the task; NaN without a task.
         selected: names of the inputs that were kept; None if the method does not select inputs.
+        separation: depth of the valley between the two clusters that are separated least
+            (:func:`~lightning_dc.reports.separation.separation`), in the embedding before clustering; NaN with a single
+            cluster.
     """
 
     ids: torch.Tensor
@@ -29,6 +32,7 @@ class Run(NamedTuple):
     silhouette_after: float
     loss: float
     selected: list[str] | None
+    separation: float = float("nan")
 
 
 def read_run(folder: Path) -> Run:
@@ -64,4 +68,5 @@ def read_run(folder: Path) -> Run:
         silhouette_after=last("final/silhouette_after"),
         loss=last("val/task"),
         selected=selected,
+        separation=last("final/separation"),
     )

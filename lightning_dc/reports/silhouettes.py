@@ -1,4 +1,4 @@
-"""Silhouettes of the clusters of a fit, before and after the method has shaped its embedding."""
+"""Silhouettes and separation of the clusters of a fit, before and after the method has shaped its embedding."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from lightning_dc.randomness import mix_seed
+from lightning_dc.reports.fair_space import fair_space
 from lightning_dc.reports.mean_silhouette import mean_silhouette
 from lightning_dc.reports.report import Report
+from lightning_dc.reports.separation import separation
 from lightning_dc.training import (
     ClusteringModule,
     FullAssignment,
@@ -33,8 +35,11 @@ class Silhouettes(Report):
     trained embedding, which the loss of clustering has contracted around the clusters. It is high for any number of
     clusters, and cannot be compared between embeddings.
 
-    Both are those of 2,000 random samples, or of all if there are fewer, and NaN with a single cluster. A resumed run
-    logs only the second one if its clusters began before.
+    ``final/separation`` tells whether there are gaps between the clusters (:func:`~.separation.separation`), in the
+    embedding from which they began or, if it has more than 50 dimensions, in its first 50 principal components.
+
+    All are those of 2,000 random samples, or of all if there are fewer, and NaN with a single cluster. A resumed run
+    logs only ``final/silhouette_after`` if its clusters began before.
     """
 
     def __init__(self) -> None:
@@ -57,10 +62,13 @@ class Silhouettes(Report):
     def write(self, module: ClusteringModule, final: FullAssignment, collected: Any, folder: Path | None) -> None:
         embeddings = {"before": self._before, "after": self._embed(module)}
         labels = final.labels[self._rows]
-        record(
-            module,
-            {f"final/silhouette_{when}": mean_silhouette(z, labels) for when, z in embeddings.items() if z is not None},
-        )
+        found = {
+            f"final/silhouette_{when}": mean_silhouette(z, labels) for when, z in embeddings.items() if z is not None
+        }
+        if self._before is not None:
+            points, _ = fair_space(self._before, module.state.seed)
+            found["final/separation"] = separation(points, labels)
+        record(module, found)
 
     def _embed(self, module: ClusteringModule) -> Tensor:
         batch = module.trainer.strategy.batch_to_device(training_loader(module).take(self._rows), module.device)

@@ -11,8 +11,18 @@ import torch
 import yaml
 from sklearn.metrics import adjusted_rand_score
 
-from lightning_dc.cli.choice import Scores, Setting, agreement, choose, selection_shares, summarize
-from lightning_dc.cli.select import _print, _print_edges, _write_scores, select
+from lightning_dc.cli.choice import (
+    LEAST_SEPARATION,
+    LEAST_STABILITY,
+    Scores,
+    Setting,
+    agreement,
+    choose,
+    recovery,
+    selection_shares,
+    summarize,
+)
+from lightning_dc.cli.select import _print, _print_doubt, _print_edges, _write_scores, select
 from lightning_dc.errors import InputError
 from lightning_dc.reports.run_folder import Run
 from tests.conftest import CommandLine
@@ -49,12 +59,89 @@ def test_k_is_the_best_and_alpha_the_largest_within_one_standard_error() -> None
     assert choose(table).setting == Setting(3, 1.0, None)
 
 
+def separated(k: int, quality: float, stability: float, recovery: float, separation: float) -> Scores:
+    nan = float("nan")
+    return Scores(Setting(k, None, None), quality, stability, 0.9, nan, nan, nan, recovery, separation)
+
+
+def test_k_is_the_largest_whose_clusters_are_separated_and_all_come_back() -> None:
+    """The scores are those of Gaussian mixtures of customers of four kinds, one of which is rare."""
+    table = [
+        separated(2, 0.227, 0.998, 0.999, 0.982),
+        separated(3, 0.257, 1.000, 1.000, 0.980),
+        separated(4, 0.258, 0.999, 0.981, 0.879),
+        separated(5, 0.202, 0.975, 0.936, 0.000),  # as stable as any, but the fifth one is a part of another one
+        separated(6, 0.178, 0.855, 0.473, 0.500),  # not every cluster comes back
+    ]
+    assert chosen_k(table) == 4
+    assert max(table, key=lambda score: score.silhouette_before + score.stability).setting.k == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("stability", LEAST_STABILITY), ("recovery", LEAST_STABILITY), ("separation", LEAST_SEPARATION)]
+)
+def test_each_score_rules_a_number_of_clusters_out(name: str, least: float) -> None:
+    two, three = separated(2, 0.3, 0.9, 0.9, 0.9), separated(3, 0.2, 0.9, 0.9, 0.9)
+    assert chosen_k([two, three._replace(**{name: least})]) == 3
+    assert chosen_k([two, three._replace(**{name: least - 0.01})]) == 2
+
+
+def test_silhouette_and_stability_decide_where_no_clusters_all_come_back(capsys: pytest.CaptureFixture[str]) -> None:
+    table = [
+        separated(8, 0.17, 0.80, 0.70, 0.5),
+        separated(9, 0.18, 0.89, 0.64, 0.5),
+        separated(10, 0.17, 0.88, 0.5, 0.5),
+        separated(11, 0.9, 0.9, 0.5, 0.2),
+    ]
+    assert chosen_k(table) == 9
+    grid = [score.setting for score in table]
+    _print_doubt(table[1], grid)
+    assert "k=9 is uncertain" in capsys.readouterr().out
+    _print_doubt(table[1]._replace(recovery=0.8), grid)
+    _print_doubt(table[1], grid[:1])  # a single K is not chosen
+    assert capsys.readouterr().out == ""
+
+
+def chosen_k(table: list[Scores]) -> int | None:
+    chosen = choose(table)
+    assert chosen is not None
+    return chosen.setting.k
+
+
+def test_none_is_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unstable, cut = separated(2, 0.2, 0.7, 0.9, 0.9), separated(3, 0.2, 0.9, 0.9, 0.29)
+    assert choose([unstable, cut]) is None
+    assert chosen_k([unstable]) == 2  # a single K is not judged
+    _write_scores(tmp_path, [unstable, cut], None)
+    with (tmp_path / "scores.csv").open() as file:
+        assert [row["chosen"] for row in csv.DictReader(file)] == ["0", "0"]
+    _print([unstable, cut], None)
+    printed = capsys.readouterr().out
+    assert "recovery" in printed
+    assert "separation" in printed
+    assert "chosen " not in printed.splitlines()[1]
+
+
+def test_recovery_is_that_of_the_worst_cluster() -> None:
+    whole = run([0] * 4 + [1] * 8)
+    assert recovery(whole, run([3] * 4 + [0] * 8)) == 1.0  # whatever the numbers of the clusters
+    cut = run([0] * 4 + [1] * 2 + [2] * 6)
+    assert recovery(whole, cut) == recovery(cut, whole) == 2 / 8  # the small part has 2 of 8 samples in common
+    random = np.random.default_rng(0)
+    a, b = (random.integers(0, 3, 60).tolist() for _ in range(2))
+    clusters = [[{i for i, label in enumerate(labels) if label == k} for k in range(3)] for labels in (a, b)]
+    jaccard = np.array([[len(p & q) / len(p | q) for q in clusters[1]] for p in clusters[0]])
+    assert recovery(run(a), run(b)) == pytest.approx(min(jaccard.max(0).min(), jaccard.max(1).min()))
+    few = run([0, 1, 1, 2], [0, 4, 5, 90])  # whose third cluster is not among the samples in common
+    assert recovery(whole, few) == 1.0
+
+
 def test_methods_without_a_task_have_no_loss_to_choose_by() -> None:
-    assert choose([unsupervised(k, 0.1 * k) for k in (2, 3)]).setting.k == 3
+    assert chosen_k([unsupervised(k, 0.1 * k) for k in (2, 3)]) == 3
 
 
 def unsupervised(k: int, before: float, after: float = 0.9) -> Scores:
-    return Scores(Setting(k, None, None), before, 0.5, after, float("nan"), float("nan"), float("nan"))
+    return Scores(Setting(k, None, None), before, 0.8, after, float("nan"), float("nan"), float("nan"))
 
 
 @pytest.mark.parametrize("after", [(0.9, 0.95, 0.99), (0.99, 0.95, 0.9), (float("nan"),) * 3])
@@ -62,7 +149,7 @@ def test_k_is_not_chosen_in_the_embedding_that_clustering_has_contracted(after: 
     table = [
         unsupervised(k, *values) for k, values in zip((2, 3, 4), zip((0.3, 0.4, 0.2), after, strict=True), strict=True)
     ]
-    assert choose(table).setting.k == 3
+    assert chosen_k(table) == 3
 
 
 @pytest.mark.parametrize(
@@ -77,7 +164,7 @@ def test_k_is_the_true_one_where_the_trained_embedding_prefers_another(
 ) -> None:
     nan = float("nan")
     table = [Scores(Setting(k, None, None), *values, nan, nan, nan) for k, values in measured.items()]
-    assert choose(table).setting.k == true_k
+    assert chosen_k(table) == true_k
     in_the_trained = [score._replace(silhouette_before=score.silhouette_after) for score in table]
     assert choose(in_the_trained).setting.k != true_k
 
@@ -87,8 +174,8 @@ def test_columns_without_a_value_are_left_out(tmp_path: Path, capsys: pytest.Cap
     _write_scores(tmp_path, table, table[0])
     assert (tmp_path / "scores.csv").read_text().splitlines() == [
         "k,silhouette_before,stability,silhouette_after,chosen",
-        "2,0.3,0.5,0.9,1",
-        "3,nan,0.5,0.9,0",
+        "2,0.3,0.8,0.9,1",
+        "3,nan,0.8,0.9,0",
     ]
     _print(table, table[0])
     printed = capsys.readouterr().out
@@ -250,3 +337,34 @@ def test_the_command_finds_the_number_of_clusters(lightning_dc_cli: CommandLine,
         shares = {row["feature"]: float(row["share"]) for row in csv.DictReader(file)}
     assert shares == {f"informative_{j}": 1.0 for j in range(5)}
     assert "holds another selection" in lightning_dc_cli.fails("select", "--config=x", "--k=3", "--output=chosen")
+
+
+def write_blobs(path: Path, centers: int) -> None:
+    """Write clusters of different sizes as a table, or samples of one normal distribution whose inputs correlate."""
+    random = np.random.default_rng(centers)
+    if centers == 1:
+        x = random.normal(size=(400, 5)) @ random.normal(size=(5, 5))
+    else:
+        means = 5 * np.eye(5)[:centers]
+        x = means[random.choice(centers, 400, p=[0.4, 0.3, 0.2, 0.1])] + random.normal(size=(400, 5))
+    np.savetxt(path, x, delimiter=",", header="a,b,c,d,e", comments="")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("centers", "chosen"), [(4, {"4": "1"}), (1, {})])
+def test_the_command_finds_unequal_clusters_and_that_there_are_none(
+    lightning_dc_cli: CommandLine, tmp_path: Path, centers: int, chosen: dict[str, str]
+) -> None:
+    write_blobs(tmp_path / "blobs.csv", centers)
+    printed = lightning_dc_cli(
+        *("select", "--config", "table", "--k", 2, 3, 4, 5, "--resamples", 3, "--output", "chosen"),
+        *("--", "--data.path=blobs.csv", "--trainer.accelerator=cpu"),
+    )
+    with (tmp_path / "chosen" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["k"]: row["chosen"] for row in rows if row["chosen"] != "0"} == chosen
+    assert ("Chosen: none. The data have no clusters" in printed) is (not chosen)
+    assert ("lightning-dc fit" in printed) is bool(chosen)
+    assert (tmp_path / "chosen" / "scores.png").stat().st_size > 1000
+    separations = [float(row["separation"]) for row in rows]
+    assert max(separations) < 0.3 if not chosen else separations[2] > 0.6 > 0.3 > separations[3]

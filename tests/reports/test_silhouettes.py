@@ -17,6 +17,7 @@ from datamodules import SyntheticDataModule
 from lightning_dc import AEKMeans, ClusteringModule, DeepType, Identity, PhaseConfig
 from lightning_dc.reports import Silhouettes
 from lightning_dc.reports.mean_silhouette import mean_silhouette
+from lightning_dc.reports.separation import separation
 from tests.helpers.methods import Blobs, dcn, dec, idec, trainer
 
 
@@ -40,7 +41,8 @@ def fit(model: ClusteringModule, data: pl.LightningDataModule, tmp_path: Path) -
     rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
     found = [row for row in rows if row.get("final/silhouette_after")]
     assert kept.before is not None
-    return {when: float(found[-1][f"final/silhouette_{when}"]) for when in ("before", "after")}, kept.before
+    logged = {when: float(found[-1][f"final/silhouette_{when}"]) for when in ("before", "after")}
+    return logged | {"separation": float(found[-1]["final/separation"])}, kept.before
 
 
 def deeptype() -> DeepType:
@@ -59,6 +61,8 @@ def test_they_are_those_of_the_final_clusters_in_both_embeddings(method: Any, tm
     assert logged["before"] == pytest.approx(silhouette_score(before, model.final.labels), abs=1e-5)
     assert logged["after"] == pytest.approx(silhouette_score(model.final.z, model.final.labels), abs=1e-5)
     assert logged["before"] != logged["after"]
+    assert logged["separation"] == pytest.approx(separation(before, model.final.labels), abs=1e-5)
+    assert abs(logged["separation"] - separation(model.final.z, model.final.labels)) > 1e-3
 
 
 @pytest.mark.parametrize("method", [dec, idec, dcn])
