@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_dc.errors import InputError
-from lightning_dc.functional import nearest_centroids
+from lightning_dc.functional import distance_margin, nearest_centroids
 from lightning_dc.heads.head import ClusteringHead
 
 
@@ -48,3 +48,7 @@ class PrototypeHead(ClusteringHead):
             z = z.detach().to(torch.promote_types(z.dtype, torch.float32))
             nearest = nearest_centroids(z, self.prototypes.detach().to(z.dtype))
             return functional.one_hot(self.clusters[nearest], self.n_clusters).to(z.dtype)
+
+    def margin(self, z: Tensor, q: Tensor) -> Tensor:
+        """Return (d2 - d1) / (d2 + d1), (B,), of the distances to the two nearest clusters, by their prototypes."""
+        return distance_margin(z, self.prototypes.detach().to(z.dtype), self.clusters)
