@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal, get_args
 
 import torch
@@ -12,12 +13,13 @@ from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import CHUNK_SIZE, owned_rows, sum_
 from lightning_dc.errors import InputError
 from lightning_dc.functional import contingency_table, match_clusters
-from lightning_dc.heads import centroid_head
+from lightning_dc.heads import ClusteringHead, centroid_head
 from lightning_dc.kmeans import MiniBatchKMeans, kmeans
 from lightning_dc.randomness import mix_seed
 from lightning_dc.training import (
     LARGE_TABLE,
     ClusteringModule,
+    HeadFit,
     embed_chunks,
     embed_owned,
     place_centroids,
@@ -29,7 +31,7 @@ KMeansName = Literal["auto", "exact", "mini_batch"]
 _MOST_CHUNKS = 16  # chunks whose rows are shuffled together
 
 
-class CentroidRefresh(Refresh):
+class CentroidRefresh(Refresh, HeadFit):
     """Callback that sets the centroids by k-means over the embeddings of the whole training set.
 
     K-means runs with ``n_init`` restarts at the beginning of a phase that needs centroids, as in DEC
@@ -82,6 +84,13 @@ class CentroidRefresh(Refresh):
         if table is not None:
             centroids = centroids[match_clusters(table)]
         place_centroids(module, centroids)
+
+    @torch.no_grad()
+    def fit_copy(self, head: ClusteringHead, z: Tensor, generator: torch.Generator) -> ClusteringHead:
+        copied = copy.deepcopy(centroid_head(head))
+        found = kmeans(z, head.n_clusters, n_init=self.n_init, generator=generator)
+        copied.centroids.copy_(found.centroids)
+        return copied
 
     def _run_exact(
         self, module: ClusteringModule, loader: SampleLoader, init: Tensor | None, generator: torch.Generator

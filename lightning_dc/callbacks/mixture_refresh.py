@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
+from torch import Tensor
 
 from lightning_dc.callbacks.refresh import Refresh
 from lightning_dc.distributed import broadcast_
 from lightning_dc.errors import InputError
-from lightning_dc.heads import GaussianMixtureHead
+from lightning_dc.heads import ClusteringHead, GaussianMixtureHead
 from lightning_dc.mixture import gaussian_mixture
 from lightning_dc.randomness import mix_seed
-from lightning_dc.training import ClusteringModule, embed_owned, place_centroids, record, training_loader
+from lightning_dc.training import ClusteringModule, HeadFit, embed_owned, place_centroids, record, training_loader
 
 
-class MixtureRefresh(Refresh):
+class MixtureRefresh(Refresh, HeadFit):
     """Callback that fits the mixture of a :class:`~lightning_dc.heads.GaussianMixtureHead` when a phase begins.
 
     The mixture is that of the embeddings of the whole training set, of which each process holds its own rows; see
@@ -49,3 +52,13 @@ class MixtureRefresh(Refresh):
             own.copy_(value)
             broadcast_(own)  # processors of different kinds may round differently
         record(module, {"mixture/log_likelihood": mixture.log_likelihood})
+
+    @torch.no_grad()
+    def fit_copy(self, head: ClusteringHead, z: Tensor, generator: torch.Generator) -> ClusteringHead:
+        assert isinstance(head, GaussianMixtureHead)
+        copied = copy.deepcopy(head)
+        mixture = gaussian_mixture(z, head.n_clusters, shrinkage=self.shrinkage, generator=generator)
+        copied.centroids.copy_(mixture.means)
+        copied.log_weights.copy_(mixture.log_weights)
+        copied.factors.copy_(mixture.factors)
+        return copied

@@ -38,6 +38,7 @@ from lightning_dc.errors import InputError
 from lightning_dc.reports import (
     AnnotatedCopy,
     Baseline,
+    Calibration,
     ClusteringProgressBar,
     DocumentTable,
     FeatureTable,
@@ -55,6 +56,7 @@ _LINKED = ("input_shape", "target_spec", "feature_groups")  # arguments of a mod
 _REPORTS = {
     "summary": RunSummary,
     "baseline": Baseline,
+    "calibration": Calibration,
     "outcomes": OutcomeTables,
     "features": FeatureTable,
     "documents": DocumentTable,

@@ -138,7 +138,7 @@ def select(args: Sequence[str], fit: Callable[[list[str]], None]) -> None:
                         "--trainer.logger=TensorBoardLogger",  # whose scalars read_run reads
                         *(f"--trainer.logger.init_args.{key}={value}" for key, value in name.items()),
                         *("--summary.file_name=clusters.parquet", "--features.file_name=features.csv"),  # likewise
-                        "--baseline.enabled=false",
+                        *("--baseline.enabled=false", "--calibration.enabled=false"),
                         "--trainer.callbacks+=lightning_dc.reports.Silhouettes",
                         *("--trainer.enable_progress_bar=false", "--trainer.enable_checkpointing=false"),
                     ]

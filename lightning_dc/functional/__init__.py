@@ -2,6 +2,7 @@
 
 from lightning_dc.functional.assignment import (
     assignment_entropy,
+    distance_margin,
     nearest_centroids,
     size_statistics,
     soft_frequencies,
@@ -53,6 +54,7 @@ __all__ = [
     "clustering_accuracy",
     "contingency_table",
     "cox_loss",
+    "distance_margin",
     "gaussian_mixture_log_joint",
     "group_norms",
     "group_penalty",

@@ -58,6 +58,29 @@ def nearest_centroids(z: Tensor, centroids: Tensor) -> Tensor:
     return torch.cdist(z, centroids, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
 
 
+def distance_margin(z: Tensor, points: Tensor, clusters: Tensor) -> Tensor:
+    """Return how much nearer each sample is to its cluster than to the next one: (d2 - d1) / (d2 + d1).
+
+    Args:
+        z: samples, (B, D).
+        points: points that stand for clusters, such as centroids, (M, D), of two clusters at least.
+        clusters: cluster of each point, (M,), int64.
+
+    Returns:
+        Margins between 0, as near to both, and 1, (B,).
+
+    Example:
+        >>> points = torch.tensor([[0.0], [1.0], [4.0]])
+        >>> distance_margin(torch.tensor([[1.0], [2.0], [2.5]]), points, torch.tensor([0, 0, 1]))
+        tensor([1.0000, 0.3333, 0.0000])
+    """
+    distances = torch.cdist(z, points, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest, at = distances.min(1)
+    is_own = clusters[at][:, None] == clusters
+    second = distances.masked_fill(is_own, float("inf")).min(1).values
+    return (second - nearest) / (second + nearest).clamp_min(torch.finfo(z.dtype).tiny)
+
+
 def student_t_assignment(z: Tensor, centroids: Tensor, nu: float = 1.0) -> Tensor:
     r"""Return soft assignments by the Student-t kernel, eq. 1 of the DEC paper.
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from lightning_dc.errors import InputError
@@ -49,6 +50,19 @@ class ClusteringHead(nn.Module, ABC):
             clusters: cluster of each of them, (B,), int64.
         """
         return None
+
+    def margin(self, z: Tensor, q: Tensor) -> Tensor:
+        """Return how clearly samples belong to their cluster rather than to the next one, (B,), not negative.
+
+        It is 0 for a sample that belongs to both alike. Here it is the logarithm of the ratio of the two largest soft
+        assignments; a hard head compares distances.
+
+        Args:
+            z: embeddings, (B, D).
+            q: their soft assignments, (B, K).
+        """
+        largest = q.clamp_min(torch.finfo(q.dtype).tiny).log().topk(2).values
+        return largest[:, 0] - largest[:, 1]
 
 
 HeadFactory = Callable[[int, int], ClusteringHead]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_dc.functional import nearest_centroids
+from lightning_dc.functional import distance_margin, nearest_centroids
 from lightning_dc.heads.centroid import CentroidHead
 
 
@@ -25,3 +25,7 @@ class NearestCentroidHead(CentroidHead):
             z = z.detach().to(torch.promote_types(z.dtype, torch.float32))
             nearest = nearest_centroids(z, self.centroids.detach().to(z.dtype))
             return functional.one_hot(nearest, self.n_clusters).to(z.dtype)
+
+    def margin(self, z: Tensor, q: Tensor) -> Tensor:
+        """Return (d2 - d1) / (d2 + d1), (B,), of the distances to the nearest and to the second nearest centroid."""
+        return distance_margin(z, self.centroids.detach().to(z.dtype), torch.arange(self.n_clusters, device=z.device))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_dc.errors import InputError
-from lightning_dc.functional import nearest_centroids
+from lightning_dc.functional import distance_margin, nearest_centroids
 from lightning_dc.heads.head import ClusteringHead
 
 
@@ -54,3 +54,7 @@ class PrototypeHead(ClusteringHead):
         prototypes = self.prototypes.detach().to(z)
         distances: Tensor = torch.linalg.vector_norm(z - prototypes[nearest_centroids(z, prototypes)], dim=1)
         return distances
+
+    def margin(self, z: Tensor, q: Tensor) -> Tensor:
+        """Return (d2 - d1) / (d2 + d1), (B,), of the distances to the two nearest clusters, by their prototypes."""
+        return distance_margin(z, self.prototypes.detach().to(z.dtype), self.clusters)

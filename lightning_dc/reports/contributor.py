@@ -33,6 +33,21 @@ class Contributor(Report):
             Columns by name, (N,) each, in main memory; none if they could not be computed.
         """
 
+    def columns_of_rows(self, module: ClusteringModule, q: Tensor, z: Tensor) -> Mapping[str, Tensor]:
+        """Return columns of the file that follow from the final assignments of some rows, once :meth:`columns` is made.
+
+        It is called on the first process alone.
+
+        Args:
+            module: the trained method.
+            q: soft assignments of the rows, (n, K).
+            z: their embeddings, (n, D).
+
+        Returns:
+            Columns by name, (n,) each, the same names for all rows; none by default.
+        """
+        return {}
+
     @abstractmethod
     def contribution(self, module: ClusteringModule, final: FullAssignment) -> tuple[Rows, Sequence[str]]:
         """Compute, on all processes together, rows of the closing table and sentences below it.

@@ -17,7 +17,7 @@ from lightning_dc.functional import standardized_differences
 from lightning_dc.reports.figures import draw_clusters, draw_inputs
 from lightning_dc.reports.input_statistics import InputStatistics, input_statistics
 from lightning_dc.reports.report import Report
-from lightning_dc.training import ClusteringModule, FullAssignment, embed_batch, record_figure, training_loader
+from lightning_dc.training import ClusteringModule, FullAssignment, embed_rows, record_figure, training_loader
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,10 +150,7 @@ def _draw_samples(module: ClusteringModule, loader: SampleLoader, final: FullAss
     n_points = min(n_samples, _MOST_POINTS, max(_MOST_NUMBERS // n_numbers, 100))
     chosen = torch.linspace(0, n_samples - 1, n_points).long()
     batch = loader.take(chosen)
-    if final.z is None:  # there were too many embeddings to keep them
-        on_device = module.trainer.strategy.batch_to_device(batch, module.device)
-        z = embed_batch(module, module.trainer.precision_plugin.convert_input(on_device).x)
-    else:
-        z = final.z[chosen.to(final.z.device)]
+    # Without a table of embeddings, there were too many to keep them.
+    z = embed_rows(module, loader, chosen) if final.z is None else final.z[chosen.to(final.z.device)]
     labels = final.labels[chosen.to(final.labels.device)]
     return draw_clusters(z.cpu(), batch.x.flatten(1).cpu(), labels.cpu(), module.model.head.n_clusters)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
+
+from lightning_dc.reports.reliability import ReliabilityBin
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,6 +75,28 @@ def draw_clusters(z: Tensor, x: Tensor, labels: Tensor, n_clusters: int) -> Figu
         axes.set_ylabel("second principal component" if len(components) > 1 else "")
     if n_clusters <= n_colours:
         figure.legend(*points.legend_elements(num=None), title="cluster", loc="outside right upper", frameon=False)
+    return figure
+
+
+def draw_reliability(curves: Mapping[str, Sequence[ReliabilityBin]]) -> Figure:
+    """Draw the shares of samples that keep their cluster over the probabilities with which they should.
+
+    Args:
+        curves: bins of each probability by its name; the area of a point is in proportion to its number of samples.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", label="calibrated")
+    for number, (name, bins) in enumerate(curves.items()):
+        largest = max(each.n_samples for each in bins)
+        points = [each.predicted for each in bins], [each.kept for each in bins]
+        axes.plot(*points, color=f"C{number}", label=name)
+        axes.scatter(*points, s=[8 + 80 * each.n_samples / largest for each in bins], color=f"C{number}")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal", xlabel="predicted probability")
+    axes.set_ylabel("share that keeps its cluster in unseen refits of the head")
+    axes.legend(loc="upper left", frameon=False)
     return figure
 
 

@@ -13,6 +13,8 @@ from lightning_dc.reports.single_input import SingleInput
 _MOST_UNEVEN = 10
 _CLEARLY_LOWER = 0.05
 _MOST_NAMES = 3
+_CONFIDENT = 0.9
+_CLEARLY_LESS_STABLE = 0.15
 
 
 def tell_single_input(found: SingleInput | None, names: Sequence[str], *, can_standardise: bool = True) -> str | None:
@@ -103,4 +105,21 @@ def tell_better_baseline(own: float, baseline: float, space: str) -> str | None:
         f"this run {own:.2f}. Compare the columns cluster and cluster_baseline in the file of clusters; "
         "--model AEKMeans --model.autoencoder Identity --model.pretraining.max_epochs 0 gives that clustering as a "
         "run of its own."
+    )
+
+
+def tell_unstable(confidence: float | None, stability: float) -> str | None:
+    """Return a sentence if clusters are confident (at least 0.9), but by more than 0.15 less stable, else None.
+
+    Args:
+        confidence: mean confidence; None for hard clusters.
+        stability: mean share of samples that keep their cluster in refits of the head.
+    """
+    if confidence is None or confidence < _CONFIDENT or stability > confidence - _CLEARLY_LESS_STABLE:
+        return None
+    return (
+        f"The clusters look surer than they are: the mean confidence is {confidence:.2f}, but only {stability:.2f} of "
+        "the samples keep their cluster if the head is fitted again to half of the samples. The column head_stability "
+        "of the file of clusters has that probability for each sample; or choose another number of clusters "
+        "(--model.n_clusters)."
     )

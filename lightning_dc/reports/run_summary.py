@@ -167,7 +167,10 @@ class RunSummary(Report):
         rows += rows_of_batches(module, final)
         columns, rows_again = self._cluster_again(module, final)
         if columns:  # the file exists already, in case an algorithm fails; write it again with these columns
-            self._write_whole(module, path, final, {**self._columns, **columns})
+            assert final.q is not None
+            assert final.z is not None
+            of_rows = _columns_of_rows(module, final.q, final.z)
+            self._write_whole(module, path, final, {**self._columns, **of_rows, **columns})
         if collected.terms:
             write_terms(folder / _TERMS, collected.terms)
         rows += collected.rows + rows_again + rows_of_terms(collected.terms)
@@ -183,7 +186,7 @@ class RunSummary(Report):
             self._append = self._open.enter_context(stream)
         loader = training_loader(module)
         ids = None if loader.ids is None else loader.ids[rows]
-        others = {name: column[rows] for name, column in self._columns.items()}
+        others = {name: column[rows] for name, column in self._columns.items()} | _columns_of_rows(module, q, z)
         self._append(loader.source_rows[rows], z if self.embedding else None, q, others, ids)
 
     def _write_whole(
@@ -246,3 +249,11 @@ class RunSummary(Report):
             rows.append(("checkpoint", checkpoint.last_model_path or checkpoint.best_model_path))
         logs = [logger.log_dir for logger in module.trainer.loggers if isinstance(logger, TensorBoardLogger)]
         return rows + [("TensorBoard", f"tensorboard --logdir {folder}") for folder in logs]
+
+
+def _columns_of_rows(module: ClusteringModule, q: Tensor, z: Tensor) -> dict[str, Tensor]:
+    """Return the columns of other reports that follow from the final assignments of some rows."""
+    columns: dict[str, Tensor] = {}
+    for contributor in contributors(module.trainer, module):
+        columns |= contributor.columns_of_rows(module, q, z)
+    return columns

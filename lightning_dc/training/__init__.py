@@ -10,10 +10,12 @@ from lightning_dc.training.full_pass import (
     embed_batch,
     embed_chunks,
     embed_owned,
+    embed_rows,
     read_owned,
     read_targets,
     sample_chunks,
 )
+from lightning_dc.training.head_fit import HeadFit, head_fit
 from lightning_dc.training.loader import training_loader
 from lightning_dc.training.module import ClusteringModule, clustering_module
 from lightning_dc.training.phase import Phase, PhaseConfig
@@ -28,6 +30,7 @@ __all__ = [
     "ClusteringModule",
     "FinalReader",
     "FullAssignment",
+    "HeadFit",
     "Phase",
     "PhaseConfig",
     "Quantity",
@@ -41,7 +44,9 @@ __all__ = [
     "embed_batch",
     "embed_chunks",
     "embed_owned",
+    "embed_rows",
     "final_assignment",
+    "head_fit",
     "place_centroids",
     "quantity",
     "read_checkpoint",

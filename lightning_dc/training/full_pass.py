@@ -74,6 +74,12 @@ def sample_chunks(n_samples: int, latent_dim: int, n_clusters: int, generator: t
     return torch.randperm(n_chunks, generator=generator)[:affordable].tolist()
 
 
+def embed_rows(module: ClusteringModule, loader: SampleLoader, rows: Tensor) -> Tensor:
+    """Embed some rows of the training set on this process alone, (n, D), on the device, a chunk of inputs at a time."""
+    parts = torch.split(rows, CHUNK_SIZE)
+    return torch.cat([embed_batch(module, _on_device(module, loader.take(part)).x) for part in parts])
+
+
 def embed_batch(module: ClusteringModule, x: Tensor) -> Tensor:
     """Embed samples that are on the device, in evaluation mode and without gradients: (B, D), float32 at least."""
     with torch.no_grad(), _evaluation_mode(module), module.trainer.precision_plugin.forward_context():
@@ -205,8 +211,13 @@ def _widened(targets: Tensor | None) -> Tensor | None:
 
 def _read(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Batch:
     """Read a range of samples to the device, in the precision of the run."""
-    batch = module.trainer.strategy.batch_to_device(loader.read(rows.start, rows.stop), module.device)
-    return module.trainer.precision_plugin.convert_input(batch)  # type: ignore[no-any-return]
+    return _on_device(module, loader.read(rows.start, rows.stop))
+
+
+def _on_device(module: ClusteringModule, batch: Batch) -> Batch:
+    """Return a batch on the device, in the precision of the run."""
+    on_device = module.trainer.strategy.batch_to_device(batch, module.device)
+    return module.trainer.precision_plugin.convert_input(on_device)  # type: ignore[no-any-return]
 
 
 def _share_buffers(module: ClusteringModule) -> None:

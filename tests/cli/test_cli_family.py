@@ -94,7 +94,7 @@ def test_embeddings_can_be_left_out(lightning_dc_cli: CommandLine) -> None:
     assert not [name for name in clusters if name.startswith("z_")]
     assert {"q_0", "q_3", "cluster_kmeans"} <= clusters.keys()
     lightning_dc_cli(*fit_of("IDEC"), "--summary.embedding=false", "--summary.file_name=clusters.npz")
-    names = ["cluster", "cluster_baseline", "confidence", "index", "q"]
+    names = ["cluster", "cluster_baseline", "confidence", "head_stability", "index", "q"]
     assert sorted(np.load(version(1) / "clusters.npz")) == names
 
 

@@ -85,7 +85,7 @@ LOGGERS = {
 }
 FIT = fit_of("DEC", "--trainer.enable_progress_bar=false")
 FILES = {"config.yaml", "clusters.parquet", "features.csv", "checkpoints/last.ckpt"}
-FIGURES = {"inputs_clusters.png", "clusters_representation.png"}
+FIGURES = {"inputs_clusters.png", "clusters_representation.png", "clusters_reliability.png"}
 LOGS = {"hparams.yaml", "metrics.csv"}
 
 

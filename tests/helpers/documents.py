@@ -26,6 +26,7 @@ NOT_RUN_WHOLE = {  # beginning of the command, as a regular expression: reason
     r"lightning-dc fit --config (dcn|ae_kmeans|kmeans)_digits .*--model": "other values of options that are run",
     r"lightning-dc fit --config dec_digits --model.(refresh|kmeans)": "other values of options that are run",
     r"lightning-dc fit --config dec_digits --(trainer.enable|summary|baseline)": "other values of options that are run",
+    r"lightning-dc fit --config dec_digits --calibration": "other values of options that are run",
     r"lightning-dc fit --config deeptype_synthetic --(model|data)": "other values of options that are run",
     r"lightning-dc fit --config deeptype_(breast_cancer|survival)$": "tests/cli runs each shipped configuration",
     r"lightning-dc fit --config idec_digits .*.loss_weights.kl=0.5": "another command has kl=1, and is run",

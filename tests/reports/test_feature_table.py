@@ -205,7 +205,7 @@ def test_both_figures_are_drawn(lightning_dc_cli: CommandLine, tmp_path: Path) -
     lightning_dc_cli(*write(tmp_path)[0])
     events = EventAccumulator(str(RUN))
     events.Reload()
-    assert set(events.Tags()["images"]) == {"inputs/clusters", "clusters/representation"}
+    assert set(events.Tags()["images"]) == {"inputs/clusters", "clusters/representation", "clusters/reliability"}
 
 
 def test_a_category_that_is_a_cluster_differs_infinitely(
