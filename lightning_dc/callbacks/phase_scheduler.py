@@ -35,7 +35,7 @@ class PhaseScheduler(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = clustering_module(pl_module)
-        _check_n_clusters(training_loader(module), module.model.head.n_clusters)
+        _check_n_clusters(module, training_loader(module))
         if module.phases_over:
             rank_zero_info("All phases of this checkpoint are over: there is nothing left to train")
             trainer.should_stop = True
@@ -70,19 +70,22 @@ class PhaseScheduler(Callback):
         self._clock, self._timed = now, module.phase.name
 
 
-def _check_n_clusters(loader: SampleLoader, n_clusters: int) -> None:
+def _check_n_clusters(module: ClusteringModule, loader: SampleLoader) -> None:
     """Check that there are as many different samples as clusters; usually the first few rows tell.
 
     Raises:
-        InputError: there are fewer.
+        InputError: there are fewer, or the samples do not have the shape of the model.
     """
+    n_clusters = module.model.head.n_clusters
     if loader.n_samples < n_clusters:
         raise InputError(f"n_clusters={n_clusters} is more than the {loader.n_samples} samples; choose fewer clusters")
     different: set[bytes] = set()
     n_rows = max(2 * n_clusters, _FEWEST_ROWS)
     for start in range(0, loader.n_samples, n_rows):
-        x = loader.read(start, min(start + n_rows, loader.n_samples)).x.flatten(1).cpu().double().numpy()
-        different.update(hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x)
+        x = loader.read(start, min(start + n_rows, loader.n_samples)).x
+        module.model.check_samples(x)
+        rows = x.flatten(1).cpu().double().numpy()
+        different.update(hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows)
         if len(different) >= n_clusters:
             return
     raise InputError(

@@ -19,7 +19,7 @@ from lightning_dc import DEC, KMeansConfig, MLPAutoencoder, PhaseConfig
 from lightning_dc.configs import find_config, shipped_configs
 from tests.conftest import CommandLine
 from tests.helpers.command_line import CHECKPOINT, DIGITS, QUICK, RUN, scalars
-from tests.helpers.fake_files import write_fake_images, write_fake_table, write_fake_texts
+from tests.helpers.fake_files import write_fake_cells, write_fake_images, write_fake_table, write_fake_texts
 from tests.helpers.fake_mnist import write_fake_mnist
 from tests.helpers.fake_reuters import write_fake_reuters
 from tests.helpers.processes import run_command
@@ -41,6 +41,8 @@ def quick_flags(name: str) -> list[str]:
         own = ("--model.encoder.hidden_dims=[8,4]", "--model.joint.max_steps=6", "--model.refresh.every_n_epochs=1")
         return [*own, *(flag for flag in QUICK if flag.startswith(_COMMON))]
     absent = {key for key in ("clustering", "refresh") if key not in init_args}
+    if model["class_path"] in ("GaussianMixture", "MergedKMeans"):
+        absent |= {"autoencoder", "layerwise", "pretraining", "kmeans"}
     if "Identity" in init_args.get("autoencoder", {}).get("class_path", ""):
         absent |= {"autoencoder", "layerwise", "pretraining"}
     if "every_n_epochs" in init_args.get("refresh", {}):  # an interval in steps beside it is refused
@@ -48,17 +50,28 @@ def quick_flags(name: str) -> list[str]:
     return [flag for flag in QUICK if not flag.startswith(tuple(f"--model.{key}" for key in absent))]
 
 
+def write_fake_embeddings(folder: Path) -> Path:
+    folder.mkdir()
+    x = np.random.default_rng(0).normal(size=(60, 8)) + 9 * np.eye(8)[np.arange(60) % 3]
+    np.savez(folder / "embeddings.npz", x=x, y=np.arange(60) % 3)
+    return folder / "embeddings.npz"
+
+
 @pytest.mark.parametrize("name", shipped_configs())
 def test_every_shipped_config_runs_on_tiny_data(lightning_dc_cli: CommandLine, tmp_path: Path, name: str) -> None:
     if name == "deeptype_survival":
         pytest.importorskip("sksurv", reason="needs the extra survival")
         pytest.importorskip("lifelines", reason="needs the extra survival")
+    if name == "cells":
+        pytest.importorskip("anndata", reason="needs the extra anndata")
     fakes: dict[str, tuple[str, Any, list[str]]] = {
         "mnist": ("folder", write_fake_mnist, []),
         "reuters": ("folder", write_fake_reuters, []),
         "table": ("path", write_fake_table, ["--data.columns=gene_*", "--data.label=species"]),
         "text": ("path", write_fake_texts, []),
         "images": ("path", write_fake_images, []),
+        "cells": ("path", lambda folder: write_fake_cells(folder / "cells.h5ad"), ["--data.label=kind"]),
+        "embeddings": ("x", write_fake_embeddings, []),
     }
     data = []
     for source, (argument, write, flags) in fakes.items():

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_dc.encoders import Autoencoder, Corruption
 
 
-class Identity(Autoencoder):
+class Same(Autoencoder):
     def encode(self, x: Tensor, corrupt: Corruption | None = None) -> Tensor:
         return x
 
@@ -18,10 +18,10 @@ class Identity(Autoencoder):
 
 
 def test_an_autoencoder_has_no_layers_to_pretrain_unless_it_says_so() -> None:
-    model = Identity([3], 3)
+    model = Same([3], 3)
     assert model.n_layers == 0
     assert model.input_shape == (3,)
-    with pytest.raises(TypeError, match="Identity has no layer-wise pretraining"):
+    with pytest.raises(TypeError, match="Same has no layer-wise pretraining"):
         model.reconstruct_layer(torch.zeros(1, 3), 0, lambda x: x)
-    with pytest.raises(TypeError, match="Identity has no layer-wise pretraining"):
+    with pytest.raises(TypeError, match="Same has no layer-wise pretraining"):
         model.layer_parameters(0)
