@@ -80,6 +80,14 @@ def broadcast_(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def set_shared_(tensor: Tensor, value: Tensor) -> Tensor:
+    """Overwrite a tensor in place with a value that every process has computed, as rank 0 has it.
+
+    Processors of different kinds may round differently.
+    """
+    return broadcast_(tensor.copy_(value))
+
+
 @contextmanager
 def failing_together() -> Iterator[None]:
     """Let a ``with`` block fail on all processes if it fails on one.

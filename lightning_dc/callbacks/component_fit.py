@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from lightning_dc.distributed import broadcast_, sum_
+from lightning_dc.distributed import set_shared_, sum_
 from lightning_dc.encoders import PrincipalComponents
 from lightning_dc.kmeans.precision import full_precision
 from lightning_dc.randomness import mix_seed
@@ -36,9 +36,8 @@ class ComponentFit(Callback):
         if isinstance(network, PrincipalComponents) and not network.is_fitted:
             with full_precision(module.device):
                 mean, components = _fit(module, network)
-            for own, value in ((network.mean, mean), (network.components, components)):
-                own.copy_(value)
-                broadcast_(own)  # processors of different kinds may round differently
+            set_shared_(network.mean, mean)
+            set_shared_(network.components, components)
 
 
 def _fit(module: ClusteringModule, network: PrincipalComponents) -> tuple[Tensor, Tensor]:

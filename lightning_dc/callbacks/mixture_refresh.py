@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.callbacks.refresh import Refresh
-from lightning_dc.distributed import broadcast_
+from lightning_dc.distributed import set_shared_
 from lightning_dc.errors import InputError
 from lightning_dc.heads import ClusteringHead, GaussianMixtureHead
 from lightning_dc.mixture import gaussian_mixture
@@ -48,9 +48,8 @@ class MixtureRefresh(Refresh, HeadFit):
             generator=torch.Generator().manual_seed(mix_seed(module.state.seed, module.global_step)),
         )
         place_centroids(module, mixture.means)
-        for own, value in ((head.log_weights, mixture.log_weights), (head.factors, mixture.factors)):
-            own.copy_(value)
-            broadcast_(own)  # processors of different kinds may round differently
+        set_shared_(head.log_weights, mixture.log_weights)
+        set_shared_(head.factors, mixture.factors)
         record(module, {"mixture/log_likelihood": mixture.log_likelihood})
 
     @torch.no_grad()
