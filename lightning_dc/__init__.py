@@ -12,19 +12,29 @@ from lightning_dc.version import __version__
 
 if TYPE_CHECKING:
     from lightning_dc.batch import Batch, TargetSpec
-    from lightning_dc.encoders import Autoencoder, Encoder, Identity, LayerFeatures, MLPAutoencoder, MLPEncoder
+    from lightning_dc.encoders import (
+        Autoencoder,
+        ConvEncoder,
+        Encoder,
+        Identity,
+        LayerFeatures,
+        MLPAutoencoder,
+        MLPEncoder,
+    )
     from lightning_dc.errors import InputError
-    from lightning_dc.heads import CentroidHead, ClusteringHead, NearestCentroidHead, StudentTHead
+    from lightning_dc.heads import CentroidHead, ClusteringHead, NearestCentroidHead, SoftmaxHead, StudentTHead
     from lightning_dc.losses import LossTerm
     from lightning_dc.methods import (
         DCN,
         DEC,
         IDEC,
+        SCAN,
         AEKMeans,
         DeepType,
         GaussianMixture,
         KMeansConfig,
         MergedKMeans,
+        NeighbourConfig,
         RefreshConfig,
     )
     from lightning_dc.metrics import ClusterAgreement
@@ -33,9 +43,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "batch": ("Batch", "TargetSpec"),
-    "encoders": ("Autoencoder", "Encoder", "Identity", "LayerFeatures", "MLPAutoencoder", "MLPEncoder"),
+    "encoders": ("Autoencoder", "ConvEncoder", "Encoder", "Identity", "LayerFeatures", "MLPAutoencoder", "MLPEncoder"),
     "errors": ("InputError",),
-    "heads": ("CentroidHead", "ClusteringHead", "NearestCentroidHead", "StudentTHead"),
+    "heads": ("CentroidHead", "ClusteringHead", "NearestCentroidHead", "SoftmaxHead", "StudentTHead"),
     "losses": ("LossTerm",),
     "methods": (
         "AEKMeans",
@@ -46,7 +56,9 @@ _MODULES = {
         "IDEC",
         "KMeansConfig",
         "MergedKMeans",
+        "NeighbourConfig",
         "RefreshConfig",
+        "SCAN",
     ),
     "metrics": ("ClusterAgreement",),
     "model": ("ClusteringModel",),
@@ -58,6 +70,7 @@ __all__ = [
     "DCN",
     "DEC",
     "IDEC",
+    "SCAN",
     "AEKMeans",
     "Autoencoder",
     "Batch",
@@ -66,6 +79,7 @@ __all__ = [
     "ClusteringHead",
     "ClusteringModel",
     "ClusteringModule",
+    "ConvEncoder",
     "DeepType",
     "Encoder",
     "GaussianMixture",
@@ -78,9 +92,11 @@ __all__ = [
     "MLPEncoder",
     "MergedKMeans",
     "NearestCentroidHead",
+    "NeighbourConfig",
     "Phase",
     "PhaseConfig",
     "RefreshConfig",
+    "SoftmaxHead",
     "StudentTHead",
     "TargetSpec",
     "__version__",

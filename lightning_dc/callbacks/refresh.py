@@ -25,12 +25,14 @@ class Refresh(Callback, ABC):
 
     Attributes:
         provides: names of the quantities of a step that the callback computes, such as ``p``.
+        acts_at_end: whether the computation is also made after the last step of a phase.
 
     Raises:
         InputError: both intervals are set, or one is below 1.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset()
+    acts_at_end: ClassVar[bool] = False
 
     def __init__(self, every_n_steps: int | None = None, every_n_epochs: int | None = None) -> None:
         if every_n_steps is not None and every_n_epochs is not None:
@@ -86,7 +88,10 @@ class Refresh(Callback, ABC):
         if module.phases_over or not self.applies(module):
             return
         step, n_steps = module.progress
-        due = step == 0 if at_beginning else 0 < step < n_steps and self._is_multiple(module, step)
+        if at_beginning:
+            due = step == 0
+        else:
+            due = (0 < step < n_steps and self._is_multiple(module, step)) or (self.acts_at_end and step == n_steps)
         now = [module.state.phase_index, module.global_step]
         if due and self._served != now:
             self.refresh(module, is_first=step == 0)

@@ -1,6 +1,7 @@
 """Encoders, most of which have a decoder."""
 
 from lightning_dc.encoders.autoencoder import Autoencoder, AutoencoderFactory, LayerReconstruction, as_autoencoder
+from lightning_dc.encoders.conv_encoder import ConvEncoder
 from lightning_dc.encoders.encoder import Corruption, Encoder, EncoderFactory
 from lightning_dc.encoders.identity import Identity
 from lightning_dc.encoders.mlp_autoencoder import MLPAutoencoder
@@ -11,6 +12,7 @@ from lightning_dc.encoders.representation import Encoded, LayerFeatures, Represe
 __all__ = [
     "Autoencoder",
     "AutoencoderFactory",
+    "ConvEncoder",
     "Corruption",
     "Encoded",
     "Encoder",

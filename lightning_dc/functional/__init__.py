@@ -3,12 +3,14 @@
 from lightning_dc.functional.assignment import (
     assignment_entropy,
     distance_margin,
+    mutual_information,
     nearest_centroids,
     size_statistics,
     soft_frequencies,
     squared_distances,
     student_t_assignment,
     target_distribution,
+    zipf_shares,
 )
 from lightning_dc.functional.contingency import (
     adjusted_rand_index,
@@ -19,10 +21,11 @@ from lightning_dc.functional.contingency import (
 )
 from lightning_dc.functional.cox import Ties, cox_loss
 from lightning_dc.functional.differences import standardized_differences
-from lightning_dc.functional.divergence import kl_divergence, mean_squared_error
+from lightning_dc.functional.divergence import disagreement, kl_divergence, mean_squared_error
 from lightning_dc.functional.evidence import input_evidence, permutations
 from lightning_dc.functional.gaussian import gaussian_mixture_log_joint
 from lightning_dc.functional.matching import match_clusters
+from lightning_dc.functional.neighbours import NeighbourMetric, nearest_neighbours
 from lightning_dc.functional.norms import (
     InputGroups,
     Norm,
@@ -44,6 +47,7 @@ from lightning_dc.functional.supervised import (
 
 __all__ = [
     "InputGroups",
+    "NeighbourMetric",
     "Norm",
     "Ties",
     "adjusted_rand_index",
@@ -54,6 +58,7 @@ __all__ = [
     "clustering_accuracy",
     "contingency_table",
     "cox_loss",
+    "disagreement",
     "distance_margin",
     "gaussian_mixture_log_joint",
     "group_norms",
@@ -64,7 +69,9 @@ __all__ = [
     "match_clusters",
     "mean_squared_error",
     "multilabel_loss",
+    "mutual_information",
     "nearest_centroids",
+    "nearest_neighbours",
     "normalized_mutual_information",
     "null_residuals",
     "permutations",
@@ -79,4 +86,5 @@ __all__ = [
     "supervised_losses",
     "target_distribution",
     "value_loss",
+    "zipf_shares",
 ]

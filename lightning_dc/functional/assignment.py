@@ -157,3 +157,32 @@ def size_statistics(sizes: Tensor) -> dict[str, float]:
     """
     shares = sizes.double() / sizes.sum().clamp_min(1)
     return {"smallest": float(shares.min()), "largest": float(shares.max()), "empty": float((sizes == 0).sum())}
+
+
+def zipf_shares(n_clusters: int, exponent: float) -> Tensor:
+    """Return shares that fall as a power of the rank, 1 / k^s over their sum, (K,), float64.
+
+    Args:
+        n_clusters: number of clusters K.
+        exponent: exponent s; 0 gives equal shares, 1 is Zipf's law.
+
+    Example:
+        >>> zipf_shares(3, 1.0)
+        tensor([0.5455, 0.2727, 0.1818], dtype=torch.float64)
+    """
+    powers = torch.arange(1, n_clusters + 1, dtype=torch.float64).pow(-exponent)
+    return powers / powers.sum()
+
+
+def mutual_information(frequencies: Tensor, entropy: Tensor) -> Tensor:
+    """Return the mutual information of samples and clusters, H(mean q) - mean H(q), in nats, (...).
+
+    Args:
+        frequencies: mean soft assignments, (..., K).
+        entropy: mean entropy of the soft assignments of a sample, (...).
+
+    Example:
+        >>> mutual_information(torch.tensor([0.5, 0.5]), torch.tensor(0.0))
+        tensor(0.6931)
+    """
+    return -torch.xlogy(frequencies, frequencies).sum(-1) - entropy

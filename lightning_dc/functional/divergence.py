@@ -39,3 +39,20 @@ def mean_squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
         tensor([5.])
     """
     return functional.mse_loss(x_hat, x, reduction="none").flatten(1).mean(1)
+
+
+def disagreement(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return the negative log probability that draws from two distributions agree, -log sum_k p_k q_k, in nats.
+
+    Args:
+        log_p: logarithms of a distribution, (..., K).
+        log_q: logarithms of another one, (..., K).
+
+    Returns:
+        Values, (...).
+
+    Example:
+        >>> disagreement(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log())
+        tensor(0.6931)
+    """
+    return -(log_p + log_q).logsumexp(-1)

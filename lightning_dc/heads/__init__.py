@@ -5,6 +5,7 @@ from lightning_dc.heads.gaussian_mixture import GaussianMixtureHead
 from lightning_dc.heads.head import ClusteringHead, HeadFactory
 from lightning_dc.heads.nearest_centroid import NearestCentroidHead
 from lightning_dc.heads.prototype import PrototypeHead
+from lightning_dc.heads.softmax import SoftmaxHead
 from lightning_dc.heads.student_t import StudentTHead
 from lightning_dc.heads.task import TaskHead
 
@@ -15,6 +16,7 @@ __all__ = [
     "HeadFactory",
     "NearestCentroidHead",
     "PrototypeHead",
+    "SoftmaxHead",
     "StudentTHead",
     "TaskHead",
     "centroid_head",

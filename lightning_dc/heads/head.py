@@ -42,6 +42,14 @@ class ClusteringHead(nn.Module, ABC):
         ``z`` is float32 at least, even if the weights of the head are narrower, as in a run in bfloat16.
         """
 
+    def log_assignments(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Return logarithms of the soft assignments that losses train, float32 at least.
+
+        It is one table, (B, K), unless the head consists of several ones that are trained together.
+        """
+        q: Tensor = self(z)
+        return (q.clamp_min(torch.finfo(q.dtype).tiny).log(),)
+
     def distances(self, z: Tensor, clusters: Tensor) -> Tensor | None:
         """Return how far embeddings are from the centre of their clusters, (B,); None if clusters have no centres.
 

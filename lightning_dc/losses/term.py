@@ -39,3 +39,6 @@ class LossTerm(nn.Module):
             _, *parameters = inspect.signature(cls.forward).parameters.values()
             required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
             cls.quantities = tuple(parameter.name for parameter in required)
+
+    def check_clusters(self, n_clusters: int) -> None:
+        """Raise an :class:`~lightning_dc.errors.InputError` if the term does not fit so many clusters."""

@@ -7,7 +7,8 @@ from lightning_dc.methods.deeptype import DeepType
 from lightning_dc.methods.gaussian_mixture import GaussianMixture
 from lightning_dc.methods.idec import IDEC
 from lightning_dc.methods.merged_kmeans import MergedKMeans
-from lightning_dc.methods.settings import KMeansConfig, RefreshConfig
+from lightning_dc.methods.scan import SCAN
+from lightning_dc.methods.settings import KMeansConfig, NeighbourConfig, RefreshConfig
 
 __all__ = [
     "AEKMeans",
@@ -16,7 +17,9 @@ __all__ = [
     "DeepType",
     "GaussianMixture",
     "IDEC",
+    "SCAN",
     "KMeansConfig",
     "MergedKMeans",
+    "NeighbourConfig",
     "RefreshConfig",
 ]

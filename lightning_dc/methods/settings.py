@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from lightning_dc.callbacks.centroid_refresh import KMeansName
 from lightning_dc.errors import InputError
+from lightning_dc.functional import NeighbourMetric
 
 Interval = tuple[int | None, int | None]
 """Optimizer steps, or else epochs, between two refreshes."""
@@ -74,3 +75,24 @@ class RefreshConfig(_Periodic):
     tolerance: float = 0.001
     patience: int = 1
     restart_optimizer: bool = False
+
+
+@dataclass(frozen=True)
+class NeighbourConfig(_Periodic):
+    """Settings of the nearest neighbours of all training samples.
+
+    The first neighbours are those of the inputs, later ones those of the embedding; see
+    :class:`~lightning_dc.callbacks.NeighbourRefresh`.
+
+    Args:
+        every_n_steps: optimizer steps between two searches; without an interval, there is one when a phase begins.
+        every_n_epochs: the same in epochs; not both.
+        k: number of neighbours of a sample.
+        metric: ``euclidean``, or ``cosine`` for distances of directions.
+
+    Raises:
+        InputError: both intervals are set.
+    """
+
+    k: int = 15
+    metric: NeighbourMetric = "euclidean"

@@ -12,6 +12,7 @@ from lightning_dc.training.full_pass import (
     embed_owned,
     embed_rows,
     read_owned,
+    read_rows,
     read_targets,
     sample_chunks,
 )
@@ -21,7 +22,7 @@ from lightning_dc.training.module import ClusteringModule, clustering_module
 from lightning_dc.training.phase import Phase, PhaseConfig
 from lightning_dc.training.quantity import Quantity, quantity
 from lightning_dc.training.record import record, record_figure
-from lightning_dc.training.state import Assignments, FullAssignment, RunState, TargetDistribution
+from lightning_dc.training.state import Assignments, FullAssignment, Neighbours, RunState, TargetDistribution
 from lightning_dc.training.step import TrainingStep
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "FinalReader",
     "FullAssignment",
     "HeadFit",
+    "Neighbours",
     "Phase",
     "PhaseConfig",
     "Quantity",
@@ -51,6 +53,7 @@ __all__ = [
     "quantity",
     "read_checkpoint",
     "read_owned",
+    "read_rows",
     "read_targets",
     "record",
     "record_figure",

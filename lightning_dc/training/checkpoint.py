@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +147,12 @@ def check_optimizer(checkpoint: Mapping[str, Any], own: torch.optim.Optimizer, p
             f"ckpt_path names a checkpoint whose optimizer in phase {phase!r} is {of}, but here it is {name}; resume "
             "with the same optimizer and bias_lr_factor, or start from the network alone, with init_from"
         )
+
+
+def network_weights(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the tensors of a model's state that belong to its network, by name.
+
+    Args:
+        tensors: names and tensors of the whole state.
+    """
+    return {name: value for name, value in tensors if name.startswith("model.network.")}

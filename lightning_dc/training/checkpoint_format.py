@@ -57,6 +57,7 @@ _OWN = {
 _OWN_OPTIONAL = {"preprocessing": _named(_any), "precision": _is(str), "optimizers": _many(_is(str))}
 _P = {"frequencies": _is(Tensor), "table": _is(Tensor, type(None))}
 _ASSIGNMENTS = {"step": _is(int), "labels": _is(Tensor), "changed": _is(float, type(None))}
+_NEIGHBOURS = {"numbers": _is(Tensor), "similarity": _is(Tensor), "changed": _is(float, type(None))}
 _STATE = {
     "seed": _is(int),
     "phase_index": _is(int),
@@ -66,6 +67,7 @@ _STATE = {
     "assignments": lambda value: value is None or _has(value, _ASSIGNMENTS),
     "centroids_set_at": _is(int),
 }
+_STATE_OPTIONAL = {"neighbours": lambda value: value is None or _has(value, _NEIGHBOURS)}
 
 
 def check_format(checkpoint: Any, named: str) -> None:
@@ -105,8 +107,8 @@ def _wrong(entries: Mapping[str, Any], required: Mapping[str, _Check], optional:
 
 def _wrong_state(own: Mapping[str, Any]) -> list[str]:
     state = own["state"]
-    unknown = sorted(map(str, state.keys() - _STATE.keys()))
-    wrong = unknown + _wrong(state, _STATE, {})
+    unknown = sorted(map(str, state.keys() - _STATE.keys() - _STATE_OPTIONAL.keys()))
+    wrong = unknown + _wrong(state, _STATE, _STATE_OPTIONAL)
     return wrong or ([] if 0 <= state["phase_index"] <= len(own["phases"]) else ["phase_index"])
 
 

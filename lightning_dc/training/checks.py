@@ -150,6 +150,7 @@ def _check_parts(phase: Phase, model: ClusteringModel, method: str) -> None:
 
 
 def _check_quantities(name: str, term: LossTerm, model: ClusteringModel, known: Quantities, method: str) -> None:
+    term.check_clusters(model.head.n_clusters)
     if type(term).forward is nn.Module.forward:
         raise InputError(f"loss {name!r} ({type(term).__name__}) has no forward; write one that names what it reads")
     unread = sorted(set(inspect.signature(type(term).forward).parameters) & known.keys() - set(term.quantities))

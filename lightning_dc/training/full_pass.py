@@ -13,6 +13,7 @@ from lightning_dc.batch import Batch, SampleLoader
 from lightning_dc.distributed import CHUNK_SIZE, broadcast_, owned_chunks, owned_rows, sum_, world
 from lightning_dc.functional import assignment_entropy, soft_frequencies
 from lightning_dc.training.finite import check_finite_embeddings
+from lightning_dc.training.loader import on_device
 from lightning_dc.training.module import ClusteringModule
 from lightning_dc.training.sink import GuardedSink, Sink
 from lightning_dc.training.state import FullAssignment
@@ -24,7 +25,7 @@ LARGE_TABLE = 1 << 26
 def read_owned(module: ClusteringModule, loader: SampleLoader) -> Iterator[tuple[slice, Batch]]:
     """Yield each chunk of a data set that this process owns: its range of rows, and its batch on the device."""
     for rows in owned_chunks(loader.n_samples):
-        yield rows, _read(module, loader, rows)
+        yield rows, read_rows(module, loader, rows)
 
 
 def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
@@ -59,7 +60,7 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
     z = _zero_table(module, len(numbers), module.model.head.latent_dim)
     tables = torch.split(z, [part.stop - part.start for part in rows])
     for own, part in list(zip(tables, rows, strict=True))[rank::world_size]:
-        own.copy_(embed_batch(module, _read(module, loader, part).x))
+        own.copy_(embed_batch(module, read_rows(module, loader, part).x))
     return numbers.to(z.device), sum_(z)
 
 
@@ -77,7 +78,7 @@ def sample_chunks(n_samples: int, latent_dim: int, n_clusters: int, generator: t
 def embed_rows(module: ClusteringModule, loader: SampleLoader, rows: Tensor) -> Tensor:
     """Embed some rows of the training set on this process alone, (n, D), on the device, a chunk of inputs at a time."""
     parts = torch.split(rows, CHUNK_SIZE)
-    return torch.cat([embed_batch(module, _on_device(module, loader.take(part)).x) for part in parts])
+    return torch.cat([embed_batch(module, on_device(module, loader.take(part)).x) for part in parts])
 
 
 def embed_batch(module: ClusteringModule, x: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ def read_targets(module: ClusteringModule, loader: SampleLoader) -> Tensor | Non
     for rows, batch in read_owned(module, loader):
         tables.write(rows, {"targets": _widened(batch.targets)})
     if not owned_chunks(loader.n_samples):  # this process learns types and shapes from one sample
-        tables.write(slice(0, 0), {"targets": _widened(_read(module, loader, slice(0, 1)).targets)})
+        tables.write(slice(0, 0), {"targets": _widened(read_rows(module, loader, slice(0, 1)).targets)})
     return tables.gather().get("targets")
 
 
@@ -128,7 +129,7 @@ def assign_all(
     guard = None if sink is None else GuardedSink(sink, loader.n_samples)
     # With fewer chunks than processes, a process without a chunk learns types and shapes from one sample.
     for rows in owned_chunks(loader.n_samples) or [slice(0, 0)]:
-        batch = _read(module, loader, rows if rows.stop else slice(0, 1))
+        batch = read_rows(module, loader, rows if rows.stop else slice(0, 1))
         chunk = _assign_chunk(module, batch, rows.stop - rows.start, kept)
         if guard is not None:
             guard.share(chunk.q, chunk.z)
@@ -209,15 +210,9 @@ def _widened(targets: Tensor | None) -> Tensor | None:
     return targets.to(torch.promote_types(targets.dtype, torch.float32))
 
 
-def _read(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Batch:
+def read_rows(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Batch:
     """Read a range of samples to the device, in the precision of the run."""
-    return _on_device(module, loader.read(rows.start, rows.stop))
-
-
-def _on_device(module: ClusteringModule, batch: Batch) -> Batch:
-    """Return a batch on the device, in the precision of the run."""
-    on_device = module.trainer.strategy.batch_to_device(batch, module.device)
-    return module.trainer.precision_plugin.convert_input(on_device)  # type: ignore[no-any-return]
+    return on_device(module, loader.read(rows.start, rows.stop))
 
 
 def _share_buffers(module: ClusteringModule) -> None:

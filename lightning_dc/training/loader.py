@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+import lightning.pytorch as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,10 +14,9 @@ from torch.utils.data import DataLoader
 from lightning_dc.batch import Batch, SampleLoader, as_batch, checked_index
 from lightning_dc.distributed import world
 from lightning_dc.errors import InputError
-from lightning_dc.training.module import ClusteringModule
 
 
-def training_loader(module: ClusteringModule) -> SampleLoader:
+def training_loader(module: pl.LightningModule) -> SampleLoader:
     """Return the loader of the run's training data, whose samples can be read by their row numbers.
 
     Raises:
@@ -36,6 +36,17 @@ def training_loader(module: ClusteringModule) -> SampleLoader:
             f"'{type(module.trainer.strategy).__name__}', or one process"
         )
     return _DataLoaderReader(loader)
+
+
+def take_samples(module: pl.LightningModule, numbers: Tensor) -> Tensor:
+    """Return training samples by their numbers, (n,) to (n, *input_shape), on the device of the module."""
+    return on_device(module, training_loader(module).take(numbers)).x
+
+
+def on_device(module: pl.LightningModule, batch: Batch) -> Batch:
+    """Return a batch on the device of a module, in the precision of the run."""
+    moved = module.trainer.strategy.batch_to_device(batch, module.device)
+    return module.trainer.precision_plugin.convert_input(moved)  # type: ignore[no-any-return]
 
 
 class _DataLoaderReader:

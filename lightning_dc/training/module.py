@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ from lightning_dc.training.checkpoint import (
     check_same,
     check_same_phases,
     check_weights,
+    network_weights,
     read_checkpoint,
 )
 from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY, check_format
@@ -38,6 +40,7 @@ from lightning_dc.training.checkpoint_io import write_whole_checkpoints
 from lightning_dc.training.checks import check_phases, check_refreshed, check_samples, join_losses
 from lightning_dc.training.evaluation import Evaluation
 from lightning_dc.training.finite import check_finite_embeddings
+from lightning_dc.training.loader import take_samples
 from lightning_dc.training.monitors import Monitors
 from lightning_dc.training.optimization import Settings, build_optimizer, restore_settings, set_rates, settings_of
 from lightning_dc.training.phase import Phase
@@ -309,7 +312,8 @@ class ClusteringModule(RebuildableModule):
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
         kind = self.step_class if self.phase.layer is None else LayerStep
-        return kind(self.model, batch, self.phase, self.state, random, self.augmentation)
+        parts = (self.model, batch, self.phase, self.state, random, self.augmentation)
+        return kind(*parts, functools.partial(take_samples, self), self.quantities_read)
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.state.seed)
@@ -350,7 +354,7 @@ class ClusteringModule(RebuildableModule):
             InputError: the checkpoint cannot be read, or it holds another network.
         """
         checkpoint = read_checkpoint(path, "init_from")
-        weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
+        weights, own = (network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
         self.preprocessing.learned = checkpoint[CHECKPOINT_KEY].get("preprocessing", {})
@@ -394,7 +398,3 @@ def clustering_module(module: pl.LightningModule) -> ClusteringModule:
     if not isinstance(module, ClusteringModule):
         raise TypeError(f"the callbacks of lightning_dc drive a ClusteringModule, got {type(module).__name__}")
     return module
-
-
-def _network_weights(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: value for name, value in tensors if name.startswith("model.network.")}

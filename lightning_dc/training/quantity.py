@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,11 @@ Need = Callable[[ClusteringModel], object]
 """Function that raises an InputError if the model lacks a part that a quantity needs."""
 
 
-class Quantity(cached_property[Tensor]):
+Value = Tensor | Sequence[Tensor]
+"""A tensor, or one for each of several heads."""
+
+
+class Quantity(cached_property[Any]):
     """Property of a training step that loss terms can read; it is computed when a term first reads it.
 
     Args:
@@ -24,12 +28,12 @@ class Quantity(cached_property[Tensor]):
         is_refreshed: True if a callback must compute the quantity from the whole training set.
     """
 
-    def __init__(self, compute: Callable[[Any], Tensor], need: Need | None = None, is_refreshed: bool = False) -> None:
+    def __init__(self, compute: Callable[[Any], Value], need: Need | None = None, is_refreshed: bool = False) -> None:
         super().__init__(compute)
         self.need = need
         self.is_refreshed = is_refreshed
 
 
-def quantity(need: Need | None = None, is_refreshed: bool = False) -> Callable[[Callable[[Any], Tensor]], Quantity]:
+def quantity(need: Need | None = None, is_refreshed: bool = False) -> Callable[[Callable[[Any], Value]], Quantity]:
     """Return a decorator that makes a method of a step a quantity; the arguments are those of :class:`Quantity`."""
     return lambda compute: Quantity(compute, need, is_refreshed)

@@ -52,6 +52,24 @@ class Assignments(NamedTuple):
     changed: float | None
 
 
+class Neighbours(NamedTuple):
+    """Nearest neighbours of each sample of the training set.
+
+    Attributes:
+        numbers: places of the neighbours in the training set, nearest first, (N, k), int32.
+        similarity: similarity of each neighbour, in (0, 1], (N, k).
+        changed: share of neighbours that are not among those of the table before; None for the first table.
+    """
+
+    numbers: Tensor
+    similarity: Tensor
+    changed: float | None
+
+    def to(self, device: torch.device) -> Neighbours:
+        """Return a copy on a device."""
+        return self._replace(numbers=self.numbers.to(device), similarity=self.similarity.to(device))
+
+
 class FullAssignment(NamedTuple):
     """Assignments of a whole data set by one state of the model.
 
@@ -110,6 +128,7 @@ class RunState:
         seconds: wall-clock seconds spent in each phase, by name.
         target_distribution: P; None where no loss has needed it yet.
         assignments: assignments of the training set at the latest refresh; None before the first one.
+        neighbours: nearest neighbours of the training samples; None where no loss has needed them yet.
         centroids_set_at: global step at which k-means or the repair of empty clusters last moved centroids; -1 before.
     """
 
@@ -119,26 +138,30 @@ class RunState:
     seconds: dict[str, float] = field(default_factory=dict)
     target_distribution: TargetDistribution | None = None
     assignments: Assignments | None = None
+    neighbours: Neighbours | None = None
     centroids_set_at: int = -1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as tensors and Python primitives."""
         tables = {
-            "target_distribution": None if self.target_distribution is None else self.target_distribution._asdict(),
-            "assignments": None if self.assignments is None else self.assignments._asdict(),
+            name: value._asdict()
+            for name, value in vars(self).items()
+            if isinstance(value, (TargetDistribution, Assignments, Neighbours))
         }
         return {**vars(self), "seconds": dict(self.seconds), **tables}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunState:
         """Return the state from the result of :meth:`to_dict`."""
-        kinds = {"target_distribution": TargetDistribution, "assignments": Assignments}
-        tables = {name: None if values[name] is None else kind(**values[name]) for name, kind in kinds.items()}
+        kinds = {"target_distribution": TargetDistribution, "assignments": Assignments, "neighbours": Neighbours}
+        tables = {name: kind(**values[name]) for name, kind in kinds.items() if values.get(name) is not None}
         return cls(**{**values, **tables})
 
     def move_to(self, device: torch.device) -> None:
         """Move the tables to a device."""
         if self.target_distribution is not None:
             self.target_distribution = self.target_distribution.to(device)
+        if self.neighbours is not None:
+            self.neighbours = self.neighbours.to(device)
         if self.assignments is not None:
             self.assignments = self.assignments._replace(labels=self.assignments.labels.to(device))

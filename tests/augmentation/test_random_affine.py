@@ -138,7 +138,47 @@ def test_samples_that_are_no_images_fail_the_check(shape: tuple[int, ...]) -> No
         RandomAffine().check(shape)
 
 
-@pytest.mark.parametrize("bounds", [{"max_shift": -0.1}, {"max_rotation": -1.0}])
+@pytest.mark.parametrize(
+    "bounds", [{"max_shift": -0.1}, {"max_rotation": -1.0}, {"max_scale": -0.1}, {"max_shear": -0.1}]
+)
 def test_negative_bounds_are_refused(bounds: dict[str, float]) -> None:
     with pytest.raises(InputError, match="must not be negative"):
         RandomAffine(**bounds)
+
+
+def test_scales_from_one_on_are_refused() -> None:
+    with pytest.raises(InputError, match=r"max_scale=1\.0 of RandomAffine must be below 1"):
+        RandomAffine(max_scale=1.0)
+
+
+class ChosenScale(Chosen):
+    """Random numbers of scale and shear that the test chooses; there is neither shift nor rotation."""
+
+    def __init__(self, *scale_and_shear: float) -> None:
+        super().__init__()
+        self.scale_and_shear = torch.tensor(scale_and_shear, dtype=torch.float64)
+
+    def uniform(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        if name == "affine":
+            return super().uniform(name, *shape, dtype=dtype)
+        return ((self.scale_and_shear + 1.0) / 2.0).to(dtype)[:, None].expand(2, *shape)
+
+
+@pytest.mark.parametrize("chosen", [(1.0, 0.0, 0.0), (0.0, -0.5, 0.0), (0.0, 0.0, 1.0), (0.6, -0.3, -0.8)])
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+def test_scale_and_shear_are_scipys_affine_transform(chosen: tuple[float, float, float], angle: float) -> None:
+    """Points of the new image are scaled and sheared, then rotated, about the centre."""
+    x, size = images(12, 12), 12
+    random = ChosenScale(*chosen)
+    random.numbers[0] = angle
+    moved = RandomAffine(max_shift=0.0, max_rotation=10.0, max_scale=0.3, max_shear=0.4)(x, random)
+    scale_x, scale_y, shear = 1 + 0.3 * chosen[0], 1 + 0.3 * chosen[1], 0.4 * chosen[2]
+    turn = np.radians(10.0 * angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])  # of (x, y)
+    matrix = (rotation @ np.array([[scale_x, shear], [0.0, scale_y]]))[::-1, ::-1]  # of (row, column)
+    centre = np.full(2, (size - 1) / 2)
+    for image, expected in zip(moved[:, 0], x[:, 0], strict=True):
+        theirs = ndimage.affine_transform(
+            expected.numpy(), matrix, centre - matrix @ centre, order=1, mode="grid-constant", prefilter=False
+        )
+        np.testing.assert_allclose(image.numpy(), theirs, atol=1e-9)

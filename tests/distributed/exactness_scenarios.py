@@ -25,6 +25,7 @@ from lightning_dc import (
     DCN,
     DEC,
     IDEC,
+    SCAN,
     AEKMeans,
     ClusteringModule,
     DeepType,
@@ -34,12 +35,14 @@ from lightning_dc import (
     MergedKMeans,
     MLPAutoencoder,
     MLPEncoder,
+    NeighbourConfig,
     PhaseConfig,
     RefreshConfig,
     TargetSpec,
     distributed,
+    heads,
 )
-from lightning_dc.augmentation import RandomAffine
+from lightning_dc.augmentation import RandomAffine, RandomElastic
 from lightning_dc.callbacks import centroid_refresh
 from lightning_dc.encoders import PrincipalComponents
 from lightning_dc.schedules import Exponential, OneCycle
@@ -225,6 +228,23 @@ def merged_k_means() -> MergedKMeans:
     return MergedKMeans((1, 4, 5), 5, autoencoder=functools.partial(PrincipalComponents, latent_dim=4), n_prototypes=20)
 
 
+def scan() -> SCAN:
+    """Neighbours of inputs and of the embedding, a second view, several heads, then training towards P."""
+    adam = functools.partial(torch.optim.Adam, lr=1e-2)
+    weights = {"consistency": 1.0, "views": 0.5, "balance": 2.0, "entropy": 0.1}
+    return SCAN(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        encoder=functools.partial(MLPEncoder, hidden_dims=[16, 8]),
+        head=functools.partial(heads.SoftmaxHead, n_heads=3, over_clustering=[2]),
+        augmentation=RandomElastic(),
+        neighbours=NeighbourConfig(k=6, every_n_steps=8),
+        consistency=PhaseConfig(max_epochs=2, loss_weights=weights, optimizer=adam, dropout=0.1, input_dropout=0.1),
+        self_labelling=PhaseConfig(max_epochs=2, loss_weights={"kl": 1.0, "balance": 1.0}, optimizer=adam),
+        refresh=RefreshConfig(every_n_steps=5),
+    )
+
+
 def own_parts() -> DEC:
     """A user's own head without centroids, and loss; two layers are clustered."""
     adam = functools.partial(torch.optim.Adam, lr=1e-2)
@@ -290,6 +310,18 @@ METHODS = {
         own_parts,
         RandomImages,
         {"mid_epoch": ("step", 10), "at_a_refresh": ("checkpoint", 12), "at_a_phase_boundary": ("step", 7)},
+        28,
+    ),
+    "scan": Method(
+        scan,
+        RandomImages,
+        {
+            "mid_epoch": ("step", 10),
+            "at_a_refresh": ("step", 8),
+            "after_a_refresh": ("checkpoint", 10),
+            "at_a_phase_boundary": ("checkpoint", 14),
+            "in_self_labelling": ("step", 19),
+        },
         28,
     ),
     "merged_k_means": Method(merged_k_means, RandomImages, {}, 1),

@@ -29,7 +29,12 @@ def test_components_name_their_class_and_arguments() -> None:
         "init_args": {"latent_dim": 3},
     }
     assert as_config(OneCycle(warmup=0.5))["init_args"] == {"warmup": 0.5, "start": 0.04, "end": 4e-6}
-    assert as_config(RandomAffine(0.2, 5.0))["init_args"] == {"max_shift": 0.2, "max_rotation": 5.0}
+    assert as_config(RandomAffine(0.2, 5.0))["init_args"] == {
+        "max_shift": 0.2,
+        "max_rotation": 5.0,
+        "max_scale": 0.0,
+        "max_shear": 0.0,
+    }
     assert as_config(some_function).endswith("test_hyperparameters.some_function")
 
 

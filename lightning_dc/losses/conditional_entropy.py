@@ -1,0 +1,27 @@
+"""Entropy of the assignments of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_dc.losses.term import LossTerm
+
+
+class ConditionalEntropy(LossTerm):
+    """Entropy of the soft assignments of a sample, in nats: 0 if it is certain, log K if all clusters are as likely.
+
+    With :class:`~lightning_dc.losses.Balance` of weight mu it is, but for a constant, the regularised mutual
+    information of samples and clusters of RIM and IMSAT (Hu et al. 2017, https://arxiv.org/abs/1702.08720, eq. 7), with
+    the sign changed.
+    """
+
+    def forward(self, log_q: Sequence[Tensor]) -> Tensor:
+        """Return the entropy of each sample, the mean over the heads, (B,).
+
+        Args:
+            log_q: logarithms of soft assignments, (B, K) for each head.
+        """
+        return torch.stack([-(one.exp() * one).sum(1) for one in log_q]).mean(0)
