@@ -41,6 +41,10 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         keep_on_device: hold the samples on the accelerator. This is refused for sparse samples and samples in a file,
             which stay where they are.
 
+    Attributes:
+        even_batches: whether training batches have nearly the same size, the one nearest to ``batch_size``; otherwise
+            the last one of an epoch holds what is left. Methods that need it set it.
+
     Raises:
         InputError: an argument is out of range.
     """
@@ -64,6 +68,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         self.scaling_name: ScalingName = scaling
         self.val_fraction = val_fraction
         self.keep_on_device = keep_on_device
+        self.even_batches = False
         self.seed = torch.initial_seed()
         self._train: CheckedSamples | None = None
         self._test: CheckedSamples | None = None
@@ -314,7 +319,7 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             x,
             y,
             scaling=scaling,
-            batch_size=self.batch_size if shuffle else max(self.batch_size, 1024),
+            batch_size=self._training_batch_size(len(x)) if shuffle else max(self.batch_size, 1024),
             shuffle=shuffle,
             seed=self.seed,
             repeat=getattr(self.trainer, "overfit_batches", 0) > 0,
@@ -323,6 +328,13 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             targets=targets,
             ids=ids,
         )
+
+    def _training_batch_size(self, n_samples: int) -> int:
+        """Return the size of training batches: if they are to be even, the one nearest to ``batch_size``."""
+        if not self.even_batches:
+            return self.batch_size
+        n_batches = max(1, round(n_samples / self.batch_size))
+        return -(-n_samples // n_batches)
 
 
 def _runs_in_float64(trainer: pl.Trainer | None) -> bool:

@@ -4,6 +4,7 @@ from lightning_dc.callbacks.assignment_refresh import AssignmentRefresh
 from lightning_dc.callbacks.centroid_refresh import CentroidRefresh
 from lightning_dc.callbacks.component_fit import ComponentFit
 from lightning_dc.callbacks.counted_centroid_update import CountedCentroidUpdate
+from lightning_dc.callbacks.even_batches import EvenBatches
 from lightning_dc.callbacks.evidence_refresh import EvidenceRefresh
 from lightning_dc.callbacks.head_choice import HeadChoice
 from lightning_dc.callbacks.label_change_stop import LabelChangeStop
@@ -20,6 +21,7 @@ __all__ = [
     "CentroidRefresh",
     "ComponentFit",
     "CountedCentroidUpdate",
+    "EvenBatches",
     "EvidenceRefresh",
     "HeadChoice",
     "LabelChangeStop",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from lightning_dc.augmentation import Augmentation
 from lightning_dc.callbacks import (
     ComponentFit,
+    EvenBatches,
     HeadChoice,
     LossLogger,
     NeighbourRefresh,
@@ -98,6 +99,7 @@ class SCAN(ClusteringModule):
                 Phase("self-labelling", self_labelling, self_labelling.parts(_PARTS), has_clusters=True),
             ],
             callbacks=[
+                EvenBatches(),
                 ComponentFit(),
                 NeighbourRefresh(neighbours.k, neighbours.metric, *neighbours.interval_or((None, None))),
                 LossLogger(),

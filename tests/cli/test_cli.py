@@ -40,6 +40,10 @@ def quick_flags(name: str) -> list[str]:
     if model["class_path"] == "DeepType":
         own = ("--model.encoder.hidden_dims=[8,4]", "--model.joint.max_steps=6", "--model.refresh.every_n_epochs=1")
         return [*own, *(flag for flag in QUICK if flag.startswith(_COMMON))]
+    if model["class_path"] == "SCAN":
+        own = ("--model.encoder=ConvEncoder", "--model.encoder.channels=[4]", "--model.consistency.max_steps=6")
+        own += ("--model.self_labelling.max_steps=2", "--model.neighbours.k=3")
+        return [*own, *(flag for flag in QUICK if flag.startswith("--trainer"))]
     absent = {key for key in ("clustering", "refresh") if key not in init_args}
     if model["class_path"] in ("GaussianMixture", "MergedKMeans"):
         absent |= {"autoencoder", "layerwise", "pretraining", "kmeans"}

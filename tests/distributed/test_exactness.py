@@ -57,7 +57,7 @@ def test_other_methods_on_two_processes_equal_one_in_float64(results: Results, m
     assert torch.equal(two["weights"] == 0, one["weights"] == 0)
     assert method != "deeptype" or (one["weights"] == 0).sum() > 16
     assert torch.equal(two["labels"], one["labels"])
-    assert len(one["labels"].unique()) == 5 or method == "own_parts"  # whose head begins at random
+    assert len(one["labels"].unique()) == 5 or method in ("own_parts", "scan")  # whose heads begin at random
     assert len(one["labels"].unique()) > 1
 
 
