@@ -2,10 +2,10 @@
 
     python scripts/benchmark_own_data.py --seeds 0 1 2 3 4
 
-Each set is clustered by the shipped configuration for its kind (``table``, ``cells``, ``text``, ``embeddings``) through
-the command line, with a path and the number of clusters alone, and by the plain ways. Labels only evaluate. The last
-table has medians over the seeds. Ways whose package is not installed are left out (palmerpenguins, scanpy, leidenalg,
-igraph, umap-learn, skrub). The set ``reuters`` needs the folder of the data sets.
+Each set is clustered by the shipped configuration for its kind (``table``, ``cells``, ``text``, ``images``,
+``embeddings``) through the command line, with a path and the number of clusters alone, and by the plain ways. Labels
+only evaluate. The last table has medians over the seeds. Ways whose package is not installed are left out
+(palmerpenguins, scanpy, leidenalg, igraph, umap-learn, skrub). The set ``reuters`` needs the folder of the data sets.
 """
 
 from __future__ import annotations

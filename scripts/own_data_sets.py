@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import datasets
+from turntable import turntable_pictures
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the invented customers of the tests
 
@@ -155,9 +156,23 @@ def _long_embeddings(folder: Path, seed: int) -> OwnData:
 
 
 def _digits(folder: Path, seed: int) -> OwnData:
-    x, truth = _four_fifths(datasets.load_digits().data, datasets.load_digits().target, seed)
-    np.save(folder / "x.npy", x.astype(np.float32))
-    return OwnData(["--config=embeddings", f"--data.x={folder / 'x.npy'}"], truth)
+    digits = datasets.load_digits()
+    x, truth = _four_fifths((digits.images * 255 / 16).astype(np.uint8), digits.target, seed)
+    return _pictures(folder, x, truth)
+
+
+def _objects(folder: Path, seed: int) -> OwnData:
+    return _pictures(folder, *turntable_pictures(seed=seed))
+
+
+def _pictures(folder: Path, x: Any, truth: Any) -> OwnData:
+    """Write grey pictures, (N, H, W), as files whose names keep the order."""
+    from PIL import Image
+
+    for number, picture in enumerate(x):
+        Image.fromarray(picture).save(folder / f"{number:05d}.png")
+    flags = ["--config=images", f"--data.path={folder}", "--data.color=grey", f"--data.size={x.shape[1]}"]
+    return OwnData(flags, np.asarray(truth, dtype=np.int64))
 
 
 def reuters(folder: Path, seed: int, source: Path) -> OwnData:
@@ -209,6 +224,7 @@ SETS: dict[str, Maker] = {
     "embeddings, unequal": lambda folder, seed: _embeddings(folder, seed, 0.5, (0.04, 0.12)),
     "embeddings, long": _long_embeddings,
     "digits": _digits,
+    "objects": _objects,
 }
 """Makers of all sets that need no files, by name."""
 

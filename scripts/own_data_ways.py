@@ -137,6 +137,7 @@ OF_FIELD: dict[str, dict[str, Way]] = {
     "cells": {"Leiden": leiden},
     "text": {"UMAP, HDBSCAN": umap_hdbscan},
     "embeddings": {"UMAP, HDBSCAN": umap_hdbscan},
+    "images": {"UMAP, HDBSCAN": umap_hdbscan},
 }
 """The usual pipeline of a field on the same inputs, by configuration."""
 

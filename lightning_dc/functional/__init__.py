@@ -44,6 +44,7 @@ from lightning_dc.functional.supervised import (
     supervised_losses,
     value_loss,
 )
+from lightning_dc.functional.transport import balanced_assignment
 
 __all__ = [
     "InputGroups",
@@ -53,6 +54,7 @@ __all__ = [
     "adjusted_rand_index",
     "agreement_scores",
     "assignment_entropy",
+    "balanced_assignment",
     "check_norm",
     "class_loss",
     "clustering_accuracy",

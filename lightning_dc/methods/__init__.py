@@ -3,6 +3,7 @@
 from lightning_dc.methods.ae_kmeans import AEKMeans
 from lightning_dc.methods.dcn import DCN
 from lightning_dc.methods.dec import DEC
+from lightning_dc.methods.deep_clustering import DeepClustering
 from lightning_dc.methods.deeptype import DeepType
 from lightning_dc.methods.gaussian_mixture import GaussianMixture
 from lightning_dc.methods.idec import IDEC
@@ -14,6 +15,7 @@ __all__ = [
     "AEKMeans",
     "DCN",
     "DEC",
+    "DeepClustering",
     "DeepType",
     "GaussianMixture",
     "IDEC",

@@ -111,7 +111,7 @@ def check_refreshed(
             for read in losses[name].quantities:
                 if not quantities[read].is_refreshed:
                     continue
-                if not phase.has_clusters:
+                if quantities[read].of_clusters and not phase.has_clusters:
                     raise InputError(
                         f"loss {name!r} reads {read}, which phase {phase.name!r} does not have, as there are no "
                         "clusters yet; give it a weight in the loss_weights of a later phase"

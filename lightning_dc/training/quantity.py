@@ -26,14 +26,24 @@ class Quantity(cached_property[Any]):
         need: function that checks, before training, that the model has the part that the quantity needs; None for no
             such part.
         is_refreshed: True if a callback must compute the quantity from the whole training set.
+        of_clusters: True if the quantity has a meaning only where there are clusters.
     """
 
-    def __init__(self, compute: Callable[[Any], Value], need: Need | None = None, is_refreshed: bool = False) -> None:
+    def __init__(
+        self,
+        compute: Callable[[Any], Value],
+        need: Need | None = None,
+        is_refreshed: bool = False,
+        of_clusters: bool = False,
+    ) -> None:
         super().__init__(compute)
         self.need = need
         self.is_refreshed = is_refreshed
+        self.of_clusters = of_clusters
 
 
-def quantity(need: Need | None = None, is_refreshed: bool = False) -> Callable[[Callable[[Any], Value]], Quantity]:
+def quantity(
+    need: Need | None = None, is_refreshed: bool = False, of_clusters: bool = False
+) -> Callable[[Callable[[Any], Value]], Quantity]:
     """Return a decorator that makes a method of a step a quantity; the arguments are those of :class:`Quantity`."""
-    return lambda compute: Quantity(compute, need, is_refreshed)
+    return lambda compute: Quantity(compute, need, is_refreshed, of_clusters)

@@ -103,28 +103,28 @@ class TrainingStep:
         """Embedding of a neighbour of each sample, which is drawn from the nearest ones and augmented, (B, D)."""
         return self._encoded["neighbour"].z
 
-    @quantity(need=lambda model: centroid_head(model.head))
+    @quantity(need=lambda model: centroid_head(model.head), of_clusters=True)
     def centroids(self) -> Tensor:
         """Centroids of the head, (K, D); they have a gradient only if the phase trains the head."""
         centroids = centroid_head(self._model.head).centroids
         return centroids if "head" in self._phase.trainable else centroids.detach()
 
-    @quantity()
+    @quantity(of_clusters=True)
     def q(self) -> Tensor:
         """Soft assignments, (B, K)."""
         return self._model.head(self.z)  # type: ignore[no-any-return]
 
-    @quantity()
+    @quantity(of_clusters=True)
     def log_q(self) -> Sequence[Tensor]:
         """Logarithms of the soft assignments, (B, K) for each head."""
         return self._model.head.log_assignments(self.z)
 
-    @quantity()
+    @quantity(of_clusters=True)
     def log_q_view(self) -> Sequence[Tensor]:
         """``log_q`` of the second view, (B, K) for each head."""
         return self._model.head.log_assignments(self.z_view)
 
-    @quantity(is_refreshed=True)
+    @quantity(is_refreshed=True, of_clusters=True)
     def log_q_neighbour(self) -> Sequence[Tensor]:
         """``log_q`` of the neighbour, (B, K) for each head."""
         return self._model.head.log_assignments(self.z_neighbour)
@@ -134,7 +134,7 @@ class TrainingStep:
         """Similarity of each sample and its neighbour, in (0, 1], (B,)."""
         return self._neighbour[1]
 
-    @quantity(is_refreshed=True)
+    @quantity(is_refreshed=True, of_clusters=True)
     def p(self) -> Tensor:
         """Target distribution, (B, K), without a gradient."""
         if self._state.target_distribution is None:

@@ -133,7 +133,9 @@ def has_widths(words: list[str]) -> bool:
     if "--model" in words:
         return words[words.index("--model") + 1] in ("DEC", "IDEC", "DCN", "AEKMeans")
     model = yaml.safe_load(find_config(words[words.index("--config") + 1]).read_text())["model"]
-    return model["class_path"] != "DeepType" and not re.search("Identity|PrincipalComponents", str(model))
+    if model["class_path"] in ("DeepType", "DeepClustering", "SCAN"):
+        return False
+    return not re.search("Identity|PrincipalComponents", str(model))
 
 
 def check_readme(names: dict[str, Any]) -> None:
