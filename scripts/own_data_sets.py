@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import datasets
+from sklearn.metrics import adjusted_rand_score
 from turntable import turntable_pictures
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the invented customers of the tests
@@ -38,8 +39,35 @@ class OwnData(NamedTuple):
         """Number of true clusters."""
         return len(set(self.truth.tolist()))
 
+    def agreement(self, labels: Labels) -> float:
+        """Return the adjusted Rand index of clusters and truth."""
+        return float(adjusted_rand_score(self.truth, labels))
 
-Maker = Callable[[Path, int], OwnData]
+
+class SurvivalData(NamedTuple):
+    """A table of patients, in which no cluster is the true one; clusters are of use if their survival differs.
+
+    Attributes:
+        flags: arguments of ``lightning-dc fit``.
+        truth: event and time of each patient, (N,), a structured array as of scikit-survival. The table lacks them.
+    """
+
+    flags: list[str]
+    truth: Any
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters to look for: low, middle and high risk."""
+        return 3
+
+    def agreement(self, labels: Labels) -> float:
+        """Return the chi-square of the log-rank test between the clusters, NaN with a single one."""
+        from sksurv.compare import compare_survival
+
+        return float(compare_survival(self.truth, labels)[0]) if len(set(labels.tolist())) > 1 else float("nan")
+
+
+Maker = Callable[[Path, int], "OwnData | SurvivalData"]
 """Function that writes a set into a folder; of data without a generator, a seed draws four fifths of the rows."""
 
 
@@ -97,6 +125,14 @@ def _penguins(folder: Path, seed: int) -> OwnData:
     frame = load_penguins()
     truth = np.unique(frame.pop("species"), return_inverse=True)[1]
     return _table(folder, *_four_fifths(frame.astype(object).where(frame.notna(), "").to_dict("records"), truth, seed))
+
+
+def _patients(folder: Path, seed: int, load: str) -> SurvivalData:
+    from sksurv import datasets as survival
+
+    frame, outcome = getattr(survival, load)()
+    rows, kept = _four_fifths(frame.astype(object).to_dict("records"), np.arange(len(frame)), seed)
+    return SurvivalData(_table(folder, rows, kept).flags, outcome[kept])
 
 
 def _cells(folder: Path, seed: int) -> OwnData:
@@ -226,7 +262,13 @@ SETS: dict[str, Maker] = {
     "digits": _digits,
     "objects": _objects,
 }
-"""Makers of all sets that need no files, by name."""
+"""Makers of all sets with a truth that need no files, by name."""
+
+SURVIVAL: dict[str, Maker] = {
+    "GBSG2": lambda folder, seed: _patients(folder, seed, "load_gbsg2"),
+    "WHAS500": lambda folder, seed: _patients(folder, seed, "load_whas500"),
+}
+"""Makers of tables of patients that scikit-survival ships, by name."""
 
 
 def makers(names: list[str], source: Path | None) -> Iterator[tuple[str, Maker]]:
@@ -236,4 +278,4 @@ def makers(names: list[str], source: Path | None) -> Iterator[tuple[str, Maker]]
             if source is not None:
                 yield name, lambda folder, seed: reuters(folder, seed, source)
         else:
-            yield name, SETS[name]
+            yield name, {**SETS, **SURVIVAL}[name]

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from datamodules.messages import quote_first, tell
 from datamodules.tables.complaints import MOST_CATEGORIES
+from datamodules.tables.normal import MOST_INPUTS, Normal
 from datamodules.tables.reading import Reading
 from datamodules.tables.values import as_numbers, as_strings
 from lightning_dc.errors import InputError
 
-Missing = Literal["error", "mean", "median", "most_frequent"]
+Missing = Literal["error", "mean", "median", "most_frequent", "regression"]
 Unseen = Literal["error", "zeros"]
 Fill = Mapping[str, float | str]
 
@@ -34,6 +35,8 @@ class TableEncoding:
             none.
         readings: how columns are read whose roles were guessed, by column, as :meth:`Reading.state_dict` gives it; None
             for none. A category that such a column has not learned becomes zeros, which is told.
+        normal: distribution by which missing inputs of columns without a ``fill`` are replaced, as
+            :meth:`Normal.state_dict` gives it; None for none.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class TableEncoding:
         fill: Mapping[str, float | str],
         spare: Mapping[str, Mapping[str, float | str]] | None = None,
         readings: Mapping[str, Mapping[str, Any]] | None = None,
+        normal: Mapping[str, Any] | None = None,
     ) -> None:
         self.columns = {name: None if found is None else list(found) for name, found in columns.items()}
         self.fill = dict(fill)
         self.spare = {name: dict(values) for name, values in (spare or {}).items()}
         self.readings = {name: Reading(**reading) for name, reading in (readings or {}).items()}
+        self.normal = None if normal is None else Normal(**normal)
 
     @classmethod
     def learn(
@@ -69,7 +74,8 @@ class TableEncoding:
             missing: ``error`` refuses missing values, but learns what could replace them in new rows. Otherwise they
                 are replaced by a value of the training rows: in a numeric column by the ``mean``, the ``median`` or the
                 ``most_frequent`` value, and in a categorical column by the most frequent one. If several values are
-                most frequent, the smallest is taken.
+                most frequent, the smallest is taken. ``regression`` replaces them by the value that the other inputs of
+                the row let expect (:class:`Normal`); of more than 500 inputs, by the median.
             path: the file, for messages.
             readings: how columns are read whose roles were guessed; None for none. They say themselves whether a column
                 is categorical.
@@ -78,7 +84,6 @@ class TableEncoding:
             InputError: a column has no value in the training rows, too many categories, or values of another type.
         """
         columns: dict[str, list[str] | None] = {}
-        fill: dict[str, float | str] = {}
         spare: dict[str, dict[str, float | str]] = {}
         training = table if rows is None else table.take(rows)
         readings = readings or {}
@@ -99,11 +104,17 @@ class TableEncoding:
                 columns[name] = None
             if len(values) == 0:
                 raise InputError(f"{path}: column {name!r} has no value in the training rows; name it in drop")
-            if missing == "error":
-                spare[name] = _fills(values)
-            else:
-                fill[name] = _fills(values)[missing]
-        return cls(columns, fill, spare, {name: reading.state_dict() for name, reading in readings.items()})
+            spare[name] = _fills(values)
+        states = {name: reading.state_dict() for name, reading in readings.items()}
+        if missing == "error":
+            return cls(columns, {}, spare, states)
+        n_inputs = sum(1 if found is None else len(found) for found in columns.values())
+        if missing != "regression" or n_inputs > MOST_INPUTS:
+            treatment = "median" if missing == "regression" else missing
+            return cls(columns, {name: values[treatment] for name, values in spare.items()}, {}, states)
+        encoding = cls(columns, {}, {}, states)
+        encoding.normal = Normal.learn(encoding._encoded(training, path, "error", dict.fromkeys(columns, math.nan)))
+        return encoding
 
     @property
     def feature_names(self) -> list[str]:
@@ -146,8 +157,16 @@ class TableEncoding:
         Raises:
             InputError: a value is missing, unseen or of another type; the message names column and row, from 0.
         """
-        parts: list[NDArray[Any]] = []
         fill = {**{name: values[missing] for name, values in self.spare.items() if missing in values}, **self.fill}
+        if self.normal is None:
+            return self._encoded(table, path, unseen, fill)
+        x = self._encoded(table, path, unseen, dict.fromkeys(self.columns, math.nan))
+        self.normal.fill(x)
+        return x
+
+    def _encoded(self, table: Any, path: Path, unseen: Unseen, fill: Fill) -> NDArray[Any]:
+        """Return the inputs, (N, F), in which missing values are replaced; NaN makes all inputs of the column NaN."""
+        parts: list[NDArray[Any]] = []
         for name, categories in self.columns.items():
             if categories is None:
                 parts.append(self._numbers(table[name], name, path, fill)[:, None])
@@ -169,13 +188,17 @@ class TableEncoding:
     ) -> NDArray[np.float32]:
         number = {name: i for i, name in enumerate(categories)}
         values = _read_strings(column, name, path, self.readings.get(name))
+        value: float | str | None
         new: list[str] = []
         one_hot = np.zeros((len(values), len(categories)), np.float32)
         for row, value in enumerate(values):
             if value is None:
                 if name not in fill:
                     raise self._is_missing(path, name, row)
-                value = str(fill[name])
+                value = fill[name]
+            if isinstance(value, float):
+                one_hot[row] = value
+                continue
             category = number.get(value)
             if category is not None:
                 one_hot[row, category] = 1
@@ -194,9 +217,14 @@ class TableEncoding:
         return one_hot
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the categories of the columns, the values that replace missing ones and how columns are read."""
-        readings = {name: reading.state_dict() for name, reading in self.readings.items()}
-        return {"columns": self.columns, "fill": self.fill, "spare": self.spare, "readings": readings}
+        """Return the categories of the columns, what replaces missing values and how columns are read."""
+        return {
+            "columns": self.columns,
+            "fill": self.fill,
+            "spare": self.spare,
+            "readings": {name: reading.state_dict() for name, reading in self.readings.items()},
+            "normal": None if self.normal is None else self.normal.state_dict(),
+        }
 
     def _is_missing(self, path: Path, name: str, row: int) -> InputError:
         remedy = "set missing to mean, median or most_frequent"

@@ -91,7 +91,7 @@ class Guesses:
 
         Args:
             encoding: the encoding of the inputs.
-            missing: the treatment of missing values in columns of numbers.
+            missing: the treatment of missing values in columns of numbers that have a ``fill``.
         """
         from tabulate import tabulate
 
@@ -123,6 +123,7 @@ class Guesses:
             inputs = guess.reading.input_name(_shorten(name))
             inputs = "as it is" if inputs == _shorten(name) else inputs
         by = repr(fill) if isinstance(fill, str) else f"the {missing.replace('_', ' ')}"
+        by = "regression" if fill is None else by
         return role, inputs, f"{guess.missing:.1%} by {by}" if guess.missing > 0 else ""
 
     def _check_inputs(self) -> None:

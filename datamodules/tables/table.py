@@ -73,8 +73,10 @@ class TableDataModule(LearningDataModule[TableSchema]):
         id_column: column of ids, integers or text, each only once, which are written beside the clusters.
         missing: treatment of missing inputs: ``error`` refuses them, and ``mean``, ``median`` or ``most_frequent``
             replaces them by that value of the training rows, which for a categorical column is always the most frequent
-            one. A treatment that was chosen in training stays; a model that was trained with ``error`` takes that of
-            the DataModule of new rows. With ``guess_roles``, ``error`` means ``median``.
+            one. ``regression`` replaces them by what the other inputs of the row let expect, under a normal
+            distribution of the training rows (the median if there are more than 500 inputs). A treatment that was
+            chosen in training stays; a model that was trained with ``error`` takes that of the DataModule of new rows,
+            but for ``regression``. With ``guess_roles``, ``error`` means ``regression``.
         unseen: treatment of a category that no training row has: ``error`` refuses it, and ``zeros`` gives it zeros for
             all categories of its column, as is always done with ``guess_roles``.
         delimiter: character between the fields of a line; None guesses it among comma, semicolon, tab and ``|``.
@@ -237,10 +239,10 @@ class TableDataModule(LearningDataModule[TableSchema]):
         )
 
     def _encoding_of_guesses(self, table: Any, guesses: Guesses, rows: Any) -> TableEncoding:
-        missing: Missing = "median" if self.missing == "error" else self.missing
+        missing: Missing = "regression" if self.missing == "error" else self.missing
         readings = guesses.readings
         encoding = TableEncoding.learn(table, list(readings), [], rows, missing, self.path, readings)
-        tell(guesses.summary(encoding, missing))
+        tell(guesses.summary(encoding, "median" if missing == "regression" else missing))
         return encoding
 
     def _encoding(self, table: Any, roles: Roles, inputs: Sequence[str], rows: Any) -> TableEncoding:

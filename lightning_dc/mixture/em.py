@@ -18,6 +18,7 @@ SHRINKAGE = 8.0
 """Default weight of the common covariance; see :func:`gaussian_mixture`."""
 
 _RIDGE = 0.1  # share of a sphere in all covariances, if they are shrunk much
+_FIRST_RIDGE = 0.5  # the same while the starts are compared
 _LEAST_VARIANCE = 1e-6  # of a component, in mean variances of the data
 _MOST_ROWS = 20_000  # of all processes, on which the starts are compared
 _TOLERANCE = 1e-5  # of the mean log-likelihood, in nats
@@ -64,7 +65,10 @@ def gaussian_mixture(
     taken.
 
     The starts are k-means and mergers of many small clusters. They are compared on at most 20,000 samples, and the best
-    one goes on with all.
+    one goes on with all. While they are compared, g is five times as large: a flag or a category has no variance in the
+    clusters of one of its values, so that splitting by it alone would be the most likely mixture of all, whatever the
+    other inputs say. To anneal so keeps EM from such an end (Ueda and Nakano 1998,
+    https://doi.org/10.1016/S0893-6080(97)00133-0, anneal the responsibilities).
 
     Args:
         z: samples, (N, D); computations are in float64.
@@ -88,13 +92,13 @@ def gaussian_mixture(
     rows = torch.randperm(n_samples, generator=generator)[:_MOST_ROWS].sort().values
     sample = z[rows.to(z.device)] if n_total is None else _gather(z, rows, n_samples)
     fits = [
-        _run(sample, functional.one_hot(labels, n_clusters).double(), shrinkage, max_iter, shared=False)
+        _run(sample, functional.one_hot(labels, n_clusters).double(), shrinkage, max_iter, _FIRST_RIDGE, shared=False)
         for labels in partitions(sample, n_clusters, generator)
     ]
     best = max(fits, key=lambda fit: fit.log_likelihood)
     if len(rows) == n_samples:
-        return best
-    return _run(z, _responsibilities(z, best)[0], shrinkage, max_iter, best, shared=n_total is not None)
+        z, n_total = sample, None
+    return _run(z, _responsibilities(z, best)[0], shrinkage, max_iter, _RIDGE, best, shared=n_total is not None)
 
 
 def _gather(z: Tensor, rows: Tensor, n_samples: int) -> Tensor:
@@ -112,6 +116,7 @@ def _run(
     responsibilities: Tensor,
     shrinkage: float,
     max_iter: int,
+    ridge: float,
     mixture: MixtureResult | None = None,
     *,
     shared: bool,
@@ -122,7 +127,7 @@ def _run(
     """
     before = -math.inf
     for iteration in range(1, max(1, max_iter) + 1):
-        mixture = _maximise(z, responsibilities, shrinkage, mixture, shared=shared)
+        mixture = _maximise(z, responsibilities, shrinkage, ridge, mixture, shared=shared)
         responsibilities, log_density = _responsibilities(z, mixture)
         total = torch.stack([log_density.sum(), log_density.new_tensor(float(len(z)))])
         log_sum, number = (sum_(total) if shared else total).tolist()
@@ -142,7 +147,13 @@ def _responsibilities(z: Tensor, mixture: MixtureResult) -> tuple[Tensor, Tensor
 
 
 def _maximise(
-    z: Tensor, responsibilities: Tensor, shrinkage: float, before: MixtureResult | None, *, shared: bool
+    z: Tensor,
+    responsibilities: Tensor,
+    shrinkage: float,
+    ridge: float,
+    before: MixtureResult | None,
+    *,
+    shared: bool,
 ) -> MixtureResult:
     """Return the mixture of given responsibilities; its likelihood is not known yet."""
     n_clusters, dim = responsibilities.shape[1], z.shape[1]
@@ -159,7 +170,7 @@ def _maximise(
     spread = (means - (sizes @ means) / n_samples).square().sum(1) @ sizes / n_samples
     floor = _LEAST_VARIANCE * float(within.trace() + spread) / dim or torch.finfo(z.dtype).tiny ** 0.5
     identity = torch.eye(dim, dtype=z.dtype, device=z.device)
-    ridge = _RIDGE * (shrinkage / (1 + shrinkage) if math.isfinite(shrinkage) else 1.0)
+    ridge *= shrinkage / (1 + shrinkage) if math.isfinite(shrinkage) else 1.0
     own = (sizes / (sizes + shrinkage * n_samples / n_clusters).clamp_min(_EMPTY))[:, None, None]  # 0 if it is infinite
     shrunk = own * scatter / sizes.clamp_min(_EMPTY)[:, None, None] + (1 - own) * within
     # The same sphere for all: where the data have no variance, as one-hot inputs have none in one direction, a

@@ -98,6 +98,17 @@ def test_long_clusters_that_k_means_cuts_are_found() -> None:
     assert adjusted_rand_score(y, joint_of(x, gaussian_mixture(torch.from_numpy(x), 3)).argmax(1)) > 0.85
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flag_does_not_make_the_clusters(seed: int) -> None:
+    """Three groups, and a flag that shifts all inputs in each of them, as the sex of penguins does."""
+    rng = np.random.default_rng(seed)
+    y, flag = rng.choice(3, 300, p=(0.45, 0.35, 0.2)), rng.integers(0, 2, 300) - 0.5
+    centers = 4.5 * np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.3, 0.0], [0.0, 0.6, 0.0, 0.5]])
+    x = centers[y] + 1.5 * flag[:, None] + 0.7 * rng.normal(size=(300, 4))
+    z = np.column_stack([x / x.std(0), flag * 2**0.5])
+    assert adjusted_rand_score(y, joint_of(z, gaussian_mixture(torch.from_numpy(z), 3)).argmax(1)) > 0.95
+
+
 def test_a_large_set_goes_on_from_a_sample_with_all_rows() -> None:
     z, _ = overlapping(n=30_000)
     mixture = gaussian_mixture(torch.from_numpy(z), 3, shrinkage=0.0)

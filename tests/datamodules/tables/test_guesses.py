@@ -105,10 +105,10 @@ def test_signs_of_currencies_and_percent_are_left_out(tmp_path: Path) -> None:
     np.testing.assert_allclose(x[["price", "cost", "share", "profit"]], expected, atol=0.06)
 
 
-def test_missing_values_are_the_median_or_the_most_frequent_category(tmp_path: Path) -> None:
+def test_missing_values_are_the_median_or_the_most_frequent_category_on_request(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(gaps()[0])
-    x, raw = inputs(module(path)), pd.read_csv(path, na_values=["-"])
+    x, raw = inputs(module(path, missing="median")), pd.read_csv(path, na_values=["-"])
     assert raw["v"].isna().sum() == raw["word"].isna().sum() == 5
     np.testing.assert_allclose(x["v"], raw["v"].fillna(raw["v"].median()), rtol=1e-5)
     filled = raw["word"].fillna(raw["word"].mode()[0])
@@ -150,7 +150,7 @@ def test_infinite_values_are_missing_and_that_is_said(monkeypatch: pytest.Monkey
     frame = pd.DataFrame({"v": normal(), "w": normal(1)})
     frame.loc[3, "v"] = np.inf
     known = frame["v"].drop(3)
-    assert inputs(module(frame))["v"][3] == pytest.approx(known.median(), rel=1e-5)
+    assert inputs(module(frame, missing="median"))["v"][3] == pytest.approx(known.median(), rel=1e-5)
     assert set(told) == {"the data frame: infinite values of column 'v' are taken for missing (1 rows)"}
 
 
@@ -227,7 +227,7 @@ def test_a_word_among_numbers_is_missing_if_it_is_rare(tmp_path: Path) -> None:
         {"rare": ["unknown", "unknown", *values[2:]], "often": ["unknown"] * 5 + values[5:], "v": normal()}
     )
     frame.to_csv(path, index=False)
-    data = module(path)
+    data = module(path, missing="median")
     assert list(data.feature_names) == ["rare", "v"]
     assert inputs(data)["rare"][0] == pytest.approx(np.median(normal()[2:]), rel=1e-5)
 
@@ -251,7 +251,7 @@ def test_words_that_may_mean_missing_are_categories_among_words(tmp_path: Path, 
     path = tmp_path / "t.csv"
     AMBIGUOUS.to_csv(path, index=False)
     source = path if as_csv else AMBIGUOUS
-    data = module(source, scaling="none")
+    data = module(source, scaling="none", missing="median")
     words = ["smoker=daily", "smoker=none", "rh=+", "rh=-", "med=aspirin", "med=none", "med=statin"]
     words += ["country=DE", "country=FR", "country=NA", "paid=-", "paid=no", "paid=yes"]
     assert list(data.feature_names) == ["v", *words, "branch=007", "branch=042", "few=a", "few=b"]
@@ -267,7 +267,7 @@ def test_words_that_may_mean_missing_are_categories_among_words(tmp_path: Path, 
 
 def test_words_that_may_mean_missing_are_so_for_an_earlier_checkpoint() -> None:
     frame = pd.DataFrame({"med": cycle("aspirin", "statin", "aspirin"), "v": normal()})
-    trained = module(frame, scaling="none")
+    trained = module(frame, scaling="none", missing="median")
     trained.train_dataloader()
     state = trained.preprocessing_state()
     for reading in state["table"]["encoding"]["readings"].values():
@@ -302,7 +302,7 @@ def test_what_was_guessed_is_printed_in_short(monkeypatch: pytest.MonkeyPatch) -
     assert len(lines) < 50
     assert lines[3].split() == ["who", "id", "no", "input,", "written", "beside", "the", "clusters"]
     assert lines[4].split() == ["colour", "category", "2", "one-hot"]
-    assert lines[5].split() == ["v0", "number", "as", "it", "is", "10.0%", "by", "the", "median"]
+    assert lines[5].split() == ["v0", "number", "as", "it", "is", "10.0%", "by", "regression"]
     assert lines[-2] == "and 32 more columns: 32 number"
     assert all(
         flag in lines[-1] for flag in ("--data.drop", "--data.categorical", "--data.id_column", "--data.columns")
@@ -336,7 +336,7 @@ def test_new_rows_are_read_as_the_training_rows(tmp_path: Path) -> None:
     new = TRAINED.iloc[[4, 8, 9]].drop(columns="who")
     new.iloc[0] = ["14.07.2024", "1,000.00 €", "pink", None]
     new.to_csv(path, index=False)
-    trained = module(TRAINED)
+    trained = module(TRAINED, missing="median")
     x = inputs(applied(trained, str(path)))
     assert list(x) == list(trained.feature_names)
     np.testing.assert_allclose(x.iloc[1:], inputs(trained).iloc[[8, 9]], rtol=1e-4, atol=1e-4)
@@ -396,7 +396,7 @@ def test_new_rows_need_not_have_ids_where_they_were_guessed(value: str | None, m
 def test_a_column_of_new_rows_without_any_value_is_missing(tmp_path: Path, nothing: Any, as_csv: bool) -> None:
     new = TRAINED.assign(day=nothing, money=nothing, colour=nothing)
     new.to_csv(tmp_path / "new.csv", index=False)
-    trained = module(TRAINED)
+    trained = module(TRAINED, missing="median")
     x = inputs(applied(trained, str(tmp_path / "new.csv") if as_csv else new))
     expected = inputs(trained).median()
     for name in ("day: days before newest", "log1p(money)"):
