@@ -61,6 +61,7 @@ class Scores(NamedTuple):
         recovery: Jaccard index of the least stable cluster of two resamples (Hennig 2007).
         separation: depth of the valley between the two clusters that are separated least, in the embedding before
             clustering.
+        clustered: share of the resamples in which the inputs have clusters at all, compared with shuffled inputs.
     """
 
     setting: Setting
@@ -72,6 +73,7 @@ class Scores(NamedTuple):
     n_selected: float
     recovery: float = math.nan
     separation: float = math.nan
+    clustered: float = math.nan
 
 
 def agreement(first: Run, second: Run) -> float:
@@ -114,13 +116,15 @@ def summarize(setting: Setting, runs: Sequence[Run]) -> Scores:
         n_selected=float(np.mean([np.nan if run.selected is None else len(run.selected) for run in runs])),
         recovery=float(np.mean([recovery(*pair) for pair in pairs])),
         separation=float(np.mean([run.separation for run in runs])),
+        clustered=float(np.mean([run.clustered for run in runs])),
     )
 
 
 def choose(scores: Sequence[Scores]) -> Scores | None:
     """Choose K by stability and separation, then alpha and beta by the one-standard-error rule.
 
-    K is acceptable if its clusters are stable and separated. Of these K the largest one is chosen that recovers every
+    K is acceptable if its clusters are stable and separated, unless most resamples have no more structure than inputs
+    that are shuffled. Of these K the largest one is chosen that recovers every
     cluster on every resample; if there is none, the best one by silhouette before clustering and stability. A single K
     is not judged.
 
@@ -171,7 +175,9 @@ def _of_best_k(groups: Sequence[Sequence[Scores]]) -> Sequence[Scores] | None:
     acceptable = [
         group
         for group in groups
-        if mean("stability", group) >= LEAST_STABILITY and not mean("separation", group) < LEAST_SEPARATION
+        if mean("stability", group) >= LEAST_STABILITY
+        and not mean("separation", group) < LEAST_SEPARATION
+        and not mean("clustered", group) < 0.5
     ]
     recovered = [group for group in acceptable if mean("recovery", group) >= LEAST_STABILITY]
     if recovered:

@@ -36,6 +36,7 @@ _COLUMNS = {  # headers and formats of the printed table
     "stability": ("stability", ".4f"),
     "recovery": ("recovery", ".4f"),
     "separation": ("separation", ".4f"),
+    "clustered": ("clustered", ".1f"),
     "silhouette_after": ("silhouette after", ".4f"),
     "loss": ("held-out loss", ".3g"),  # which may be tiny
     "loss_error": ("its error", ".2g"),
@@ -43,7 +44,8 @@ _COLUMNS = {  # headers and formats of the printed table
 }
 _NO_CLUSTERS = (
     "Chosen: none. The data have no clusters, as far as these numbers of clusters tell: for each of them, clusters are "
-    f"not separated (separation below {LEAST_SEPARATION}) or not stable (stability below {LEAST_STABILITY})."
+    f"not separated (separation below {LEAST_SEPARATION}), not stable (stability below {LEAST_STABILITY}), or explain "
+    "no more of the inputs than of inputs that are shuffled (clustered below 0.5)."
 )
 _HELP = """Fit a model many times and choose its settings.
 
@@ -60,8 +62,11 @@ have these scores, means over resamples:
   stability   the adjusted Rand index of the clusters of two resamples on the samples that both have
   recovery    the same of the least stable cluster: the Jaccard index that it has with its counterpart (Hennig 2007,
               https://doi.org/10.1016/j.csda.2006.11.025)
+  clustered   the share of resamples in which k-means explains more of the inputs than of copies whose columns are
+              shuffled; supervised methods have no such score
 
-The chosen K is the largest one whose clusters are separated (0.3 or more), stable (0.75) and all recovered (0.75). If
+The chosen K is the largest one whose clusters are separated (0.3 or more), stable (0.75) and all recovered (0.75), if
+most resamples have clusters at all. If
 none is recovered in all its clusters, it is the one with the best mean of silhouette and stability among those that are
 separated and stable. If there are none of these either, the answer is that there are no clusters. With a single K there
 is nothing to judge.

@@ -24,6 +24,8 @@ class Run(NamedTuple):
         separation: depth of the valley between the two clusters that are separated least
             (:func:`~lightning_dc.reports.separation.separation`), in the embedding before clustering; NaN with a single
             cluster.
+        clustered: 1 if k-means explains more of the inputs than of inputs that are shuffled, 0 if not; NaN where that
+            is not known.
     """
 
     ids: torch.Tensor
@@ -33,6 +35,7 @@ class Run(NamedTuple):
     loss: float
     selected: list[str] | None
     separation: float = float("nan")
+    clustered: float = float("nan")
 
 
 def read_run(folder: Path) -> Run:
@@ -69,4 +72,5 @@ def read_run(folder: Path) -> Run:
         loss=last("val/task"),
         selected=selected,
         separation=last("final/separation"),
+        clustered=last("final/clustered"),
     )

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_dc.randomness import mix_seed
+from lightning_dc.reports.baseline_labels import flat_inputs
+from lightning_dc.reports.cluster_tendency import cluster_tendency
 from lightning_dc.reports.fair_space import fair_space
 from lightning_dc.reports.mean_silhouette import mean_silhouette
 from lightning_dc.reports.report import Report
@@ -37,6 +39,10 @@ class Silhouettes(Report):
 
     ``final/separation`` tells whether there are gaps between the clusters (:func:`~.separation.separation`), in the
     embedding from which they began or, if it has more than 50 dimensions, in its first 50 principal components.
+
+    ``final/clustered`` is 1 if k-means with as many clusters explains more of the inputs than of copies whose columns
+    are shuffled (:func:`~.cluster_tendency.cluster_tendency`), and 0 if it does not; supervised methods, whose clusters
+    follow their targets, have no such scalar.
 
     All are those of 2,000 random samples, or of all if there are fewer, and NaN with a single cluster. A resumed run
     logs only ``final/silhouette_after`` if its clusters began before.
@@ -68,6 +74,10 @@ class Silhouettes(Report):
         if self._before is not None:
             points, _ = fair_space(self._before, module.state.seed)
             found["final/separation"] = separation(points, labels)
+        if module.model.task_head is None:
+            x, groups = flat_inputs(module, self._rows), module.data_description.feature_groups
+            tendency = cluster_tendency(x, module.model.head.n_clusters, groups, module.state.seed)
+            found |= {} if tendency is None else {"final/clustered": float(tendency.is_clustered)}
         record(module, found)
 
     def _embed(self, module: ClusteringModule) -> Tensor:

@@ -86,6 +86,14 @@ def test_each_score_rules_a_number_of_clusters_out(name: str, least: float) -> N
     assert chosen_k([two, three._replace(**{name: least - 0.01})]) == 2
 
 
+def test_inputs_without_structure_have_no_clusters_however_stable() -> None:
+    """The scores are those of penguins whose columns were shuffled: a flag cuts them into two stable halves."""
+    two = separated(2, 0.3, 1.0, 1.0, 0.9)
+    assert chosen_k([two, separated(3, 0.2, 0.5, 0.5, 0.9)]) == 2
+    assert choose([score._replace(clustered=0.4) for score in (two, separated(3, 0.2, 0.5, 0.5, 0.9))]) is None
+    assert chosen_k([two._replace(clustered=0.6), separated(3, 0.2, 0.5, 0.5, 0.9)]) == 2
+
+
 def test_silhouette_and_stability_decide_where_no_clusters_all_come_back(capsys: pytest.CaptureFixture[str]) -> None:
     table = [
         separated(8, 0.17, 0.80, 0.70, 0.5),

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from datamodules import SyntheticDataModule
+from datamodules import ArrayDataModule, SyntheticDataModule
 from lightning_dc import AEKMeans, ClusteringModule, DeepType, Identity, PhaseConfig
 from lightning_dc.reports import Silhouettes
 from lightning_dc.reports.mean_silhouette import mean_silhouette
@@ -42,7 +43,9 @@ def fit(model: ClusteringModule, data: pl.LightningDataModule, tmp_path: Path) -
     found = [row for row in rows if row.get("final/silhouette_after")]
     assert kept.before is not None
     logged = {when: float(found[-1][f"final/silhouette_{when}"]) for when in ("before", "after")}
-    return logged | {"separation": float(found[-1]["final/separation"])}, kept.before
+    clustered = found[-1].get("final/clustered")
+    logged |= {"separation": float(found[-1]["final/separation"])}
+    return logged | ({"clustered": float(clustered)} if clustered else {}), kept.before
 
 
 def deeptype() -> DeepType:
@@ -62,6 +65,8 @@ def test_they_are_those_of_the_final_clusters_in_both_embeddings(method: Any, tm
     assert logged["after"] == pytest.approx(silhouette_score(model.final.z, model.final.labels), abs=1e-5)
     assert logged["before"] != logged["after"]
     assert logged["separation"] == pytest.approx(separation(before, model.final.labels), abs=1e-5)
+    assert ("clustered" in logged) is (method is not deeptype)
+    assert logged.get("clustered", 1.0) == 1.0
     assert abs(logged["separation"] - separation(model.final.z, model.final.labels)) > 1e-3
 
 
@@ -81,3 +86,9 @@ def test_without_an_encoder_both_are_those_of_the_scaled_inputs(tmp_path: Path) 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [2, 2, 2, 2], [0, 1, 2, 3]])
 def test_a_single_cluster_and_clusters_of_one_sample_have_none(labels: list[int]) -> None:
     assert math.isnan(mean_silhouette(torch.rand(4, 2), torch.tensor(labels)))
+
+
+def test_shuffled_inputs_are_not_clustered(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(150, 6))
+    logged, _ = fit(dec(), ArrayDataModule(x), tmp_path)
+    assert logged["clustered"] == 0.0
