@@ -127,6 +127,11 @@ def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], argu
             )
 
 
+def network_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those of a model's weights that belong to its network."""
+    return {name: value for name, value in tensors.items() if name.startswith("model.network.")}
+
+
 def check_optimizer(checkpoint: Mapping[str, Any], own: torch.optim.Optimizer, phase: str) -> None:
     """Check that a run is resumed with the same kind of optimizer.
 

@@ -66,6 +66,8 @@ _STATE = {
     "assignments": lambda value: value is None or _has(value, _ASSIGNMENTS),
     "centroids_set_at": _is(int),
 }
+_WINDOW = {"total": _is(Tensor), "n_steps": _is(int), "best": _is(float, type(None)), "n_calm": _is(int)}
+_STATE_OPTIONAL = {"loss_window": lambda value: _has(value, _WINDOW)}
 
 
 def check_format(checkpoint: Any, named: str) -> None:
@@ -105,8 +107,8 @@ def _wrong(entries: Mapping[str, Any], required: Mapping[str, _Check], optional:
 
 def _wrong_state(own: Mapping[str, Any]) -> list[str]:
     state = own["state"]
-    unknown = sorted(map(str, state.keys() - _STATE.keys()))
-    wrong = unknown + _wrong(state, _STATE, {})
+    unknown = sorted(map(str, state.keys() - _STATE.keys() - _STATE_OPTIONAL.keys()))
+    wrong = unknown + _wrong(state, _STATE, _STATE_OPTIONAL)
     return wrong or ([] if 0 <= state["phase_index"] <= len(own["phases"]) else ["phase_index"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +31,7 @@ from lightning_dc.training.checkpoint import (
     check_same,
     check_same_phases,
     check_weights,
+    network_weights,
     read_checkpoint,
 )
 from lightning_dc.training.checkpoint_format import CHECKPOINT_KEY, check_format
@@ -70,6 +71,7 @@ class ClusteringModule(RebuildableModule):
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
         preprocessing: what the DataModule of the training data has learned.
+        step_losses: losses of the batches of the present optimizer step on this process, without gradients, each ().
         final: assignments of the training set by the final model, in main memory; None before a fit has ended, if
             training has ended before there were clusters, after a ``fast_dev_run``, and in the process that has started
             a fit by ``ddp_spawn``.
@@ -109,6 +111,7 @@ class ClusteringModule(RebuildableModule):
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
         self.preprocessing = Preprocessing()
         self.method_callbacks = [*callbacks, Monitors(), self.preprocessing]
+        self.step_losses: list[Tensor] = []
         self._settings: Settings = []
         self._unreached = UnreachedParameters()
         self.save_arguments(arguments)
@@ -209,8 +212,7 @@ class ClusteringModule(RebuildableModule):
 
     def begin_next_phase(self) -> None:
         """Begin the next phase at this step with a new optimizer; after the last phase, stop the trainer."""
-        self.state.phase_index += 1
-        self.state.phase_start_step = self.global_step
+        self.state.begin_next_phase(self.global_step)
         if self.phases_over:
             self.trainer.should_stop = True
         else:
@@ -300,6 +302,7 @@ class ClusteringModule(RebuildableModule):
         # DDP, even with one process, waits for a gradient of every parameter; and without terms there must be a graph.
         if isinstance(self.trainer.strategy, DDPStrategy) or not terms:
             loss = self._unreached.reach(loss, self.parameters(), self.state.phase_index)
+        self.step_losses = [*self.step_losses[:micro_batch], loss.detach()]
         return {"loss": loss, **terms}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -350,7 +353,7 @@ class ClusteringModule(RebuildableModule):
             InputError: the checkpoint cannot be read, or it holds another network.
         """
         checkpoint = read_checkpoint(path, "init_from")
-        weights, own = (_network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
+        weights, own = (network_weights(tensors) for tensors in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
         self.preprocessing.learned = checkpoint[CHECKPOINT_KEY].get("preprocessing", {})
@@ -394,7 +397,3 @@ def clustering_module(module: pl.LightningModule) -> ClusteringModule:
     if not isinstance(module, ClusteringModule):
         raise TypeError(f"the callbacks of lightning_dc drive a ClusteringModule, got {type(module).__name__}")
     return module
-
-
-def _network_weights(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: value for name, value in tensors if name.startswith("model.network.")}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.functional import agreement_scores, contingency_table, target_distribution
+from lightning_dc.training.loss_window import LossWindow
 
 
 class TargetDistribution(NamedTuple):
@@ -111,6 +112,7 @@ class RunState:
         target_distribution: P; None where no loss has needed it yet.
         assignments: assignments of the training set at the latest refresh; None before the first one.
         centroids_set_at: global step at which k-means or the repair of empty clusters last moved centroids; -1 before.
+        loss_window: losses by which a phase with a plateau rule ends.
     """
 
     seed: int
@@ -120,24 +122,34 @@ class RunState:
     target_distribution: TargetDistribution | None = None
     assignments: Assignments | None = None
     centroids_set_at: int = -1
+    loss_window: LossWindow = field(default_factory=LossWindow)
+
+    def begin_next_phase(self, step: int) -> None:
+        """Go on to the next phase, which begins at this global step."""
+        self.phase_index += 1
+        self.phase_start_step = step
+        self.loss_window = LossWindow()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as tensors and Python primitives."""
         tables = {
             "target_distribution": None if self.target_distribution is None else self.target_distribution._asdict(),
             "assignments": None if self.assignments is None else self.assignments._asdict(),
+            "loss_window": self.loss_window._asdict(),
         }
         return {**vars(self), "seconds": dict(self.seconds), **tables}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunState:
         """Return the state from the result of :meth:`to_dict`."""
-        kinds = {"target_distribution": TargetDistribution, "assignments": Assignments}
-        tables = {name: None if values[name] is None else kind(**values[name]) for name, kind in kinds.items()}
+        kinds = {"target_distribution": TargetDistribution, "assignments": Assignments, "loss_window": LossWindow}
+        given = {name: values[name] for name in kinds if name in values}  # older checkpoints have no loss_window
+        tables = {name: None if value is None else kinds[name](**value) for name, value in given.items()}
         return cls(**{**values, **tables})
 
     def move_to(self, device: torch.device) -> None:
         """Move the tables to a device."""
+        self.loss_window = self.loss_window.to(device)
         if self.target_distribution is not None:
             self.target_distribution = self.target_distribution.to(device)
         if self.assignments is not None:
