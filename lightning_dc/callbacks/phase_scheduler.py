@@ -94,8 +94,9 @@ def _has_settled(module: ClusteringModule) -> bool:
     if n_calm < rule.patience:
         return False
     rank_zero_info(
-        f"Phase {module.phase.name!r} has settled after {module.progress.step} steps: for {n_calm * rule.window} steps "
-        f"its mean loss has not been {rule.tolerance:.3%} below {best:.4g}, the best over {rule.window} steps"
+        f"Phase {module.phase.name!r} has settled after {module.progress.step} steps: in the last "
+        f"{n_calm * rule.window} its loss was nowhere {100 * rule.tolerance:g}% below {best:.4g}, the best mean over "
+        f"{rule.window} steps"
     )
     return True
 
