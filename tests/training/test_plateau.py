@@ -132,7 +132,7 @@ def test_bad_values(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_a_phase_needs_a_largest_length() -> None:
-    with pytest.raises(InputError, match="plateau of a phase may never end it.*set max_steps"):
+    with pytest.raises(InputError, match=r"plateau of a phase may never end it.*set max_steps"):
         PhaseConfig(plateau=RULE)
     assert PhaseConfig(plateau=RULE, max_steps=0).max_steps == 0  # leaves the phase out
 
