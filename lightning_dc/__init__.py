@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from lightning_dc.metrics import ClusterAgreement
     from lightning_dc.model import ClusteringModel
-    from lightning_dc.training import ClusteringModule, Phase, PhaseConfig
+    from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, Plateau
 
 _MODULES = {
     "batch": ("Batch", "TargetSpec"),
@@ -64,7 +64,7 @@ _MODULES = {
     ),
     "metrics": ("ClusterAgreement",),
     "model": ("ClusteringModel",),
-    "training": ("ClusteringModule", "Phase", "PhaseConfig"),
+    "training": ("ClusteringModule", "Phase", "PhaseConfig", "Plateau"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -98,6 +98,7 @@ __all__ = [
     "NeighbourConfig",
     "Phase",
     "PhaseConfig",
+    "Plateau",
     "RefreshConfig",
     "SoftmaxHead",
     "StudentTHead",

@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the sets and of the methods")
     names = [*SETS, "reuters", *SURVIVAL]
     parser.add_argument("--sets", nargs="+", default=names, choices=names, help="sets to cluster")
+    parser.add_argument("--table", default="table", help="configuration for tables, such as dec_table")
     parser.add_argument("--ours-only", action="store_true", help="leave the plain ways out")
     parser.add_argument("--output", type=Path, help="JSON file of all scores")
     args = parser.parse_args()
@@ -93,7 +94,8 @@ def _score_set(
     except ImportError as error:
         note(f"{name} is left out: {error}")
         return {}
-    scores = {OURS: _score_ours(data, script, seed)}
+    flags = [f"--config={args.table}" if flag == "--config=table" else flag for flag in data.flags]
+    scores = {OURS: _score_ours(data._replace(flags=flags), script, seed)}
     if args.ours_only:
         return scores
     configuration = data.flags[0].removeprefix("--config=")

@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_dc.batch import SampleLoader
+from lightning_dc.distributed import sum_, world
 from lightning_dc.errors import InputError
 from lightning_dc.training import ClusteringModule, clustering_module, final_assignment, training_loader
 
@@ -24,6 +26,10 @@ class PhaseScheduler(Callback):
     does not count events, so a run that resumes from any checkpoint changes phases at the same steps as a run that was
     never interrupted. It also sets learning rate and momentum by the schedules of the phase. It must come after the
     callbacks that end phases.
+
+    A phase with a :class:`~lightning_dc.Plateau` is over, too, when its loss has settled. Losses are added up before a
+    callback can save a checkpoint of their step. Processes exchange them at every step, since the first process must be
+    able to save the sum without the others when it is told to stop.
 
     When training has ended, it assigns the whole training set with the final model
     (:func:`~lightning_dc.training.final_assignment`), unless a report has already done so.
@@ -47,6 +53,14 @@ class PhaseScheduler(Callback):
     ) -> None:
         clustering_module(pl_module).set_rates()
 
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        module = clustering_module(pl_module)
+        if module.phase.config.plateau is not None:
+            loss = torch.stack(module.step_losses).double().mean() / world()[1]
+            module.state.loss_window = module.state.loss_window.add(sum_(loss))
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -65,9 +79,26 @@ class PhaseScheduler(Callback):
         now = time.perf_counter()
         seconds = module.state.seconds
         seconds[self._timed] = seconds.get(self._timed, 0.0) + now - self._clock
-        if not module.phases_over and module.progress.step >= module.progress.n_steps:
+        if not module.phases_over and (module.progress.step >= module.progress.n_steps or _has_settled(module)):
             module.begin_next_phase()
         self._clock, self._timed = now, module.phase.name
+
+
+def _has_settled(module: ClusteringModule) -> bool:
+    """Return whether a plateau rule ends the phase at this step; a window that is over gives way to the next one."""
+    rule, window = module.phase.config.plateau, module.state.loss_window
+    if rule is None or window.n_steps < rule.window:
+        return False
+    module.state.loss_window = window.end(rule)
+    best, n_calm = module.state.loss_window.best, module.state.loss_window.n_calm
+    if n_calm < rule.patience:
+        return False
+    rank_zero_info(
+        f"Phase {module.phase.name!r} has settled after {module.progress.step} steps: in the last "
+        f"{n_calm * rule.window} its loss was nowhere {100 * rule.tolerance:g}% below {best:.4g}, the best mean over "
+        f"{rule.window} steps"
+    )
+    return True
 
 
 def _check_n_clusters(module: ClusteringModule, loader: SampleLoader) -> None:

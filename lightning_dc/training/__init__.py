@@ -20,6 +20,7 @@ from lightning_dc.training.head_fit import HeadFit, head_fit
 from lightning_dc.training.loader import training_loader
 from lightning_dc.training.module import ClusteringModule, clustering_module
 from lightning_dc.training.phase import Phase, PhaseConfig
+from lightning_dc.training.plateau import Plateau
 from lightning_dc.training.quantity import Quantity, quantity
 from lightning_dc.training.record import record, record_figure
 from lightning_dc.training.state import Assignments, FullAssignment, Neighbours, RunState, TargetDistribution
@@ -35,6 +36,7 @@ __all__ = [
     "Neighbours",
     "Phase",
     "PhaseConfig",
+    "Plateau",
     "Quantity",
     "RunState",
     "TargetDistribution",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,11 @@ def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], argu
             )
 
 
+def network_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those of a model's weights that belong to its network."""
+    return {name: value for name, value in tensors.items() if name.startswith("model.network.")}
+
+
 def check_optimizer(checkpoint: Mapping[str, Any], own: torch.optim.Optimizer, phase: str) -> None:
     """Check that a run is resumed with the same kind of optimizer.
 
@@ -147,12 +152,3 @@ def check_optimizer(checkpoint: Mapping[str, Any], own: torch.optim.Optimizer, p
             f"ckpt_path names a checkpoint whose optimizer in phase {phase!r} is {of}, but here it is {name}; resume "
             "with the same optimizer and bias_lr_factor, or start from the network alone, with init_from"
         )
-
-
-def network_weights(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the tensors of a model's state that belong to its network, by name.
-
-    Args:
-        tensors: names and tensors of the whole state.
-    """
-    return {name: value for name, value in tensors if name.startswith("model.network.")}

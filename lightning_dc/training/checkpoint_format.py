@@ -67,7 +67,11 @@ _STATE = {
     "assignments": lambda value: value is None or _has(value, _ASSIGNMENTS),
     "centroids_set_at": _is(int),
 }
-_STATE_OPTIONAL = {"neighbours": lambda value: value is None or _has(value, _NEIGHBOURS)}
+_WINDOW = {"total": _is(Tensor), "n_steps": _is(int), "best": _is(float, type(None)), "n_calm": _is(int)}
+_STATE_OPTIONAL = {
+    "neighbours": lambda value: value is None or _has(value, _NEIGHBOURS),
+    "loss_window": lambda value: _has(value, _WINDOW),
+}
 
 
 def check_format(checkpoint: Any, named: str) -> None:

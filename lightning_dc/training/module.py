@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,6 +72,7 @@ class ClusteringModule(RebuildableModule):
         loss_terms: loss terms by name, those of the user among them.
         state: state of the run, such as its phase and the latest assignments of the training set.
         preprocessing: what the DataModule of the training data has learned.
+        step_losses: losses of the batches of the present optimizer step on this process, without gradients, each ().
         final: assignments of the training set by the final model, in main memory; None before a fit has ended, if
             training has ended before there were clusters, after a ``fast_dev_run``, and in the process that has started
             a fit by ``ddp_spawn``.
@@ -112,8 +112,8 @@ class ClusteringModule(RebuildableModule):
         self.evaluation = Evaluation(model.head.n_clusters, task_scores)
         self.preprocessing = Preprocessing()
         self.method_callbacks = [*callbacks, Monitors(), self.preprocessing]
+        self.step_losses: list[Tensor] = []
         self._settings: Settings = []
-        self._unreached = UnreachedParameters()
         self.save_arguments(arguments)
 
     # ---- hooks for methods -----------------------------------------------------------------------------------------
@@ -212,8 +212,7 @@ class ClusteringModule(RebuildableModule):
 
     def begin_next_phase(self) -> None:
         """Begin the next phase at this step with a new optimizer; after the last phase, stop the trainer."""
-        self.state.phase_index += 1
-        self.state.phase_start_step = self.global_step
+        self.state.begin_next_phase(self.global_step)
         if self.phases_over:
             self.trainer.should_stop = True
         else:
@@ -303,6 +302,7 @@ class ClusteringModule(RebuildableModule):
         # DDP, even with one process, waits for a gradient of every parameter; and without terms there must be a graph.
         if isinstance(self.trainer.strategy, DDPStrategy) or not terms:
             loss = self._unreached.reach(loss, self.parameters(), self.state.phase_index)
+        self.step_losses = [*self.step_losses[:micro_batch], loss.detach()]
         return {"loss": loss, **terms}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -312,8 +312,8 @@ class ClusteringModule(RebuildableModule):
     def _make_step(self, batch: Batch, micro_batch: int) -> TrainingStep:
         random = StepRandom(self.state.seed, self.global_step, batch.size, batch.x.device, micro_batch)
         kind = self.step_class if self.phase.layer is None else LayerStep
-        parts = (self.model, batch, self.phase, self.state, random, self.augmentation)
-        return kind(*parts, functools.partial(take_samples, self), self.quantities_read)
+        of_run = (self.phase, self.state, random, self.augmentation)
+        return kind(self.model, batch, *of_run, lambda numbers: take_samples(self, numbers), self.quantities_read)
 
     def on_fit_end(self) -> None:
         self._seed_default_generators(self.state.seed)
@@ -354,7 +354,7 @@ class ClusteringModule(RebuildableModule):
             InputError: the checkpoint cannot be read, or it holds another network.
         """
         checkpoint = read_checkpoint(path, "init_from")
-        weights, own = (network_weights(state.items()) for state in (checkpoint["state_dict"], self.state_dict()))
+        weights, own = (network_weights(tensors) for tensors in (checkpoint["state_dict"], self.state_dict()))
         check_weights(weights, own, "init_from")
         self.load_state_dict(weights, strict=False)
         self.preprocessing.learned = checkpoint[CHECKPOINT_KEY].get("preprocessing", {})

@@ -10,6 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 
 from lightning_dc.errors import InputError
 from lightning_dc.schedules import Progress, Schedule
+from lightning_dc.training.plateau import Plateau
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class PhaseConfig:
     Args:
         max_epochs: length in epochs; 0 leaves the phase out.
         max_steps: length in optimizer steps; if None, ``max_epochs`` sets the length.
+        plateau: rule that ends the phase earlier, when its loss has settled; None leaves it its length. Schedules must
+            not stretch over the length of such a phase, which is not known.
         optimizer: function that builds the optimizer from the parameters that the phase trains.
         lr_schedule: factor of the optimizer's learning rate over the phase; None keeps the rate constant.
         momentum_schedule: factor of the optimizer's momentum (SGD) over the phase; None keeps it constant.
@@ -32,11 +35,12 @@ class PhaseConfig:
         augment: whether the method's augmentation is applied.
 
     Raises:
-        InputError: a value out of range.
+        InputError: a value is out of range, or a schedule needs a length that a plateau leaves open.
     """
 
     max_epochs: int = 0
     max_steps: int | None = None
+    plateau: Plateau | None = None
     optimizer: OptimizerCallable = torch.optim.Adam
     lr_schedule: Schedule | None = None
     momentum_schedule: Schedule | None = None
@@ -59,6 +63,20 @@ class PhaseConfig:
         for name in ("input_dropout", "dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise InputError(f"{name}={getattr(self, name)} of a phase must lie in [0, 1)")
+        if self.plateau is not None:
+            self._check_plateau()
+
+    def _check_plateau(self) -> None:
+        if self.max_steps is None and self.max_epochs == 0:
+            raise InputError("plateau of a phase may never end it, so the phase needs a length, too; set max_steps")
+        weights = {f"loss_weights.{name}": weight for name, weight in self.loss_weights.items()}
+        rates = {"lr_schedule": self.lr_schedule, "momentum_schedule": self.momentum_schedule}
+        for name, schedule in [*rates.items(), *weights.items()]:
+            if isinstance(schedule, Schedule) and _stretches(schedule):
+                raise InputError(
+                    f"{name} is a {type(schedule).__name__}, which stretches over the length of the phase, but plateau "
+                    "leaves this length open; set plateau to None, or choose a schedule that counts steps"
+                )
 
     def parts(self, default: tuple[str, ...]) -> tuple[str, ...]:
         """Return the parts to train: those that the user names, or else those of the method."""
@@ -67,6 +85,11 @@ class PhaseConfig:
 
 OPTIONAL = frozenset(argument.name for argument in fields(PhaseConfig) if argument.default is None)
 """Settings of a phase that may be None."""
+
+
+def _stretches(schedule: Schedule) -> bool:
+    """Return whether the factor at a step depends on the length of the phase."""
+    return any(schedule(Progress(step, 2 * step)) != schedule(Progress(step, 9 * step)) for step in (1, 100, 10_000))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_dc.functional import agreement_scores, contingency_table, target_distribution
+from lightning_dc.training.loss_window import LossWindow
 
 
 class TargetDistribution(NamedTuple):
@@ -130,6 +131,7 @@ class RunState:
         assignments: assignments of the training set at the latest refresh; None before the first one.
         neighbours: nearest neighbours of the training samples; None where no loss has needed them yet.
         centroids_set_at: global step at which k-means or the repair of empty clusters last moved centroids; -1 before.
+        loss_window: losses by which a phase with a plateau rule ends.
     """
 
     seed: int
@@ -140,25 +142,38 @@ class RunState:
     assignments: Assignments | None = None
     neighbours: Neighbours | None = None
     centroids_set_at: int = -1
+    loss_window: LossWindow = field(default_factory=LossWindow)
+
+    def begin_next_phase(self, step: int) -> None:
+        """Go on to the next phase, which begins at this global step."""
+        self.phase_index += 1
+        self.phase_start_step = step
+        self.loss_window = LossWindow()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as tensors and Python primitives."""
         tables = {
             name: value._asdict()
             for name, value in vars(self).items()
-            if isinstance(value, (TargetDistribution, Assignments, Neighbours))
+            if isinstance(value, (TargetDistribution, Assignments, Neighbours, LossWindow))
         }
         return {**vars(self), "seconds": dict(self.seconds), **tables}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunState:
         """Return the state from the result of :meth:`to_dict`."""
-        kinds = {"target_distribution": TargetDistribution, "assignments": Assignments, "neighbours": Neighbours}
+        kinds = {
+            "target_distribution": TargetDistribution,
+            "assignments": Assignments,
+            "neighbours": Neighbours,
+            "loss_window": LossWindow,
+        }
         tables = {name: kind(**values[name]) for name, kind in kinds.items() if values.get(name) is not None}
         return cls(**{**values, **tables})
 
     def move_to(self, device: torch.device) -> None:
         """Move the tables to a device."""
+        self.loss_window = self.loss_window.to(device)
         if self.target_distribution is not None:
             self.target_distribution = self.target_distribution.to(device)
         if self.neighbours is not None:

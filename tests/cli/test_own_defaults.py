@@ -109,7 +109,10 @@ def test_a_method_has_its_own_loss_and_the_settings_that_mean_the_same(
         ((*DEC_DIGITS, f"--model.autoencoder={OWN}"), ""),
         (("--config=dec_table", "--data.path=x", f"--model.autoencoder={OWN}"), "hidden_dims, latent_dim were given"),
         ((*DEC_DIGITS, "--model.clustering.optimizer=AdamW"), "place of SGD, for which lr, momentum were given"),
-        (("--config=dec_table", "--data.path=x.csv", "--data=DigitsDataModule"), "TableDataModule, for which path was"),
+        (
+            ("--config=dec_table", "--data.path=x.csv", "--data=DigitsDataModule"),
+            "TableDataModule, for which guess_roles, scaling, path were",
+        ),
         (DEC_DIGITS, ""),
         ((*DEC_DIGITS, "--model.clustering.loss_weights.kl=0.5"), ""),
     ],

@@ -37,6 +37,7 @@ from lightning_dc import (
     MLPEncoder,
     NeighbourConfig,
     PhaseConfig,
+    Plateau,
     RefreshConfig,
     TargetSpec,
     distributed,
@@ -220,6 +221,23 @@ def ae_kmeans() -> AEKMeans:
     )
 
 
+def plateau() -> AEKMeans:
+    """Pretraining that ends when its loss has settled, within an epoch."""
+    rule = Plateau(window=4, tolerance=0.05, patience=1)
+    return AEKMeans(
+        input_shape=(1, 4, 5),
+        n_clusters=5,
+        autoencoder=functools.partial(MLPAutoencoder, hidden_dims=[16], latent_dim=4),
+        pretraining=PhaseConfig(
+            max_steps=500,
+            plateau=rule,
+            loss_weights={"reconstruction": 1.0},
+            optimizer=functools.partial(torch.optim.Adam, lr=3e-2),
+        ),
+        kmeans=KMeansConfig(n_init=3),
+    )
+
+
 def gaussian_mixture() -> GaussianMixture:
     return GaussianMixture((1, 4, 5), 5, autoencoder=functools.partial(PrincipalComponents, latent_dim=4))
 
@@ -326,6 +344,17 @@ METHODS = {
     ),
     "merged_k_means": Method(merged_k_means, RandomImages, {}, 1),
     "gaussian_mixture": Method(gaussian_mixture, RandomImages, {}, 1),
+    "plateau": Method(
+        plateau,
+        RandomImages,
+        {
+            "in_a_window": ("step", 10),
+            "at_the_end_of_a_window": ("step", 12),
+            "after_the_end_of_a_window": ("checkpoint", 12),
+            "when_it_has_settled": ("step", 32),
+        },
+        33,
+    ),
     "ae_kmeans": Method(ae_kmeans, RandomImages, {"mid_epoch": ("step", 10), "before_k_means": ("checkpoint", 14)}, 15),
 }
 

@@ -135,7 +135,7 @@ def test_neighbours_in_another_method_need_their_refresh(tmp_path: Path) -> None
 
 
 def test_the_command_line_fits_resumes_and_predicts(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:
-    flags = ("--config=scan_digits", "--trainer.accelerator=cpu", "--model.head=SoftmaxHead")
+    flags = ("--config=scan_digits", "--trainer.accelerator=cpu", "--model.head=lightning_dc.heads.SoftmaxHead")
     encoder = ("--model.encoder=ConvEncoder", "--model.encoder.channels=[4]", "--model.encoder.latent_dim=16")
     lightning_dc_cli("fit", *flags, *encoder, "--model.consistency.max_epochs=2")
     folder = tmp_path / "runs/scan_digits/version_0"

@@ -37,7 +37,8 @@ def write(tmp_path: Path) -> tuple[tuple[str, ...], pd.DataFrame]:
     path = write_table(tmp_path / "table.csv", rows, names)
     frame = pd.read_csv(path)
     one_hot = pd.get_dummies(frame, columns=["colour"], prefix_sep="=", dtype=float)
-    return (*QUICK, f"--data.path={path}", "--data.categorical=colour"), one_hot
+    roles = ("--data.guess_roles=false", "--data.categorical=colour")
+    return (*QUICK, f"--data.path={path}", *roles), one_hot
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)

@@ -60,6 +60,7 @@ CHANGES: dict[str, Change] = {
     "an unknown part of the state": lambda c: c["lightning_dc"]["state"].update(more=1),
     "a phase that there is not": lambda c: c["lightning_dc"]["state"].update(phase_index=9),
     "assignments without labels": lambda c: c["lightning_dc"]["state"].update(assignments={"step": 1}),
+    "a window of losses without a sum": lambda c: c["lightning_dc"]["state"].update(loss_window={"n_steps": 1}),
     "P as a list": lambda c: c["lightning_dc"]["state"].update(target_distribution=[1.0]),
     "shapes of text": lambda c: c["lightning_dc"].update(input_shape=["a"]),
     "another method": lambda c: c["lightning_dc"].update(method="IDEC"),

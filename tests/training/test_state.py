@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from lightning_dc.training import Assignments, RunState, TargetDistribution
+from lightning_dc.training.loss_window import LossWindow
 from tests.helpers.methods import Blobs, dec, trainer
 
 
@@ -18,6 +19,7 @@ def test_it_makes_the_round_trip_through_a_file(tmp_path: Path) -> None:
         seconds={"pretraining": 1.5},
         target_distribution=TargetDistribution(torch.rand(3), torch.rand(4, 3)),
         assignments=Assignments(44, torch.tensor([0, 2, 1, 0]), 0.25),
+        loss_window=LossWindow(torch.tensor(1.5, dtype=torch.float64), 3, 0.7, 1),
     )
     for one in (state, RunState(seed=1)):
         torch.save(one.to_dict(), tmp_path / "state.pt")
