@@ -16,8 +16,8 @@ class HeadChoice(Refresh):
 
     It is the head whose assignments have the largest mutual information with the training samples, H(mean q) - mean
     H(q), the unsupervised objective of RIM and IMSAT (Hu et al. 2017, https://arxiv.org/abs/1702.08720, eq. 7). The
-    choice is made when a phase begins, at the interval, and at the end of each phase. The values of all heads are
-    logged as ``heads/information_0``, ...
+    choice is made when a phase begins, at the interval, and after the last step of a phase; one that ends before its
+    length keeps the latest choice. The values of all heads are logged as ``heads/information_0``, ...
 
     Args:
         every_n_steps: optimizer steps between two choices; with both None, only phases begin and end with one.
