@@ -42,8 +42,8 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
             which stay where they are.
 
     Attributes:
-        even_batches: whether training batches have nearly the same size, the one nearest to ``batch_size``; otherwise
-            the last one of an epoch holds what is left. Methods that need it set it.
+        even_batches: whether training batches have nearly the same size, close to ``batch_size``; otherwise the last
+            one of an epoch holds what is left. Methods that need it set it.
 
     Raises:
         InputError: an argument is out of range.
@@ -330,11 +330,13 @@ class ClusteringDataModule(pl.LightningDataModule, ABC):
         )
 
     def _training_batch_size(self, n_samples: int) -> int:
-        """Return the size of training batches: if they are to be even, the one nearest to ``batch_size``."""
+        """Return the size of training batches: if they are to be even, one whose last batch lacks few samples."""
         if not self.even_batches:
             return self.batch_size
-        n_batches = max(1, round(n_samples / self.batch_size))
-        return -(-n_samples // n_batches)
+        near = range(max(1, self.batch_size * 9 // 10), self.batch_size * 11 // 10 + 1)
+        few = -(-n_samples // max(1, round(n_samples / self.batch_size)))
+        sizes: list[int] = [*near, few]
+        return min(sizes, key=lambda size: (-n_samples % size / size, abs(size - self.batch_size)))
 
 
 def _runs_in_float64(trainer: pl.Trainer | None) -> bool:

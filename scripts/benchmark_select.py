@@ -16,7 +16,7 @@ import argparse
 import csv
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,8 +112,20 @@ def _is_clustered(data: OwnData, seed: int) -> bool | None:
 
 def _shuffle(folder: Path, random: np.random.Generator) -> None:
     """Shuffle each column of the data in a folder, whatever kind of file they are in."""
+    pictures = sorted(folder.glob("*.png"))
+    if pictures:
+        _shuffle_pictures(pictures, random)
+        return
     for path in folder.iterdir():
         _SHUFFLERS[path.suffix](path, random)
+
+
+def _shuffle_pictures(paths: Sequence[Path], random: np.random.Generator) -> None:
+    from PIL import Image
+
+    pixels = random.permuted(np.stack([np.asarray(Image.open(path)) for path in paths]), axis=0)
+    for path, picture in zip(paths, pixels, strict=True):
+        Image.fromarray(picture).save(path)
 
 
 def _shuffle_csv(path: Path, random: np.random.Generator) -> None:

@@ -75,7 +75,7 @@ class TableEncoding:
                 are replaced by a value of the training rows: in a numeric column by the ``mean``, the ``median`` or the
                 ``most_frequent`` value, and in a categorical column by the most frequent one. If several values are
                 most frequent, the smallest is taken. ``regression`` replaces them by the value that the other inputs of
-                the row let expect (:class:`Normal`); of more than 500 inputs, by the median.
+                the row let expect (:class:`Normal`); of more than 100 inputs, by the median.
             path: the file, for messages.
             readings: how columns are read whose roles were guessed; None for none. They say themselves whether a column
                 is categorical.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MOST_INPUTS = 500
+MOST_INPUTS = 100
 """Largest number of inputs of a normal distribution, whose time grows with their cube."""
 
 _MOST_ROWS = 5000  # from which it is learned
@@ -22,7 +22,8 @@ class Normal:
     """A normal distribution of inputs, by which a missing input has its expectation given those that are known.
 
     One value for all gaps of a column would make a spike, which a method takes for a cluster; an expectation lies among
-    the rows that are like its own. A one-hot input gets the share of rows like this one that have its category.
+    the rows that are like its own. A one-hot input gets a linear estimate of the share of rows like this one that have
+    its category.
 
     Args:
         mean: mean of each input, (F,).

@@ -74,7 +74,7 @@ class TableDataModule(LearningDataModule[TableSchema]):
         missing: treatment of missing inputs: ``error`` refuses them, and ``mean``, ``median`` or ``most_frequent``
             replaces them by that value of the training rows, which for a categorical column is always the most frequent
             one. ``regression`` replaces them by what the other inputs of the row let expect, under a normal
-            distribution of the training rows (the median if there are more than 500 inputs). A treatment that was
+            distribution of the training rows (the median if there are more than 100 inputs). A treatment that was
             chosen in training stays; a model that was trained with ``error`` takes that of the DataModule of new rows,
             but for ``regression``. With ``guess_roles``, ``error`` means ``regression``.
         unseen: treatment of a category that no training row has: ``error`` refuses it, and ``zeros`` gives it zeros for

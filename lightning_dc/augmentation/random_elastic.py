@@ -23,7 +23,7 @@ class RandomElastic(RandomAffine):
         max_shift: largest shift along each axis, as a share of the image's side.
         max_rotation: largest rotation, in degrees.
         max_scale: largest change of the height and of the width, as a share of it, below 1; each has its own.
-        max_shear: largest horizontal shift of the top row, as a share of half the height.
+        max_shear: largest horizontal shift of the top row, as a share of half the width.
 
     Raises:
         InputError: an argument is out of range.

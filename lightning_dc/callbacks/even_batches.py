@@ -21,6 +21,9 @@ class EvenBatches(Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._set(trainer, stage, False)
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._set(trainer, TrainerFn.FITTING, False)
+
     def _set(self, trainer: pl.Trainer, stage: str, value: bool) -> None:
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == TrainerFn.FITTING and hasattr(datamodule, "even_batches"):

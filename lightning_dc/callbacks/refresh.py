@@ -109,9 +109,11 @@ def check_same_samples(module: ClusteringModule) -> None:
     Raises:
         InputError: the number of samples has changed.
     """
-    assignments, n_samples = module.state.assignments, training_loader(module).n_samples
-    if assignments is not None and len(assignments.labels) != n_samples:
+    state, n_samples = module.state, training_loader(module).n_samples
+    tables = [] if state.assignments is None else [state.assignments.labels]
+    tables += [] if state.neighbours is None else [state.neighbours.numbers]
+    if any(len(table) != n_samples for table in tables):
         raise InputError(
-            f"ckpt_path names a run on {len(assignments.labels)} samples, but the training set has {n_samples}; resume "
+            f"ckpt_path names a run on {len(tables[0])} samples, but the training set has {n_samples}; resume "
             "on the data that it began with"
         )

@@ -28,6 +28,7 @@ from lightning_dc.cli.flags import (
     split_configs,
     trusted_packages,
     value_of,
+    with_lengths_in_epochs,
     with_nulls_of_settings,
 )
 from lightning_dc.cli.help import COMMANDS, HelpFormatter, arrange
@@ -72,7 +73,7 @@ class ClusteringCLI(LightningCLI):
     """LightningCLI for methods and DataModules of deep clustering."""
 
     def __init__(self, args: Sequence[str]) -> None:
-        self._args = with_nulls_of_settings(args)
+        self._args = with_lengths_in_epochs(with_nulls_of_settings(args))
         given.set(self._args)
         super().__init__(
             ClusteringModule,

@@ -123,6 +123,23 @@ def with_nulls_of_settings(args: Sequence[str]) -> list[str]:
     return [_as_mapping(arg) for arg in joined]
 
 
+def with_lengths_in_epochs(args: Sequence[str]) -> list[str]:
+    """Let a flag for the epochs of a phase take back a length in steps, which a configuration may have.
+
+    Example:
+        >>> with_lengths_in_epochs(["fit", "--model.pretraining.max_epochs=0"])
+        ['fit', '--model.pretraining={max_steps: null}', '--model.pretraining.max_epochs=0']
+    """
+    settings = [(_SETTING.match(arg.partition("=")[0]), arg) for arg in args]
+    in_steps = {found["settings"] for found, _ in settings if found and found["argument"] == "max_steps"}
+    changed: list[str] = []
+    for found, arg in settings:
+        if found and found["argument"] == "max_epochs" and found["settings"] not in in_steps:
+            changed.append(f"--model.{found['settings']}={{max_steps: null}}")
+        changed.append(arg)
+    return changed
+
+
 def _as_mapping(arg: str) -> str:
     """Return an argument that sets an optional setting to null as a mapping, and any other argument unchanged."""
     name, _, value = arg.partition("=")

@@ -19,8 +19,8 @@ def nearest_neighbours(
     """Return the k nearest neighbours of samples among all samples, without the samples themselves.
 
     Scores |s|^2 - 2 q.s come from one product for each block, and the best of each block join the best of the blocks
-    before. The distances of the neighbours found are then those of the scores, so close ones have the rounding of the
-    precision of the samples.
+    before. Samples are centred by the mean of the first block, so that they lose no digits far from the origin. Where
+    distances differ by less than the rounding of these products, either neighbour may come first.
 
     Args:
         queries: samples whose neighbours are sought, (n, F).
@@ -38,10 +38,14 @@ def nearest_neighbours(
                 [0],
                 [1]])
     """
-    n_samples = len(queries)
+    n_samples, center = len(queries), None
     scores = queries.new_full((n_samples, k), torch.inf)
     numbers = torch.zeros(n_samples, k, dtype=torch.int64, device=queries.device)
     for start, block in blocks:
+        if center is None:
+            center = block.mean(0)
+            queries = queries - center
+        block = block - center
         norms = block.square().sum(1)
         for first in range(0, n_samples, CHUNK_SIZE):
             part = slice(first, min(first + CHUNK_SIZE, n_samples))

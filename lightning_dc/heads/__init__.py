@@ -2,7 +2,7 @@
 
 from lightning_dc.heads.centroid import CentroidHead, centroid_head
 from lightning_dc.heads.gaussian_mixture import GaussianMixtureHead
-from lightning_dc.heads.head import ClusteringHead, HeadFactory
+from lightning_dc.heads.head import ClusteringHead, HeadFactory, soft_head
 from lightning_dc.heads.nearest_centroid import NearestCentroidHead
 from lightning_dc.heads.prototype import PrototypeHead
 from lightning_dc.heads.softmax import SoftmaxHead
@@ -20,4 +20,5 @@ __all__ = [
     "StudentTHead",
     "TaskHead",
     "centroid_head",
+    "soft_head",
 ]

@@ -73,5 +73,16 @@ class ClusteringHead(nn.Module, ABC):
         return largest[:, 0] - largest[:, 1]
 
 
+def soft_head(head: ClusteringHead) -> ClusteringHead:
+    """Return a head after a check that its assignments are soft, so that losses of them have a gradient.
+
+    Raises:
+        InputError: they are 0 or 1.
+    """
+    if not head.is_soft:
+        raise InputError(f"assignments of {type(head).__name__} are 0 or 1 and have no gradient; use a soft head")
+    return head
+
+
 HeadFactory = Callable[[int, int], ClusteringHead]
 """Function that builds a clustering head from the number of clusters K and the width D of the representation."""

@@ -64,8 +64,10 @@ class SoftmaxHead(ClusteringHead):
     def forward(self, z: Tensor) -> Tensor:
         if self.n_heads == 1:
             return self._logits(z, self.heads[0]).softmax(1)
+        if not torch.compiler.is_compiling():  # other heads then have no gradient
+            return self._logits(z, self.heads[int(self.chosen)]).softmax(1)
         logits = torch.stack([self._logits(z, head) for head in self.heads[: self.n_heads]])
-        return logits.index_select(0, self.chosen.reshape(1))[0].softmax(1)  # which can be exported, as an index can't
+        return logits.index_select(0, self.chosen.reshape(1))[0].softmax(1)  # an index would be fixed in the program
 
     def log_assignments(self, z: Tensor) -> tuple[Tensor, ...]:
         return tuple(self._logits(z, head).log_softmax(1) for head in self.heads)

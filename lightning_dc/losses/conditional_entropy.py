@@ -14,7 +14,7 @@ class ConditionalEntropy(LossTerm):
     """Entropy of the soft assignments of a sample, in nats: 0 if it is certain, log K if all clusters are as likely.
 
     With :class:`~lightning_dc.losses.Balance` of weight mu it is, but for a constant, the regularised mutual
-    information of samples and clusters of RIM and IMSAT (Hu et al. 2017, https://arxiv.org/abs/1702.08720, eq. 7), with
+    information of samples and clusters of RIM and IMSAT (Hu et al. 2017, https://arxiv.org/abs/1702.08720), with
     the sign changed.
     """
 

@@ -15,9 +15,10 @@ from lightning_dc.losses.term import LossTerm
 class ConfidentLabels(LossTerm):
     """Cross-entropy of a second view of a sample with the cluster that the first view has, where that is clear.
 
-    This is the self-labelling of SCAN (Van Gansbeke et al. 2020, https://arxiv.org/abs/2005.12320, section 2.3). Only
-    samples count whose largest assignment passes the threshold, and each cluster has the same weight, whatever its
-    number of such samples. A batch without one has the loss 0. The batch is that of all processes.
+    This is the self-labelling of SCAN (Van Gansbeke et al. 2020, https://arxiv.org/abs/2005.12320, section 2.3),
+    but for the augmentation of the first view, which is as strong as that of the second one here. Only samples
+    count whose largest assignment passes the threshold, and each cluster has the same weight, whatever its number
+    of such samples. A batch without one has the loss 0. The batch is that of all processes.
 
     Args:
         threshold: least assignment of a sample that counts, in [0, 1).

@@ -17,7 +17,7 @@ class GroupSparsity(LossTerm):
     .. math:: \sum_g \sqrt{n_g} \, \|z_i^{(g)}\|_2
 
     With one group of consecutive units for each cluster, it lets a sample use the units of few clusters (Huang et al.
-    2014, https://doi.org/10.1109/ICPR.2014.272, eq. 5).
+    2014, https://doi.org/10.1109/ICPR.2014.272).
 
     Args:
         group_size: number of consecutive units in a group; the last group holds what is left.

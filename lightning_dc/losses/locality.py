@@ -13,9 +13,9 @@ class Locality(LossTerm):
 
     .. math:: S_{ij} \|z_i - z_j\|^2, \quad S_{ij} = \exp(-\|x_i - x_j\|^2 / t)
 
-    This is the locality-preserving term of DEN (Huang et al. 2014, https://doi.org/10.1109/ICPR.2014.272, eq. 3). Its
-    expectation over random neighbours is the sum over all of them by k. Alone it shrinks all embeddings to a point, so
-    it needs a reconstruction beside it.
+    This is the locality-preserving term of DEN (Huang et al. 2014, https://doi.org/10.1109/ICPR.2014.272) if all
+    neighbours are those of the inputs (``neighbours.space``). Its expectation over random neighbours is the sum over
+    all of them by k. Alone it shrinks all embeddings to a point, so it needs a reconstruction beside it.
     """
 
     def forward(self, z: Tensor, z_neighbour: Tensor, similarity: Tensor) -> Tensor:

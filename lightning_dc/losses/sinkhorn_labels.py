@@ -23,7 +23,7 @@ class SinkhornLabels(LossTerm):
 
     Args:
         epsilon: strength of the entropy that smooths the labels; small values give hard labels.
-        n_iterations: number of Sinkhorn iterations.
+        n_iterations: number of Sinkhorn iterations; with few of them, the shares are met only nearly.
         shares: share of each cluster, which sum to 1; None for equal shares. Heads with other numbers of clusters have
             equal shares.
 
@@ -31,7 +31,7 @@ class SinkhornLabels(LossTerm):
         InputError: an argument is out of range.
     """
 
-    def __init__(self, epsilon: float = 0.1, n_iterations: int = 10, shares: Sequence[float] | None = None) -> None:
+    def __init__(self, epsilon: float = 0.1, n_iterations: int = 100, shares: Sequence[float] | None = None) -> None:
         super().__init__()
         if epsilon <= 0:
             raise InputError(f"epsilon={epsilon} of SinkhornLabels must be positive")

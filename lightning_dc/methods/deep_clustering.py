@@ -26,7 +26,7 @@ from lightning_dc.losses import LossTerm
 from lightning_dc.methods.pretraining import AUTOENCODER, LAYERWISE
 from lightning_dc.methods.settings import KMeansConfig, NeighbourConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
-from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, TrainingStep
+from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, TrainingStep, join_losses
 
 _OF_CLUSTERS = {name for name, quantity in TrainingStep.quantities().items() if quantity.of_clusters}
 _OF_BATCHES = frozenset({"log_q"})  # whose losses take the sizes of the clusters in a batch
@@ -101,6 +101,12 @@ class DeepClustering(ClusteringModule):
     ) -> None:
         if not phases:
             raise InputError("phases of DeepClustering are empty; give at least one, such as clustering")
+        losses = join_losses({}, losses, "losses")
+        unweighted = sorted(set(losses) - {name for config in phases.values() for name in config.loss_weights})
+        if unweighted:
+            raise InputError(
+                f"losses names {unweighted[0]!r}, but no phase gives it a weight; add one, or leave it out"
+            )
         built = network(input_shape)
         features = Representation(built, representation)
         clustering_head = head(n_clusters, features.width)
@@ -113,6 +119,11 @@ class DeepClustering(ClusteringModule):
         decodes = isinstance(built, Autoencoder)  # a loss that needs a decoder is refused later
         read = {name: _read(config, losses) for name, config in phases.items()}
         first = next((name for name in phases if _has_clusters(read[name])), None)
+        if first is None:
+            raise InputError(
+                f"no phase of {', '.join(phases)} has clusters; add one with a loss that reads assignments, or one "
+                "without losses, {max_steps: 1}, which sets the centroids"
+            )
         interval = refresh.interval_or((140, None))
         moved: list[Callback] = [] if counted_updates is None else [CountedCentroidUpdate(counted_updates)]
         even: list[Callback] = [EvenBatches()] if any(_OF_BATCHES & names for names in read.values()) else []
@@ -136,7 +147,9 @@ class DeepClustering(ClusteringModule):
             callbacks=[
                 *even,
                 ComponentFit(),
-                NeighbourRefresh(neighbours.k, neighbours.metric, *neighbours.interval_or((None, None))),
+                NeighbourRefresh(
+                    neighbours.k, neighbours.metric, neighbours.space, *neighbours.interval_or((None, None))
+                ),
                 *moved,
                 CentroidRefresh(kmeans.n_init, *kmeans.interval_or((None, None)), kmeans=kmeans.algorithm),
                 LossLogger(),

@@ -16,7 +16,8 @@ from lightning_dc.callbacks import (
     TargetDistributionRefresh,
 )
 from lightning_dc.encoders import ConvEncoder, EncoderFactory, LayerFeatures, Representation
-from lightning_dc.heads import HeadFactory, SoftmaxHead
+from lightning_dc.errors import InputError
+from lightning_dc.heads import CentroidHead, HeadFactory, SoftmaxHead
 from lightning_dc.losses import Balance, ConditionalEntropy, KLTarget, LossTerm, NeighbourConsistency, ViewConsistency
 from lightning_dc.methods.settings import NeighbourConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
@@ -37,7 +38,8 @@ class SCAN(ClusteringModule):
 
     *Deviations from the paper.* The network starts from random weights: the first neighbours are those of the inputs,
     and later ones those of the embedding, where the paper has a network that self-supervised learning has pretrained.
-    Heads with more clusters are trained beside those with K. Self-labelling is that of DEC, on all samples.
+    There are 15 of them by default, and balance has the weight 2; the authors have 20, and 5. Heads with more clusters
+    are trained beside those with K. Self-labelling is that of DEC, on all samples.
 
     Args:
         input_shape: shape of one sample.
@@ -52,7 +54,8 @@ class SCAN(ClusteringModule):
         neighbours: settings of the nearest neighbours.
         consistency: training of encoder and heads.
         self_labelling: further training towards P; it has no steps unless it is given a length.
-        refresh: interval between two refreshes of the assignments and of P, by default 5 epochs.
+        refresh: interval between two refreshes of the assignments and of P, by default 5 epochs; ``tolerance`` and
+            ``patience`` have no effect, since phases have the length that they are given.
         extra_losses: further loss terms by name, of any class that derives from :class:`~lightning_dc.LossTerm`; the
             ``loss_weights`` of the phases weight them, as they weight the method's own terms ``consistency``, ``views``
             (consistency of two views of a sample), ``balance``, ``entropy`` (of each sample) and ``kl`` (to P).
@@ -84,9 +87,15 @@ class SCAN(ClusteringModule):
         features = Representation(network, representation)
         if head is None:
             head = functools.partial(SoftmaxHead, n_heads=8, over_clustering=(3, 3))
+        clustering_head = head(n_clusters, features.width)
+        if isinstance(clustering_head, CentroidHead):
+            raise InputError(
+                f"head={type(clustering_head).__name__} of SCAN has centroids, which nothing would set; use "
+                "SoftmaxHead, or the method DeepClustering"
+            )
         refresh_interval = refresh.interval_or(_EVERY_5_EPOCHS)
         super().__init__(
-            ClusteringModel(network, head(n_clusters, features.width), features),
+            ClusteringModel(network, clustering_head, features),
             losses={
                 "consistency": NeighbourConsistency(),
                 "views": ViewConsistency(),
@@ -101,7 +110,9 @@ class SCAN(ClusteringModule):
             callbacks=[
                 EvenBatches(),
                 ComponentFit(),
-                NeighbourRefresh(neighbours.k, neighbours.metric, *neighbours.interval_or((None, None))),
+                NeighbourRefresh(
+                    neighbours.k, neighbours.metric, neighbours.space, *neighbours.interval_or((None, None))
+                ),
                 LossLogger(),
                 HeadChoice(*refresh_interval),
                 TargetDistributionRefresh(

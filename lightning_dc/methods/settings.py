@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lightning_dc.callbacks.centroid_refresh import KMeansName
+from lightning_dc.callbacks.neighbour_refresh import NeighbourSpace
 from lightning_dc.errors import InputError
 from lightning_dc.functional import NeighbourMetric
 
@@ -61,7 +62,7 @@ class RefreshConfig(_Periodic):
         every_n_steps: optimizer steps between two refreshes of the assignments, and of P where a loss reads it (for DEC
             140 to 160 steps on MNIST, 20 to 30 on 10,000 samples).
         every_n_epochs: the same in epochs; not both. If neither is set, the interval is that of the method: 140 steps
-            for DEC and IDEC, 10 epochs for DCN, 5 epochs for DeepType.
+            for DEC, IDEC and DeepClustering, 10 epochs for DCN, 5 epochs for DeepType and SCAN.
         tolerance: clustering ends when fewer than this share of the labels change between two refreshes; 0 never ends
             it.
         patience: number of refreshes in a row that must see so few changes.
@@ -81,14 +82,14 @@ class RefreshConfig(_Periodic):
 class NeighbourConfig(_Periodic):
     """Settings of the nearest neighbours of all training samples.
 
-    The first neighbours are those of the inputs, later ones those of the embedding; see
-    :class:`~lightning_dc.callbacks.NeighbourRefresh`.
+    See :class:`~lightning_dc.callbacks.NeighbourRefresh`.
 
     Args:
         every_n_steps: optimizer steps between two searches; without an interval, there is one when a phase begins.
         every_n_epochs: the same in epochs; not both.
         k: number of neighbours of a sample.
         metric: ``euclidean``, or ``cosine`` for distances of directions.
+        space: ``inputs`` or ``embedding``; null takes the inputs for the first search of a run, and then the embedding.
 
     Raises:
         InputError: both intervals are set.
@@ -96,3 +97,4 @@ class NeighbourConfig(_Periodic):
 
     k: int = 15
     metric: NeighbourMetric = "euclidean"
+    space: NeighbourSpace | None = None

@@ -32,7 +32,8 @@ class Silhouettes(Report):
     """Report that logs the mean silhouette of the final clusters in two embeddings of the same training samples.
 
     ``final/silhouette_before`` is that in the embedding from which the clusters began: the autoencoder's, or of
-    DeepType the one that the task has shaped; without an encoder it is that in the scaled inputs. It does not depend on
+    DeepType the one that the task has shaped; without an encoder, and where nothing has trained it before as in SCAN,
+    it is that in the scaled inputs. It does not depend on
     the number of clusters, so it can be compared between numbers of clusters. ``final/silhouette_after`` is that in the
     trained embedding, which the loss of clustering has contracted around the clusters. It is high for any number of
     clusters, and cannot be compared between embeddings.
@@ -63,7 +64,8 @@ class Silhouettes(Report):
     ) -> None:
         module = clustering_module(pl_module)
         if module.phase.has_clusters and module.state.assignments is None and trainer.is_global_zero:
-            self._before = self._embed(module)
+            is_untrained = module.global_step == 0 and bool(module.phase.trainable)
+            self._before = flat_inputs(module, self._rows) if is_untrained else self._embed(module)
 
     def write(self, module: ClusteringModule, final: FullAssignment, collected: Any, folder: Path | None) -> None:
         embeddings = {"before": self._before, "after": self._embed(module)}

@@ -2,6 +2,7 @@
 
 from lightning_dc.training.centroids import place_centroids
 from lightning_dc.training.checkpoint import read_checkpoint
+from lightning_dc.training.checks import join_losses
 from lightning_dc.training.final import FinalReader, final_assignment
 from lightning_dc.training.finite import check_finite_embeddings, check_finite_parameters
 from lightning_dc.training.full_pass import (
@@ -15,6 +16,7 @@ from lightning_dc.training.full_pass import (
     read_rows,
     read_targets,
     sample_chunks,
+    share_buffers,
 )
 from lightning_dc.training.head_fit import HeadFit, head_fit
 from lightning_dc.training.loader import training_loader
@@ -51,6 +53,7 @@ __all__ = [
     "embed_rows",
     "final_assignment",
     "head_fit",
+    "join_losses",
     "place_centroids",
     "quantity",
     "read_checkpoint",
@@ -60,5 +63,6 @@ __all__ = [
     "record",
     "record_figure",
     "sample_chunks",
+    "share_buffers",
     "training_loader",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
+from lightning_dc.augmentation import Augmentation
 from lightning_dc.errors import InputError
 from lightning_dc.losses import LossTerm
 from lightning_dc.model import ClusteringModel
@@ -33,8 +34,8 @@ def check_samples(data: object, model: ClusteringModel) -> None:
         )
 
 
-def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTerm]:
-    """Return the loss terms of a method and those that the user adds.
+def join_losses(losses: Losses, extra_losses: Losses | None, argument: str = "extra_losses") -> dict[str, LossTerm]:
+    """Return the loss terms of a method and those that the user adds by an argument.
 
     Raises:
         InputError: a name is taken or no identifier, or an added object is not a loss term.
@@ -42,13 +43,13 @@ def join_losses(losses: Losses, extra_losses: Losses | None) -> dict[str, LossTe
     extra = dict(extra_losses or {})
     taken = sorted(losses.keys() & extra.keys())
     if taken:
-        raise InputError(f"extra_losses names {taken}, which the method has itself; choose other names")
+        raise InputError(f"{argument} names {taken}, which the method has itself; choose other names")
     for name, term in extra.items():
         if not name.isidentifier() or name in _LOGGED or hasattr(nn.ModuleDict, name):
-            raise InputError(f"extra_losses names {name!r}, which means something else; choose another name")
+            raise InputError(f"{argument} names {name!r}, which means something else; choose another name")
         if not isinstance(term, LossTerm):
             raise InputError(
-                f"extra_losses.{name} is a {type(term).__name__}; give a class that derives from lightning_dc.LossTerm"
+                f"{argument}.{name} is a {type(term).__name__}; give a class that derives from lightning_dc.LossTerm"
             )
     return {**losses, **extra}
 
@@ -58,6 +59,7 @@ def check_phases(
     model: ClusteringModel,
     losses: Losses,
     extra: Iterable[str],
+    augmentation: Augmentation | None,
     quantities: Quantities,
     method: str,
 ) -> tuple[Phase, ...]:
@@ -68,12 +70,13 @@ def check_phases(
         model: its model.
         losses: loss terms by name.
         extra: names of the losses that the user has added.
+        augmentation: random transform of training batches; None for none.
         quantities: quantities of the method's steps by name.
         method: name of the method, for messages.
 
     Raises:
         InputError: a phase names a part or loss that the method does not have, a loss reads a quantity that it does not
-            have, an added loss has no weight, or no phase has a step.
+            have, or a second view that is equal to the first, an added loss has no weight, or no phase has a step.
     """
     kept = tuple(phase for phase in phases if not phase.is_empty)
     for phase in kept:
@@ -81,6 +84,7 @@ def check_phases(
         _check_parts(phase, model, method)
         for name in phase.config.loss_weights:
             _check_quantities(name, losses[name], model, quantities, method)
+            _check_views(name, losses[name], phase, augmentation)
     unweighted = sorted(set(extra) - {name for phase in phases for name in phase.config.loss_weights})
     if unweighted:
         raise InputError(
@@ -119,7 +123,7 @@ def check_refreshed(
                 if read not in provided:
                     raise InputError(
                         f"loss {name!r} of phase {phase.name!r} reads {read}, which no callback of {method} computes; "
-                        "use a method that has it, such as DEC, or leave the loss out"
+                        "use a method that has it, such as DeepClustering, or leave the loss out"
                     )
 
 
@@ -147,6 +151,16 @@ def _check_parts(phase: Phase, model: ClusteringModel, method: str) -> None:
         raise InputError("layerwise takes neither input_dropout nor trainable; its noise is dropout")
     if model.network.n_layers == 0:
         raise InputError(f"{type(model.network).__name__} has no layer-wise pretraining; set layerwise.max_epochs to 0")
+
+
+def _check_views(name: str, term: LossTerm, phase: Phase, augmentation: Augmentation | None) -> None:
+    config = phase.config
+    is_random = (augmentation is not None and config.augment) or config.input_dropout > 0 or config.dropout > 0
+    if not is_random and any(read.endswith("_view") for read in term.quantities):
+        raise InputError(
+            f"loss {name!r} of phase {phase.name!r} reads a second view of each sample, which would be equal to the "
+            "first; give an augmentation, or input_dropout or dropout of the phase"
+        )
 
 
 def _check_quantities(name: str, term: LossTerm, model: ClusteringModel, known: Quantities, method: str) -> None:

@@ -33,7 +33,7 @@ def embed_owned(module: ClusteringModule, loader: SampleLoader) -> Tensor:
 
     These are the rows of :func:`~lightning_dc.distributed.owned_rows`, in their order.
     """
-    _share_buffers(module)
+    share_buffers(module)
     table = _zero_table(module, len(owned_rows(loader.n_samples)), module.model.head.latent_dim)
     start = 0
     for _, batch in read_owned(module, loader):
@@ -53,7 +53,7 @@ def embed_chunks(module: ClusteringModule, loader: SampleLoader, chunks: Sequenc
     Returns:
         Row numbers of their samples, (n,), and embeddings, (n, D).
     """
-    _share_buffers(module)
+    share_buffers(module)
     rank, world_size = world()
     rows = [slice(c * CHUNK_SIZE, min((c + 1) * CHUNK_SIZE, loader.n_samples)) for c in chunks]
     numbers = torch.cat([torch.arange(part.start, part.stop) for part in rows])
@@ -122,7 +122,7 @@ def assign_all(
             sink, or none does. A sink that fails on some process is not called there again, and all processes raise
             once the pass is over, so that none waits for another.
     """
-    _share_buffers(module)
+    share_buffers(module)
     kept = {name for name, is_kept in (("q", keep_q), ("z", keep_z), ("output", keep_output)) if is_kept}
     rows_of_columns, n_chunks = _Tables(loader.n_samples), -(-loader.n_samples // CHUNK_SIZE)
     sums_of_chunks = _Tables(n_chunks)
@@ -215,8 +215,11 @@ def read_rows(module: ClusteringModule, loader: SampleLoader, rows: slice) -> Ba
     return on_device(module, loader.read(rows.start, rows.stop))
 
 
-def _share_buffers(module: ClusteringModule) -> None:
-    """Give all processes the buffers of the first one, which a checkpoint keeps: statistics of batch norm differ."""
+def share_buffers(module: ClusteringModule) -> None:
+    """Give all processes the buffers of the first one, which a checkpoint keeps: statistics of batch norm differ.
+
+    A pass over a whole data set must begin with it.
+    """
     for buffer in module.model.buffers():
         broadcast_(buffer)
 

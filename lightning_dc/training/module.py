@@ -100,7 +100,7 @@ class ClusteringModule(RebuildableModule):
             augmentation.check(model.input_shape)
         terms = join_losses(losses, extra_losses)
         self.phases = check_phases(
-            phases, model, terms, extra_losses or (), self.step_class.quantities(), type(self).__name__
+            phases, model, terms, extra_losses or (), augmentation, self.step_class.quantities(), type(self).__name__
         )
         self.model = model
         self.losses = nn.ModuleDict(terms)  # which trains and saves their parameters

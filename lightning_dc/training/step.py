@@ -14,7 +14,7 @@ from lightning_dc.augmentation import Augmentation
 from lightning_dc.batch import Batch
 from lightning_dc.encoders import Corruption, Encoded, LayerReconstruction, as_autoencoder
 from lightning_dc.errors import InputError
-from lightning_dc.heads import centroid_head
+from lightning_dc.heads import centroid_head, soft_head
 from lightning_dc.model import ClusteringModel
 from lightning_dc.randomness import StepRandom
 from lightning_dc.training.phase import Phase
@@ -24,6 +24,10 @@ from lightning_dc.training.state import RunState
 SAMPLE = "sample"
 """The view of a sample that every step has; a quantity whose name ends with another view is one of that view."""
 _FURTHER_VIEWS = ("view", "neighbour")
+
+
+def _soft_head(model: ClusteringModel) -> object:
+    return soft_head(model.head)
 
 
 class TrainingStep:
@@ -109,22 +113,22 @@ class TrainingStep:
         centroids = centroid_head(self._model.head).centroids
         return centroids if "head" in self._phase.trainable else centroids.detach()
 
-    @quantity(of_clusters=True)
+    @quantity(need=_soft_head, of_clusters=True)
     def q(self) -> Tensor:
         """Soft assignments, (B, K)."""
         return self._model.head(self.z)  # type: ignore[no-any-return]
 
-    @quantity(of_clusters=True)
+    @quantity(need=_soft_head, of_clusters=True)
     def log_q(self) -> Sequence[Tensor]:
         """Logarithms of the soft assignments, (B, K) for each head."""
         return self._model.head.log_assignments(self.z)
 
-    @quantity(of_clusters=True)
+    @quantity(need=_soft_head, of_clusters=True)
     def log_q_view(self) -> Sequence[Tensor]:
         """``log_q`` of the second view, (B, K) for each head."""
         return self._model.head.log_assignments(self.z_view)
 
-    @quantity(is_refreshed=True, of_clusters=True)
+    @quantity(need=_soft_head, is_refreshed=True, of_clusters=True)
     def log_q_neighbour(self) -> Sequence[Tensor]:
         """``log_q`` of the neighbour, (B, K) for each head."""
         return self._model.head.log_assignments(self.z_neighbour)

@@ -25,7 +25,14 @@ class Sizes(pl.Callback):
 
 @pytest.mark.parametrize(
     ("n_samples", "batch_size", "expected"),
-    [(103, 20, [21, 21, 21, 21, 19]), (100, 20, [20] * 5), (119, 20, [20] * 5 + [19]), (15, 20, [15]), (29, 20, [29])],
+    [
+        (103, 20, [21, 21, 21, 21, 19]),
+        (100, 20, [20] * 5),
+        (119, 20, [20] * 5 + [19]),
+        (15, 20, [15]),
+        (29, 20, [29]),
+        (1057, 32, [28] * 37 + [21]),
+    ],
 )
 def test_batches_of_scan_have_nearly_the_same_size(
     tmp_path: Path, n_samples: int, batch_size: int, expected: list[int]
@@ -48,3 +55,18 @@ def test_other_methods_keep_the_size_that_was_asked_for_also_after_scan(tmp_path
     phase = PhaseConfig(max_epochs=1, loss_weights={"reconstruction": 1.0})
     trainer(tmp_path, sizes).fit(dec(pretraining=phase, clustering=PhaseConfig(loss_weights={"kl": 1.0})), data)
     assert sizes.seen == [20, 20, 20, 20, 20, 3]
+
+
+class Failure(pl.Callback):
+    """Callback that ends a fit."""
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        raise RuntimeError("the end")
+
+
+def test_a_fit_that_fails_leaves_the_data_as_they_were(tmp_path: Path) -> None:
+    data = ArrayDataModule(np.random.default_rng(0).normal(size=(60, 6)), batch_size=20)
+    encoder = functools.partial(MLPEncoder, hidden_dims=[8])
+    with pytest.raises(RuntimeError, match="the end"):
+        trainer(tmp_path, Failure()).fit(SCAN((6,), 3, encoder, neighbours=NeighbourConfig(k=3)), data)
+    assert not data.even_batches

@@ -60,7 +60,7 @@ def test_neighbours_of_inputs_then_of_the_embedding(
         monkeypatch.setattr(f"lightning_dc.{module}.CHUNK_SIZE", chunk)
     monkeypatch.setattr("lightning_dc.callbacks.neighbour_refresh._ROWS_OF_A_BLOCK", 64)
     model = scan()
-    note = noted(model, Note(5, metric, 3, None))
+    note = noted(model, Note(5, metric, None, 3, None))
     trainer(tmp_path).fit(model, ArrayDataModule(X, batch_size=40, scaling="none"))
     assert [step for step, _, _ in note.seen] == [0, 3, 6, 0, 3]
     for number, (_, neighbours, z) in enumerate(note.seen):
@@ -98,6 +98,7 @@ def test_too_many_neighbours_are_refused_before_training(tmp_path: Path) -> None
     ("arguments", "message"),
     [
         ({"k": 0}, "k=0 neighbours must be at least 1"),
+        ({"space": "outputs"}, "space='outputs' is unknown; choose from inputs, embedding"),
         ({"metric": "manhattan"}, "metric='manhattan' is unknown; choose from euclidean, cosine"),
         ({"every_n_steps": 3, "every_n_epochs": 1}, "are both set"),
     ],
@@ -105,3 +106,27 @@ def test_too_many_neighbours_are_refused_before_training(tmp_path: Path) -> None
 def test_bad_settings(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         scan(neighbours=NeighbourConfig(**arguments))
+
+
+@pytest.mark.parametrize("space", ["inputs", "embedding"])
+def test_all_searches_are_in_the_space_that_was_asked_for(tmp_path: Path, space: str) -> None:
+    model = scan()
+    note = noted(model, Note(5, "euclidean", space, 3, None))
+    trainer(tmp_path).fit(model, ArrayDataModule(X, batch_size=40, scaling="none"))
+    for _, neighbours, z in note.seen:
+        search = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(X if space == "inputs" else z)
+        assert np.mean(neighbours.numbers.numpy() == search.kneighbors()[1]) > 0.99
+
+
+def test_inputs_are_read_in_parts_if_they_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+    for most in (1 << 26, 300):
+        monkeypatch.setattr("lightning_dc.callbacks.neighbour_refresh.LARGE_TABLE", most)
+        monkeypatch.setattr("lightning_dc.callbacks.neighbour_refresh.CHUNK_SIZE", 40)
+        monkeypatch.setattr("lightning_dc.distributed.CHUNK_SIZE", 40)
+        torch.manual_seed(0)
+        model = scan(consistency=PhaseConfig(max_steps=1, loss_weights=WEIGHTS), self_labelling=PhaseConfig())
+        trainer(tmp_path).fit(model, ArrayDataModule(X, batch_size=40))
+        assert model.state.neighbours is not None
+        tables.append(model.state.neighbours.numbers)
+    assert torch.equal(*tables)

@@ -31,3 +31,11 @@ class HasADefault(LossTerm):
     def forward(self, z: Tensor, q: Tensor | None = None) -> Tensor:
         """Return something."""
         return z.square().sum(1) if q is None else q.sum(1)
+
+
+class ReadsTargetsAlone(LossTerm):
+    """Reads the target distribution, and no assignments."""
+
+    def forward(self, p: Tensor) -> Tensor:
+        """Return something."""
+        return p.square().sum(1)

@@ -189,12 +189,27 @@ def test_p_needs_a_method_that_computes_it(lightning_dc_cli: CommandLine) -> Non
 model:
   class_path: DCN
   init_args:
-    extra_losses: {kl: {class_path: lightning_dc.losses.KLTarget}}
+    extra_losses: {kl: {class_path: tests.extending.bad_losses.ReadsTargetsAlone}}
     clustering: {max_steps: 2, loss_weights: {kmeans: 1.0, kl: 1.0}}
 """
     )
     message = lightning_dc_cli.fails("fit", "--config=base.yaml", "--config=own.yaml")
     assert "loss 'kl' of phase 'clustering' reads p, which no callback of DCN computes" in message
+
+
+def test_soft_assignments_need_a_soft_head(lightning_dc_cli: CommandLine) -> None:
+    Path("base.yaml").write_text(BASE)
+    Path("own.yaml").write_text(
+        """
+model:
+  class_path: DCN
+  init_args:
+    extra_losses: {kl: {class_path: lightning_dc.losses.KLTarget}}
+    clustering: {max_steps: 2, loss_weights: {kmeans: 1.0, kl: 1.0}}
+"""
+    )
+    message = lightning_dc_cli.fails("fit", "--config=base.yaml", "--config=own.yaml")
+    assert "assignments of NearestCentroidHead are 0 or 1 and have no gradient; use a soft head" in message
 
 
 def test_p_is_not_read_before_there_are_clusters(lightning_dc_cli: CommandLine) -> None:

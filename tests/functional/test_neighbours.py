@@ -23,6 +23,13 @@ def test_neighbours_are_those_of_scikit_learn(size: int, rows: range) -> None:
     np.testing.assert_allclose(squares.sqrt(), distances[numbers], atol=1e-7)
 
 
+def test_samples_far_from_the_origin_keep_their_neighbours() -> None:
+    x = X.float() + 10_000
+    found, _ = nearest_neighbours(x, torch.arange(257), [(0, x[:100]), (100, x[100:])], k=5)
+    expected = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(x.double()).kneighbors()[1]
+    assert np.mean(found.numpy() == expected) > 0.99
+
+
 def test_copies_of_a_sample_are_its_neighbours_and_it_is_not_its_own() -> None:
     x = X[:5].repeat(3, 1)
     found, squares = nearest_neighbours(x, torch.arange(15), [(0, x)], k=2)

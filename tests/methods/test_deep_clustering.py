@@ -84,9 +84,10 @@ def dcn() -> tuple[ClusteringModule, ...]:
 
 def ae_kmeans() -> tuple[ClusteringModule, ...]:
     phases = {"pretraining": PRETRAINING, "k-means": PhaseConfig(max_steps=1)}
+    losses = {"reconstruction": Reconstruction()}
     return (
         AEKMeans((6,), 3, NETWORK, pretraining=PRETRAINING, kmeans=KMeansConfig(n_init=3)),
-        DeepClustering((6,), 3, LOSSES, phases, NETWORK, head=NearestCentroidHead, **SETTINGS),
+        DeepClustering((6,), 3, losses, phases, NETWORK, head=NearestCentroidHead, **SETTINGS),
     )
 
 
@@ -133,7 +134,7 @@ def test_a_known_method_made_of_parts_gives_the_numbers_of_its_class(pair: Any, 
 )
 def test_each_loss_trains_within_a_method_of_parts(term: Any, beside: dict[str, float], tmp_path: Path) -> None:
     head = NearestCentroidHead if "reconstruction" in beside else SoftmaxHead
-    losses = {"term": term, "balance": Balance(), "reconstruction": Reconstruction()}
+    losses = {"term": term} | {name: {"balance": Balance, "reconstruction": Reconstruction}[name]() for name in beside}
     phases = {
         "training": PhaseConfig(max_epochs=6, loss_weights={"term": 1.0, **beside}, input_dropout=0.1),
         "last": PhaseConfig(max_steps=1),
@@ -167,21 +168,39 @@ def test_what_a_phase_trains_follows_from_its_losses() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"losses": {"kl": torch.nn.ReLU()}}, "losses.kl is a ReLU; give a class that derives from"),
+        ({"losses": {"acc": KLTarget()}}, "losses names 'acc', which means something else"),
+        ({"losses": {**LOSSES, "locality": Locality()}}, "losses names 'locality', but no phase gives it a weight"),
+        (
+            {"losses": {"reconstruction": Reconstruction()}, "phases": {"one": PRETRAINING}},
+            "no phase of one has clusters",
+        ),
+        ({"head": NearestCentroidHead, "losses": {"kl": KLTarget()}}, "assignments of NearestCentroidHead are 0 or 1"),
+        (
+            {"losses": {"views": ViewConsistency()}, "phases": {"one": PhaseConfig(1, loss_weights={"views": 1.0})}},
+            "reads a second view of each sample, which would be equal to the first; give an augmentation",
+        ),
         ({"phases": {}}, "phases of DeepClustering are empty"),
         (
-            {"phases": {"one": PhaseConfig(max_steps=1, loss_weights={"k": 1.0})}},
+            {"losses": {}, "phases": {"one": PhaseConfig(max_steps=1, loss_weights={"k": 1.0})}},
             r"loss_weights of phase 'one' name \['k'\]",
         ),
         ({"head": SoftmaxHead, "counted_updates": 5}, "counted_updates=5 moves centroids, but SoftmaxHead has none"),
         (
-            {"network": MLPEncoder, "phases": {"one": PRETRAINING}},
+            {
+                "network": MLPEncoder,
+                "losses": {"reconstruction": Reconstruction()},
+                "phases": {"one": PRETRAINING, "two": PhaseConfig(max_steps=1)},
+            },
             "loss 'reconstruction' .* reads 'x_hat', which this DeepClustering does not have: MLPEncoder has no",
         ),
     ],
 )
 def test_parts_that_do_not_fit(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        DeepClustering(**{"input_shape": (6,), "n_clusters": 3, "losses": LOSSES, "phases": {"one": KL}, **arguments})
+        DeepClustering(
+            **{"input_shape": (6,), "n_clusters": 3, "losses": {"kl": KLTarget()}, "phases": {"one": KL}, **arguments}
+        )
 
 
 def test_a_file_describes_the_method(lightning_dc_cli: CommandLine, tmp_path: Path) -> None:

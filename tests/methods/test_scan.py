@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from datamodules import ArrayDataModule
-from lightning_dc import DEC, SCAN, InputError, MLPEncoder, NeighbourConfig, PhaseConfig, SoftmaxHead
+from lightning_dc import DEC, SCAN, InputError, MLPEncoder, NeighbourConfig, PhaseConfig, SoftmaxHead, StudentTHead
 from lightning_dc.augmentation import RandomAffine
 from tests.conftest import CommandLine
 from tests.helpers.methods import Blobs, trainer
@@ -142,3 +142,18 @@ def test_the_command_line_fits_resumes_and_predicts(lightning_dc_cli: CommandLin
     lightning_dc_cli("predict", "--data=DigitsDataModule", f"--ckpt_path={folder}", "--output.path=p.npz")
     with np.load("p.npz") as predictions:
         assert predictions["cluster"].shape == (1797,)
+
+
+def test_a_head_with_centroids_is_refused() -> None:
+    with pytest.raises(InputError, match="head=StudentTHead of SCAN has centroids, which nothing would set"):
+        SCAN((6,), 2, encoder=SMALL, head=StudentTHead)
+
+
+def test_neighbours_belong_to_their_samples(tmp_path: Path) -> None:
+    x, _ = moons()
+    model, run = SCAN((6,), 2, SMALL, consistency=PhaseConfig(max_epochs=2, loss_weights=WEIGHTS)), trainer(tmp_path)
+    run.fit(model, ArrayDataModule(x, batch_size=100))
+    run.save_checkpoint(tmp_path / "m.ckpt")
+    again = SCAN((6,), 2, encoder=SMALL, consistency=PhaseConfig(max_epochs=3, loss_weights=WEIGHTS))
+    with pytest.raises(InputError, match="names a run on 400 samples, but the training set has 300"):
+        trainer(tmp_path).fit(again, ArrayDataModule(x[:300], batch_size=100), ckpt_path=tmp_path / "m.ckpt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 
 from datamodules import ArrayDataModule, SyntheticDataModule
-from lightning_dc import AEKMeans, ClusteringModule, DeepType, Identity, PhaseConfig
+from lightning_dc import SCAN, AEKMeans, ClusteringModule, DeepType, Identity, MLPEncoder, PhaseConfig
 from lightning_dc.reports import Silhouettes
 from lightning_dc.reports.mean_silhouette import mean_silhouette
 from lightning_dc.reports.separation import separation
@@ -92,3 +93,13 @@ def test_shuffled_inputs_are_not_clustered(tmp_path: Path) -> None:
     x = np.random.default_rng(1).normal(size=(150, 6))
     logged, _ = fit(dec(), ArrayDataModule(x), tmp_path)
     assert logged["clustered"] == 0.0
+
+
+def test_a_network_that_nothing_has_trained_is_not_judged(tmp_path: Path) -> None:
+    """SCAN has no pretraining, so the space before clustering is that of the inputs."""
+    x = np.random.default_rng(1).normal(size=(150, 6))
+    pl.seed_everything(0, verbose=False)
+    phase = PhaseConfig(max_epochs=2, loss_weights={"consistency": 1.0, "balance": 2.0})
+    model = SCAN((6,), 3, encoder=functools.partial(MLPEncoder, hidden_dims=[8]), consistency=phase)
+    logged, _ = fit(model, ArrayDataModule(x, scaling="none"), tmp_path)
+    assert logged["before"] == pytest.approx(silhouette_score(x, model.final.labels), abs=1e-4)
