@@ -157,7 +157,8 @@ def module_of(data: OwnData | SurvivalData) -> Any:
     from lightning_dc.configs import find_config
 
     described = yaml.safe_load(find_config(data.flags[0].removeprefix("--config=")).read_text())["data"]
-    given = dict(flag.removeprefix("--data.").split("=", 1) for flag in data.flags if flag.startswith("--data."))
+    flags = (flag.removeprefix("--data.").split("=", 1) for flag in data.flags if flag.startswith("--data."))
+    given = {name: int(value) if value.isdigit() else value for name, value in flags}
     own_class = next((flag.removeprefix("--data=") for flag in data.flags if flag.startswith("--data=")), None)
     arguments = given if own_class else {**described["init_args"], **given}
     module = getattr(import_module("datamodules"), own_class or described["class_path"])(**arguments)
