@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_dc.distributed import gather_batch
 from lightning_dc.errors import InputError
 from lightning_dc.functional import zipf_shares
+from lightning_dc.losses.heads import mean_over_heads
 from lightning_dc.losses.term import LossTerm
 
 
@@ -59,7 +60,7 @@ class Balance(LossTerm):
         Args:
             log_q: logarithms of soft assignments, (B, K) for each head.
         """
-        return torch.stack([self._divergence(gather_batch(one.exp()).mean(0)) for one in log_q]).mean()
+        return mean_over_heads(lambda table: self._divergence(gather_batch(table.exp()).mean(0)), log_q)
 
     def _divergence(self, g: Tensor) -> Tensor:
         """Return the divergence of the mean soft assignment of one head, (K,) to (); shares are for K clusters only."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from lightning_dc.losses.heads import mean_over_heads
 from lightning_dc.losses.term import LossTerm
 
 
@@ -24,4 +24,4 @@ class ConditionalEntropy(LossTerm):
         Args:
             log_q: logarithms of soft assignments, (B, K) for each head.
         """
-        return torch.stack([-(one.exp() * one).sum(1) for one in log_q]).mean(0)
+        return mean_over_heads(lambda table: -(table.exp() * table).sum(1), log_q)

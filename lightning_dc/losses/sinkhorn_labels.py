@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_dc.distributed import gather_batch, own_of_batch
 from lightning_dc.errors import InputError
 from lightning_dc.functional import balanced_assignment
+from lightning_dc.losses.heads import mean_over_heads
 from lightning_dc.losses.term import LossTerm
 
 
@@ -54,7 +55,7 @@ class SinkhornLabels(LossTerm):
             log_q: logarithms of soft assignments, (B, K) for each head.
             log_q_view: those of a second view of each sample, likewise.
         """
-        return torch.stack([self._of_head(*pair) for pair in zip(log_q, log_q_view, strict=True)]).mean(0)
+        return mean_over_heads(self._of_head, log_q, log_q_view)
 
     def _of_head(self, log_q: Tensor, log_q_view: Tensor) -> Tensor:
         is_given = self.shares is not None and len(self.shares) == log_q.shape[1]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from lightning_dc.functional import disagreement
+from lightning_dc.losses.heads import mean_over_heads
 from lightning_dc.losses.term import LossTerm
 
 
@@ -27,5 +27,4 @@ class ViewConsistency(LossTerm):
             log_q: logarithms of soft assignments, (B, K) for each head.
             log_q_view: those of a second view of each sample, likewise.
         """
-        pairs = zip(log_q, log_q_view, strict=True)
-        return torch.stack([disagreement(*pair) for pair in pairs]).mean(0)
+        return mean_over_heads(disagreement, log_q, log_q_view)
