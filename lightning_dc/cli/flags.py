@@ -128,16 +128,13 @@ def with_lengths_in_epochs(args: Sequence[str]) -> list[str]:
 
     Example:
         >>> with_lengths_in_epochs(["fit", "--model.pretraining.max_epochs=0"])
-        ['fit', '--model.pretraining={max_steps: null}', '--model.pretraining.max_epochs=0']
+        ['fit', '--model.pretraining.max_epochs=0', '--model.pretraining={max_steps: null}']
     """
     settings = [(_SETTING.match(arg.partition("=")[0]), arg) for arg in args]
     in_steps = {found["settings"] for found, _ in settings if found and found["argument"] == "max_steps"}
-    changed: list[str] = []
-    for found, arg in settings:
-        if found and found["argument"] == "max_epochs" and found["settings"] not in in_steps:
-            changed.append(f"--model.{found['settings']}={{max_steps: null}}")
-        changed.append(arg)
-    return changed
+    in_epochs = [found["settings"] for found, _ in settings if found and found["argument"] == "max_epochs"]
+    changed = [name for name in dict.fromkeys(in_epochs) if name not in in_steps]
+    return [*args, *(f"--model.{name}={{max_steps: null}}" for name in changed)]
 
 
 def _as_mapping(arg: str) -> str:

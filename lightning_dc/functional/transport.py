@@ -20,6 +20,7 @@ def balanced_assignment(scores: Tensor, epsilon: float, n_iterations: int, share
         shares: share of each cluster, (K,); None for equal shares.
 
     Example:
+        >>> import torch
         >>> balanced_assignment(torch.zeros(4, 2), epsilon=0.1, n_iterations=3)[0]
         tensor([0.5000, 0.5000])
     """

@@ -337,10 +337,10 @@ METHODS = {
             "mid_epoch": ("step", 10),
             "at_a_refresh": ("step", 8),
             "after_a_refresh": ("checkpoint", 10),
-            "at_a_phase_boundary": ("checkpoint", 14),
+            "at_a_phase_boundary": ("checkpoint", 12),
             "in_self_labelling": ("step", 19),
         },
-        28,
+        24,  # six batches in an epoch, since they are even
     ),
     "merged_k_means": Method(merged_k_means, RandomImages, {}, 1),
     "gaussian_mixture": Method(gaussian_mixture, RandomImages, {}, 1),
