@@ -114,7 +114,8 @@ class NeighbourRefresh(Refresh):
             return functional.normalize(x) if self.metric == "cosine" else x
 
         width = math.prod(module.model.input_shape) if table is None else table.shape[1]
-        blocks = [slice(start, start + _ROWS_OF_A_BLOCK) for start in range(0, n_samples, _ROWS_OF_A_BLOCK)]
+        starts = range(0, n_samples, _ROWS_OF_A_BLOCK)
+        blocks = [slice(start, min(start + _ROWS_OF_A_BLOCK, n_samples)) for start in starts]
         numbers = torch.zeros(n_samples, self.k, dtype=torch.int32, device=module.device)
         squares = torch.zeros(n_samples, self.k, dtype=module.model.wide_dtype, device=module.device)
         own, n_together = owned_chunks(n_samples), max(1, LARGE_TABLE // (CHUNK_SIZE * width))
