@@ -11,6 +11,7 @@ from lightning_dc.distributed import gather_batch
 from lightning_dc.errors import InputError
 from lightning_dc.functional import zipf_shares
 from lightning_dc.losses.heads import mean_over_heads
+from lightning_dc.losses.shares import check_number_of_shares, check_shares
 from lightning_dc.losses.term import LossTerm
 
 
@@ -37,13 +38,9 @@ class Balance(LossTerm):
 
     def __init__(self, shares: Sequence[float] | None = None, zipf: float = 0.0, in_order: bool = False) -> None:
         super().__init__()
-        if shares is not None:
-            if zipf != 0:
-                raise InputError(f"shares and zipf={zipf} of Balance are both given; give one of them")
-            if min(shares, default=0.0) <= 0 or abs(sum(shares) - 1.0) > 1e-4:
-                raise InputError(
-                    f"shares={list(shares)} of Balance must be positive and sum to 1, not to {sum(shares)}"
-                )
+        check_shares(shares, "Balance")
+        if shares is not None and zipf != 0:
+            raise InputError(f"shares and zipf={zipf} of Balance are both given; give one of them")
         if zipf < 0:
             raise InputError(f"zipf={zipf} of Balance must not be negative; 1 is Zipf's law, 0 gives equal shares")
         self.shares = shares
@@ -51,8 +48,7 @@ class Balance(LossTerm):
         self.in_order = in_order
 
     def check_clusters(self, n_clusters: int) -> None:
-        if self.shares is not None and len(self.shares) != n_clusters:
-            raise InputError(f"shares of Balance are {len(self.shares)} numbers, but n_clusters={n_clusters}")
+        check_number_of_shares(self.shares, n_clusters, "Balance")
 
     def forward(self, log_q: Sequence[Tensor]) -> Tensor:
         """Return the divergence, the mean over the heads, ().

@@ -11,6 +11,7 @@ from lightning_dc.distributed import gather_batch, own_of_batch
 from lightning_dc.errors import InputError
 from lightning_dc.functional import balanced_assignment
 from lightning_dc.losses.heads import mean_over_heads
+from lightning_dc.losses.shares import check_number_of_shares, check_shares
 from lightning_dc.losses.term import LossTerm
 
 
@@ -38,15 +39,13 @@ class SinkhornLabels(LossTerm):
             raise InputError(f"epsilon={epsilon} of SinkhornLabels must be positive")
         if n_iterations < 1:
             raise InputError(f"n_iterations={n_iterations} of SinkhornLabels must be at least 1")
-        if shares is not None and (min(shares, default=0.0) <= 0 or abs(sum(shares) - 1.0) > 1e-4):
-            raise InputError(f"shares={list(shares)} of SinkhornLabels must be positive and sum to 1")
+        check_shares(shares, "SinkhornLabels")
         self.epsilon = epsilon
         self.n_iterations = n_iterations
         self.shares = shares
 
     def check_clusters(self, n_clusters: int) -> None:
-        if self.shares is not None and len(self.shares) != n_clusters:
-            raise InputError(f"shares of SinkhornLabels are {len(self.shares)} numbers, but n_clusters={n_clusters}")
+        check_number_of_shares(self.shares, n_clusters, "SinkhornLabels")
 
     def forward(self, log_q: Sequence[Tensor], log_q_view: Sequence[Tensor]) -> Tensor:
         """Return the loss of each sample, the mean over the heads, (B,).

@@ -23,7 +23,7 @@ from lightning_dc.encoders import Autoencoder, EncoderFactory, LayerFeatures, ML
 from lightning_dc.errors import InputError
 from lightning_dc.heads import CentroidHead, HeadFactory, StudentTHead
 from lightning_dc.losses import LossTerm
-from lightning_dc.methods.pretraining import AUTOENCODER, LAYERWISE
+from lightning_dc.methods.pretraining import LAYERWISE, layer_phases
 from lightning_dc.methods.settings import KMeansConfig, NeighbourConfig, RefreshConfig
 from lightning_dc.model import ClusteringModel
 from lightning_dc.training import ClusteringModule, Phase, PhaseConfig, TrainingStep, join_losses
@@ -127,12 +127,11 @@ class DeepClustering(ClusteringModule):
         interval = refresh.interval_or((140, None))
         moved: list[Callback] = [] if counted_updates is None else [CountedCentroidUpdate(counted_updates)]
         even: list[Callback] = [EvenBatches()] if any(_OF_BATCHES & names for names in read.values()) else []
-        layers = range(built.n_layers or 1)
         super().__init__(
             ClusteringModel(built, clustering_head, features),
             losses=losses,
             phases=[
-                *(Phase(f"layer {layer + 1}", layerwise, AUTOENCODER, layer=layer) for layer in layers),
+                *layer_phases(built, layerwise),
                 *(
                     Phase(
                         name,

@@ -16,8 +16,13 @@ PRETRAINING = PhaseConfig(max_epochs=50, loss_weights={"reconstruction": 1.0})
 
 def pretraining_phases(network: Encoder, layerwise: PhaseConfig, pretraining: PhaseConfig) -> list[Phase]:
     """Return phases that train each layer separately, and then the autoencoder as a whole."""
-    layers = range(network.n_layers or 1)
     return [
-        *(Phase(f"layer {layer + 1}", layerwise, AUTOENCODER, layer=layer) for layer in layers),
+        *layer_phases(network, layerwise),
         Phase("pretraining", pretraining, pretraining.parts(AUTOENCODER)),
     ]
+
+
+def layer_phases(network: Encoder, layerwise: PhaseConfig) -> list[Phase]:
+    """Return phases that train each layer separately."""
+    layers = range(network.n_layers or 1)
+    return [Phase(f"layer {layer + 1}", layerwise, AUTOENCODER, layer=layer) for layer in layers]
